@@ -1,0 +1,100 @@
+"""The asyncio client for the Syncro CRM API."""
+
+from msgspec import UNSET
+
+from syncro_async.client import AsyncClient
+from syncro_async.clock import Clock, SystemClock
+from syncro_async.dialects import SYNCRO, Dialect
+from syncro_async.errors import (
+    AccountSuspendedError,
+    APIError,
+    AuthenticationError,
+    BadRequestError,
+    BudgetWaitError,
+    CircuitOpenError,
+    ConfigurationError,
+    ConflictError,
+    ConnectionFailedError,
+    MessagingWindowClosedError,
+    NoAnswerError,
+    NotFoundError,
+    OutcomeUnknownError,
+    PendingTask,
+    PermissionDeniedError,
+    PlanLimitError,
+    ProviderAuthenticationError,
+    ProviderError,
+    ProviderRateLimitedError,
+    RateLimitedError,
+    ReauthenticationRequiredError,
+    RequestTimeoutError,
+    ServerError,
+    ServiceUnavailableError,
+    StageBlockedError,
+    SyncroError,
+    UnexpectedResponseError,
+    UnprocessableError,
+    ValidationError,
+)
+from syncro_async.limiting.limiter import Budget, Lane, Limiter
+from syncro_async.limiting.rate_limit import RateLimit
+from syncro_async.models.enrollment import Enrollment
+from syncro_async.models.lead import Lead
+from syncro_async.models.message import SentMessage
+from syncro_async.models.page import Page, PageMeta, UnreadableItem
+from syncro_async.models.upsert import UpsertResult
+from syncro_async.paging.paginator import Paginator
+from syncro_async.retrying.policy import RetryPolicy
+from syncro_async.version import __version__
+
+__all__ = [
+    "SYNCRO",
+    "UNSET",
+    "APIError",
+    "AccountSuspendedError",
+    "AsyncClient",
+    "AuthenticationError",
+    "BadRequestError",
+    "Budget",
+    "BudgetWaitError",
+    "CircuitOpenError",
+    "Clock",
+    "ConfigurationError",
+    "ConflictError",
+    "ConnectionFailedError",
+    "Dialect",
+    "Enrollment",
+    "Lane",
+    "Lead",
+    "Limiter",
+    "MessagingWindowClosedError",
+    "NoAnswerError",
+    "NotFoundError",
+    "OutcomeUnknownError",
+    "Page",
+    "PageMeta",
+    "Paginator",
+    "PendingTask",
+    "PermissionDeniedError",
+    "PlanLimitError",
+    "ProviderAuthenticationError",
+    "ProviderError",
+    "ProviderRateLimitedError",
+    "RateLimit",
+    "RateLimitedError",
+    "ReauthenticationRequiredError",
+    "RequestTimeoutError",
+    "RetryPolicy",
+    "SentMessage",
+    "ServerError",
+    "ServiceUnavailableError",
+    "StageBlockedError",
+    "SyncroError",
+    "SystemClock",
+    "UnexpectedResponseError",
+    "UnprocessableError",
+    "UnreadableItem",
+    "UpsertResult",
+    "ValidationError",
+    "__version__",
+]

@@ -1,0 +1,306 @@
+"""Everything this package raises.
+
+    SyncroError
+    ├── ConfigurationError (also ValueError)
+    ├── BudgetWaitError
+    ├── NoAnswerError
+    │   ├── ConnectionFailedError
+    │   ├── RequestTimeoutError (also TimeoutError)
+    │   ├── OutcomeUnknownError
+    │   └── UnexpectedResponseError
+    └── APIError
+        ├── BadRequestError 400
+        ├── AuthenticationError 401
+        ├── PermissionDeniedError 403
+        │   ├── AccountSuspendedError
+        │   └── ReauthenticationRequiredError
+        ├── NotFoundError 404
+        ├── ConflictError 409
+        ├── UnprocessableError 422
+        │   ├── ValidationError (400 or 422)
+        │   ├── StageBlockedError
+        │   ├── PlanLimitError
+        │   └── MessagingWindowClosedError
+        ├── RateLimitedError 429
+        │   └── ProviderRateLimitedError
+        └── ServerError 5xx
+            ├── ProviderError 502
+            │   └── ProviderAuthenticationError
+            └── ServiceUnavailableError 503
+                └── CircuitOpenError
+
+Every one of them can be pickled, and none holds the API key.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal, NamedTuple
+
+
+class PendingTask(NamedTuple):
+    """A mandatory task that keeps a lead in its stage."""
+
+    id: int | None
+    subject: str | None
+    type: str | None
+
+
+class SyncroError(Exception):
+    """The parent of every error of this package.
+
+    `method` and `path` say which call it was (the path without its query), `attempts` how often
+    it was sent; they are None and 0 for what happened outside a call. `message` is the bare
+    message: what the server said, or what we have to say; `str(error)` adds the rest.
+    """
+
+    method: str | None = None
+    path: str | None = None
+    attempts: int = 0
+
+    def __init__(
+        self, message: str, *, method: str | None = None, path: str | None = None, attempts: int = 0
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.method = method
+        self.path = path
+        self.attempts = attempts
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _revive, (type(self), self.args, self.__dict__.copy())
+
+    def __str__(self) -> str:
+        """`GET /leads/7 → 404 not_found: No such lead. (2 attempts)`, as far as it is known."""
+        where = f"{self.method} {self.path}" if self.method else ""
+        result = " ".join(part for part in (where, self._verdict()) if part)
+        tries = f" ({self.attempts} attempts)" if self.attempts > 1 else ""
+        return f"{result}: {self.message}{tries}" if result else f"{self.message}{tries}"
+
+    def _verdict(self) -> str:
+        """What stands between the call and the message."""
+        return ""
+
+
+def _revive(kind: type[SyncroError], args: tuple[Any, ...], state: dict[str, Any]) -> SyncroError:
+    """Rebuild a pickled error without its constructor, whose arguments the state already holds."""
+    error = kind.__new__(kind, *args)
+    error.args = args
+    error.__dict__.update(state)
+    return error
+
+
+# ------------------------------------------------------------------------------- before anything is sent
+
+
+class ConfigurationError(SyncroError, ValueError):
+    """The client was made or used in a way that cannot work; the message says what to change."""
+
+
+class BudgetWaitError(SyncroError):
+    """The wait for a place in the budget would be longer than `max_wait`.
+
+    Raised at once and with nothing sent, so the call may be repeated later. `wait_needed` is the
+    estimated wait in seconds, the whole queue ahead counted.
+    """
+
+    def __init__(self, message: str, *, wait_needed: float, **call: Any) -> None:
+        super().__init__(message, **call)
+        self.wait_needed = wait_needed
+
+
+# ------------------------------------------------------------------------------- no usable answer
+
+
+class NoAnswerError(SyncroError):
+    """No usable answer came: the connection broke, or what came cannot be understood."""
+
+
+class ConnectionFailedError(NoAnswerError):
+    """Nothing reached the server: no address, no connection, no TLS, no way through the proxy.
+
+    `permanent` where another attempt cannot help: an invalid certificate, a proxy that wants a
+    password, an address with a protocol nobody speaks.
+    """
+
+    def __init__(self, message: str, *, permanent: bool = False, **call: Any) -> None:
+        super().__init__(message, **call)
+        self.permanent = permanent
+
+
+class RequestTimeoutError(NoAnswerError, TimeoutError):
+    """The answer did not come within `timeout` seconds, on the last attempt that was allowed."""
+
+
+class OutcomeUnknownError(NoAnswerError):
+    """A write was sent and its answer never came: it may or may not have been carried out.
+
+    It is never sent again by the client. Look at the server (for instance with `leads.list(q=…)`)
+    before repeating it. The cause (`__cause__`) says what went wrong.
+    """
+
+
+class UnexpectedResponseError(NoAnswerError):
+    """A 2xx or 3xx answer that is not what the API documents: HTML, a redirect, broken JSON.
+
+    `status`, `content_type` and `excerpt` (the first 200 characters of the body) say what came.
+    """
+
+    def __init__(
+        self, message: str, *, status: int, content_type: str | None, excerpt: str, **call: Any
+    ) -> None:
+        super().__init__(message, **call)
+        self.status = status
+        self.content_type = content_type
+        self.excerpt = excerpt
+
+    def _verdict(self) -> str:
+        return f"→ {self.status}"
+
+
+# ------------------------------------------------------------------------------- the API said no
+
+
+class APIError(SyncroError):
+    """The server answered with an error: a 4xx, a 5xx, or `success: false` under a 2xx.
+
+    `status` is the HTTP status, `code` the machine-readable code where the service has one,
+    `message` the server's own words, `body` the decoded body (bytes when it is not JSON),
+    `retry_after` the seconds the server asked to wait, or None.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int,
+        code: str | None = None,
+        body: Any = None,
+        retry_after: float | None = None,
+        **call: Any,
+    ) -> None:
+        super().__init__(message, **call)
+        self.status = status
+        self.code = code
+        self.body = body
+        self.retry_after = retry_after
+
+    def _verdict(self) -> str:
+        return f"→ {self.status} {self.code}" if self.code else f"→ {self.status}"
+
+
+class BadRequestError(APIError):
+    """400: the request is malformed."""
+
+
+class AuthenticationError(APIError):
+    """401: the API key is missing, invalid or expired, which `reason` tells where it is known."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        reason: Literal["missing", "invalid", "expired"] | None = None,
+        **answer: Any,
+    ) -> None:
+        super().__init__(message, **answer)
+        self.reason = reason
+
+
+class PermissionDeniedError(APIError):
+    """403: the key may not do this. `required_permission` names the missing scope, if the server did."""
+
+    def __init__(
+        self, message: str, *, required_permission: str | None = None, **answer: Any
+    ) -> None:
+        super().__init__(message, **answer)
+        self.required_permission = required_permission
+
+
+class AccountSuspendedError(PermissionDeniedError):
+    """403: the whole account is inactive."""
+
+
+class ReauthenticationRequiredError(PermissionDeniedError):
+    """403: a person has to reconnect the provider; repeating the call cannot help."""
+
+
+class NotFoundError(APIError):
+    """404: there is no such thing, or not in this account."""
+
+
+class ConflictError(APIError):
+    """409: it exists already, or its state forbids the change."""
+
+
+class UnprocessableError(APIError):
+    """422: understood and refused."""
+
+
+class ValidationError(UnprocessableError):
+    """400 or 422: fields are missing or wrong. `errors` maps each field to its messages."""
+
+    def __init__(
+        self, message: str, *, errors: dict[str, list[str]] | None = None, **answer: Any
+    ) -> None:
+        super().__init__(message, **answer)
+        self.errors = errors if errors is not None else {}
+
+
+class StageBlockedError(UnprocessableError):
+    """422: mandatory tasks (`pending_tasks`) keep the lead in its stage."""
+
+    def __init__(
+        self, message: str, *, pending_tasks: tuple[PendingTask, ...] = (), **answer: Any
+    ) -> None:
+        super().__init__(message, **answer)
+        self.pending_tasks = pending_tasks
+
+
+class PlanLimitError(UnprocessableError):
+    """422: the account's plan holds no more leads."""
+
+
+class MessagingWindowClosedError(UnprocessableError):
+    """422: WhatsApp's 24-hour window is closed; send a template instead."""
+
+    def __init__(self, message: str, *, skip_reason: str | None = None, **answer: Any) -> None:
+        super().__init__(message, **answer)
+        self.skip_reason = skip_reason
+
+
+class RateLimitedError(APIError):
+    """429, and the wait it asks for does not fit `max_wait` or `max_elapsed`.
+
+    `retry_after` is what the server asked (s), or the service's fallback when it named no usable
+    time; `pause` is how long the client itself holds all calls of the key back, margin included.
+    """
+
+    pause: float = 0.0
+
+
+class ProviderRateLimitedError(RateLimitedError):
+    """429 from the connected provider, not from the service itself."""
+
+
+class ServerError(APIError):
+    """5xx: the server failed."""
+
+
+class ProviderError(ServerError):
+    """502: an external provider (WhatsApp, say) failed or refused. `raw` is its own answer, if passed on."""
+
+    def __init__(self, message: str, *, raw: Any = None, **answer: Any) -> None:
+        super().__init__(message, **answer)
+        self.raw = raw
+
+
+class ProviderAuthenticationError(ProviderError):
+    """502: the provider no longer accepts the account's tokens; a person has to reconnect it."""
+
+
+class ServiceUnavailableError(ServerError):
+    """503: maintenance or overload; `retry_after` where the server said how long."""
+
+
+class CircuitOpenError(ServiceUnavailableError):
+    """503: the service has stopped calling a failing provider for a while."""
