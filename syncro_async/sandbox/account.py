@@ -1,0 +1,144 @@
+"""The sample account around its leads: pipelines, users, sequences, numbers, templates."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+# Ids that the examples of the API reference use mean here what they mean there.
+PIPELINE_ID = 1
+SECOND_PIPELINE_ID = 2
+FIRST_STAGE_ID = 4
+OPEN_STAGE_ID = 5
+NEXT_STAGE_ID = 7
+MANDATORY_TASKS_STAGE_ID = 8
+WON_STAGE_ID = 10
+LOST_STAGE_ID = 11
+SECOND_PIPELINE_STAGE_ID = 20
+LOST_REASON_ID = 3
+OWNER_ID = 12
+ACTIVE_SEQUENCE_ID = 1
+OTHER_SEQUENCE_ID = 2
+INACTIVE_SEQUENCE_ID = 3
+MAIN_INSTANCE_ID = 1
+OFFICIAL_INSTANCE_ID = 2
+FAILING_INSTANCE_ID = 3
+TEMPLATE_ID = 1
+MEDIA_TEMPLATE_ID = 2
+UNAPPROVED_TEMPLATE_ID = 3
+CUSTOM_FIELD_NAMES = frozenset(
+    {
+        "tamanho_empresa",
+        "segmento",
+        "orcamento",
+        "data_retorno",
+        "aceita_contato",
+        "interesses",
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A stage of a pipeline; entering one that is `mandatory` brings tasks that hold the lead."""
+
+    id: int
+    pipeline_id: int
+    name: str
+    is_won: bool = False
+    is_lost: bool = False
+    mandatory: bool = False
+
+    @property
+    def status(self) -> str:
+        """What the `status` filter compares: `won`, `lost`, else `open`."""
+        return "won" if self.is_won else "lost" if self.is_lost else "open"
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """A member of the account."""
+
+    id: int
+    name: str
+    email: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sequence:
+    """A nurture sequence."""
+
+    id: int
+    name: str
+    total_steps: int
+    active: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """A connected WhatsApp number: `official` ones keep the 24 h window, `failing` ones fail."""
+
+    id: int
+    official: bool = False
+    failing: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """A message template."""
+
+    id: int
+    name: str
+    approved: bool = True
+    needs_media: bool = False
+
+
+PIPELINES = {PIPELINE_ID: "Vendas", SECOND_PIPELINE_ID: "Pós-venda"}
+STAGES = {
+    stage.id: stage
+    for stage in (
+        Stage(FIRST_STAGE_ID, PIPELINE_ID, "Novo"),
+        Stage(OPEN_STAGE_ID, PIPELINE_ID, "Proposta"),
+        Stage(6, PIPELINE_ID, "Visita"),
+        Stage(NEXT_STAGE_ID, PIPELINE_ID, "Negociação"),
+        Stage(MANDATORY_TASKS_STAGE_ID, PIPELINE_ID, "Contrato", mandatory=True),
+        Stage(WON_STAGE_ID, PIPELINE_ID, "Ganho", is_won=True),
+        Stage(LOST_STAGE_ID, PIPELINE_ID, "Perdido", is_lost=True),
+        Stage(SECOND_PIPELINE_STAGE_ID, SECOND_PIPELINE_ID, "Implantação"),
+        Stage(21, SECOND_PIPELINE_ID, "Acompanhamento"),
+        Stage(22, SECOND_PIPELINE_ID, "Renovado", is_won=True),
+        Stage(23, SECOND_PIPELINE_ID, "Cancelado", is_lost=True),
+    )
+}
+LOST_REASONS = {1: "Preço", 2: "Prazo", LOST_REASON_ID: "Concorrente"}
+USERS = {
+    user.id: user
+    for user in (
+        User(OWNER_ID, "Ana", "ana@example.com"),
+        User(13, "Bruno", "bruno@example.com"),
+        User(14, "Carla", "carla@example.com"),
+    )
+}
+SEQUENCES = {
+    sequence.id: sequence
+    for sequence in (
+        Sequence(ACTIVE_SEQUENCE_ID, "Boas-vindas", 5, active=True),
+        Sequence(OTHER_SEQUENCE_ID, "Reativação", 3, active=True),
+        Sequence(INACTIVE_SEQUENCE_ID, "Campanha encerrada", 4, active=False),
+    )
+}
+INSTANCES = {
+    instance.id: instance
+    for instance in (
+        Instance(MAIN_INSTANCE_ID),
+        Instance(OFFICIAL_INSTANCE_ID, official=True),
+        Instance(FAILING_INSTANCE_ID, failing=True),
+    )
+}
+TEMPLATES = {
+    template.id: template
+    for template in (
+        Template(TEMPLATE_ID, "lembrete_proposta"),
+        Template(MEDIA_TEMPLATE_ID, "catalogo", needs_media=True),
+        Template(UNAPPROVED_TEMPLATE_ID, "promocao", approved=False),
+    )
+}

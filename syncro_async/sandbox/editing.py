@@ -1,0 +1,216 @@
+"""The calls that make, change, move and remove leads, and tag them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from syncro_async.sandbox.account import (
+    CUSTOM_FIELD_NAMES,
+    LOST_REASONS,
+    PIPELINES,
+    STAGES,
+    USERS,
+    Stage,
+)
+from syncro_async.sandbox.answers import Answer, broken_rule, told
+from syncro_async.sandbox.record import LeadRecord
+from syncro_async.sandbox.wire import BRIEF_FIELDS, CREATED_FIELDS
+
+if TYPE_CHECKING:
+    from syncro_async.sandbox.asked import Asked
+    from syncro_async.sandbox.store import Store
+    from syncro_async.sandbox.validation import Form
+
+_REQUIRED = ("name", "pipeline_id", "stage_id")
+_TEXTS = (
+    *("name", "phone", "email", "source", "notes"),
+    *("utm_source", "utm_medium", "utm_campaign", "utm_term", "utm_content"),
+)
+_MATCHES = {
+    "email": ("email",),
+    "phone": ("phone",),
+    "email_or_phone": ("email", "phone"),
+}
+
+
+def create_lead(asked: Asked) -> Answer:
+    """`POST /leads`."""
+    form = asked.form()
+    for name in _REQUIRED:
+        form.require(name)
+    fields = _lead_fields(form)
+    form.settle()
+    lead = _create(asked, fields)
+    return told({"success": True, "lead": asked.wire.some(lead, CREATED_FIELDS)}, 201)
+
+
+def upsert_lead(asked: Asked) -> Answer:
+    """`POST /leads/upsert`: an existing lead keeps what was not sent, or sent empty."""
+    form = asked.form()
+    keys = _MATCHES[form.choice("match_by", _MATCHES) or "email_or_phone"]
+    if not any(form.text(key) for key in keys):
+        for key, other in zip(keys, reversed(keys), strict=True):
+            form.require(key, f" when {other} is not present" if other != key else "")
+    lead = _match(asked.store, {key: form.text(key) for key in keys})
+    if lead is None:
+        for name in _REQUIRED:
+            form.require(name)
+    fields = _lead_fields(form, home=lead["pipeline_id"] if lead else None)
+    form.settle()
+    created = lead is None
+    if lead is None:
+        lead = _create(asked, fields)
+    else:
+        _update(asked, lead, fields)
+    answer = {"success": True, "created": created, "lead": asked.wire.some(lead, BRIEF_FIELDS)}
+    return told(answer, 201 if created else 200)
+
+
+def move_lead(asked: Asked) -> Answer:
+    """`PUT /leads/{id}/stage`."""
+    lead = asked.store.find(asked.parts[0])
+    form = asked.form()
+    form.require("pipeline_id")
+    stage = _required_stage(form, form.integer("pipeline_id", among=PIPELINES))
+    _refuse_if_held(asked.store, lead)
+    return _moved(asked, lead, stage)
+
+
+def mark_won(asked: Asked) -> Answer:
+    """`PUT /leads/{id}/won`."""
+    lead = asked.store.find(asked.parts[0])
+    form = asked.form()
+    value = form.number("value")
+    stage = _required_stage(form)
+    if not stage.is_won:
+        raise broken_rule("A etapa informada não é uma etapa de ganho.")
+    _refuse_if_held(asked.store, lead)
+    return _moved(asked, lead, stage, value=value)
+
+
+def mark_lost(asked: Asked) -> Answer:
+    """`PUT /leads/{id}/lost`."""
+    lead = asked.store.find(asked.parts[0])
+    form = asked.form()
+    reason_id = form.integer("reason_id", among=LOST_REASONS)
+    stage = _required_stage(form)
+    if not stage.is_lost:
+        raise broken_rule("A etapa informada não é uma etapa de perda.")
+    _refuse_if_held(asked.store, lead)
+    return _moved(asked, lead, stage, reason_id=reason_id)
+
+
+def delete_lead(asked: Asked) -> Answer:
+    """`DELETE /leads/{id}`."""
+    asked.store.remove(asked.store.find(asked.parts[0]))
+    return told({"success": True})
+
+
+def add_tags(asked: Asked) -> Answer:
+    """`POST /leads/{id}/tags`."""
+    lead = asked.store.find(asked.parts[0])
+    form = asked.form()
+    form.require("tags")
+    tags = form.texts("tags") or []
+    form.settle()
+    return _tagged(asked, lead, list(dict.fromkeys([*lead["tags"], *tags])))
+
+
+def remove_tag(asked: Asked) -> Answer:
+    """`DELETE /leads/{id}/tags/{tag}`; a tag the lead does not have is no error."""
+    lead = asked.store.find(asked.parts[0])
+    return _tagged(asked, lead, [tag for tag in lead["tags"] if tag != asked.parts[1]])
+
+
+def _lead_fields(form: Form, home: int | None = None) -> dict[str, Any]:
+    """The sent fields of a lead; `home` is the pipeline of its stage unless another is sent."""
+    fields: dict[str, Any] = {name: form.text(name) for name in _TEXTS}
+    pipeline_id = form.integer("pipeline_id", among=PIPELINES)
+    stage = _stage(form, home if pipeline_id is None else pipeline_id)
+    fields["stage_id"] = stage and stage.id
+    fields["value"] = form.number("value")
+    fields["tags"] = form.texts("tags")
+    fields["assigned_to"] = form.integer("assigned_to", among=USERS)
+    custom = form.mapping("custom_fields") or {}
+    fields["custom_fields"] = {k: v for k, v in custom.items() if k in CUSTOM_FIELD_NAMES}
+    return fields
+
+
+def _stage(form: Form, pipeline_id: int | None) -> Stage | None:
+    stage = STAGES.get(form.integer("stage_id", among=STAGES) or 0)
+    if stage is not None and pipeline_id not in (None, stage.pipeline_id):
+        form.unknown("stage_id")
+    return stage
+
+
+def _required_stage(form: Form, pipeline_id: int | None = None) -> Stage:
+    form.require("stage_id")
+    return form.settled(_stage(form, pipeline_id))
+
+
+def _create(asked: Asked, fields: dict[str, Any]) -> LeadRecord:
+    store = asked.store
+    if asked.max_leads is not None and len(store.leads) >= asked.max_leads:
+        raise broken_rule("Limite de leads do plano atingido.", limit_reached=True)
+    at = asked.at
+    lead = LeadRecord(
+        {
+            **fields,
+            "id": store.new_id("lead"),
+            "company": None,
+            "birthday": None,
+            "tags": fields["tags"] or [],
+            "pipeline_id": STAGES[fields["stage_id"]].pipeline_id,
+            "created_at": at,
+            "updated_at": at,
+            "score": None,
+            "score_updated_at": None,
+        }
+    )
+    store.add(lead)
+    return lead
+
+
+def _match(store: Store, keys: dict[str, str | None]) -> LeadRecord | None:
+    """The oldest lead of that email, else of that telephone."""
+    for key, wanted in keys.items():
+        if wanted is not None:
+            for lead in store.leads.values():
+                if lead[key] == wanted:
+                    return lead
+    return None
+
+
+def _update(asked: Asked, lead: LeadRecord, fields: dict[str, Any]) -> None:
+    stage_id = fields.pop("stage_id")
+    custom = lead["custom_fields"] | fields.pop("custom_fields")
+    for name, value in fields.items():
+        if value not in (None, []):
+            lead[name] = value
+    lead["custom_fields"] = custom
+    if stage_id is not None:
+        asked.store.enter(lead, STAGES[stage_id], asked.at)
+    asked.store.touch(lead, asked.at, "updated", "Lead atualizado")
+
+
+def _refuse_if_held(store: Store, lead: LeadRecord) -> None:
+    tasks = store.held_by.get(lead["id"])
+    if tasks:
+        raise broken_rule(
+            "Complete mandatory tasks before moving the lead.",
+            blocked=True,
+            pending_tasks=[{key: task[key] for key in ("id", "subject", "type")} for task in tasks],
+        )
+
+
+def _moved(asked: Asked, lead: LeadRecord, stage: Stage, **deal: Any) -> Answer:
+    at = asked.at
+    asked.store.enter(lead, stage, at, **deal)
+    asked.store.touch(lead, asked.at, "stage_changed", f"Movido para {stage.name}")
+    return told({"success": True, "lead_id": lead["id"]})
+
+
+def _tagged(asked: Asked, lead: LeadRecord, tags: list[str]) -> Answer:
+    lead["tags"] = tags
+    asked.store.touch(lead, asked.at, "updated", "Tags alteradas")
+    return told({"success": True, "lead_id": lead["id"], "tags": tags})

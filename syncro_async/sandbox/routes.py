@@ -1,0 +1,66 @@
+"""Which call a request is: the fourteen of the API reference, 'Leads'."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from urllib.parse import unquote
+
+from syncro_async.sandbox.answers import Answer
+from syncro_async.sandbox.asked import Asked
+from syncro_async.sandbox.editing import (
+    add_tags,
+    create_lead,
+    delete_lead,
+    mark_lost,
+    mark_won,
+    move_lead,
+    remove_tag,
+    upsert_lead,
+)
+from syncro_async.sandbox.listing import get_lead, list_leads
+from syncro_async.sandbox.reaching import enroll, send_template, send_whatsapp, unenroll
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One call: its method and path (`*` for a segment that names something), and who may."""
+
+    method: str
+    path: str
+    permission: str
+    carry_out: Callable[[Asked], Answer]
+
+
+ROUTES = (
+    Route("GET", "/leads", "leads:read", list_leads),
+    Route("POST", "/leads", "leads:write", create_lead),
+    Route("POST", "/leads/upsert", "leads:write", upsert_lead),
+    Route("GET", "/leads/*", "leads:read", get_lead),
+    Route("DELETE", "/leads/*", "leads:write", delete_lead),
+    Route("PUT", "/leads/*/stage", "leads:write", move_lead),
+    Route("PUT", "/leads/*/won", "leads:write", mark_won),
+    Route("PUT", "/leads/*/lost", "leads:write", mark_lost),
+    Route("POST", "/leads/*/tags", "leads:write", add_tags),
+    Route("DELETE", "/leads/*/tags/*", "leads:write", remove_tag),
+    Route("POST", "/leads/*/enroll-sequence", "sequences:write", enroll),
+    Route("DELETE", "/leads/*/enroll-sequence/*", "sequences:write", unenroll),
+    Route("POST", "/leads/*/send-whatsapp", "whatsapp:write", send_whatsapp),
+    Route("POST", "/leads/*/send-whatsapp-template", "whatsapp:write", send_template),
+)
+_PATTERNS = [(route, route.path.split("/")) for route in ROUTES]
+
+
+def find_route(method: str, raw_path: str) -> tuple[Route, tuple[str, ...]] | None:
+    """The call behind a percent-encoded path, and its decoded parts; None if there is none.
+
+    Segments are told apart before they are decoded, so an encoded slash stays inside its segment.
+    """
+    segments = raw_path.split("/")
+    for route, pattern in _PATTERNS:
+        if route.method != method or len(pattern) != len(segments):
+            continue
+        if all(wanted in ("*", got) for wanted, got in zip(pattern, segments, strict=True)):
+            named = zip(pattern, segments, strict=True)
+            return route, tuple(unquote(got) for wanted, got in named if wanted == "*")
+    return None

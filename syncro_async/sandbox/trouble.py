@@ -1,0 +1,133 @@
+"""Trouble on demand: what the next requests shall suffer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+
+from syncro_async.sandbox.answers import HTML, JSON, Answer, Headers, phrase
+
+_NEVER_COUNTED = frozenset({401, 403, 429})
+_BODILESS = frozenset({204, 304})
+_FIRST_ERROR = 400
+
+
+class ConnectionDropped(ConnectionResetError):  # noqa: N818 - named after what the client meets
+    """The sandbox broke the connection, as `Trouble` told it to."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trouble:
+    """One piece of scripted trouble; it meets the next `times` requests that match it.
+
+    A request matches by `method` and by `path`, the beginning of the path behind `/api/v1` as it
+    was sent (`"/leads"`); None matches any. Only requests that pass the checks of key, permission
+    and rate limit meet trouble; it counts as a request like any other, except for a scripted 401,
+    403 or 429, which the API does not count.
+
+    - `status`: nothing is applied, this status is answered, with `body` (bytes as they are,
+      anything else as JSON; by default a `message`) and `headers` (a mapping, or pairs where a
+      name repeats).
+    - without `status` the request is carried out as ever; `body` and `headers` then change what is
+      answered.
+    - `delay`: seconds of the sandbox's clock between carrying out and answering.
+    - `reset`: the connection drops before any byte of an answer, nothing is applied.
+    - `lose_answer`: the request is applied, then the connection drops without an answer.
+    - `truncate`: headers and half the body, then the connection drops.
+
+    Raises `ValueError` for what contradicts itself.
+    """
+
+    status: int | None = None
+    body: bytes | Mapping[str, Any] | list[Any] | None = None
+    headers: Mapping[str, str] | Sequence[tuple[str, str]] = field(default_factory=dict)
+    delay: float = 0.0
+    reset: bool = False
+    truncate: bool = False
+    lose_answer: bool = False
+    method: str | None = None
+    path: str | None = None
+    times: int = 1
+
+    def __post_init__(self) -> None:
+        if self.times < 1:
+            raise ValueError(f"times={self.times}: trouble must come at least once")
+        if self.delay < 0:
+            raise ValueError(f"delay={self.delay}: nothing is answered before it was asked")
+        if self.reset + self.truncate + self.lose_answer > 1:
+            raise ValueError("reset, truncate and lose_answer exclude one another")
+        if self.status is not None and self.lose_answer:
+            raise ValueError("lose_answer applies the request, status answers without applying it")
+
+    @property
+    def counted(self) -> bool:
+        """Whether the rate limit counts the request that meets it."""
+        return self.status not in _NEVER_COUNTED
+
+    @property
+    def applies(self) -> bool:
+        """Whether the request is carried out all the same."""
+        return self.status is None and not self.reset
+
+    def meets(self, method: str, path: str) -> bool:
+        """Whether this request is one it waits for."""
+        return (self.method is None or self.method.upper() == method) and (
+            self.path is None or path.startswith(self.path)
+        )
+
+    def answer(self, usual: Answer | None) -> Answer:
+        """What is answered in place of `usual` (None when nothing was carried out)."""
+        extra = _pairs(self.headers)
+        if usual is None:
+            return self._scripted(extra)
+        if self.body is None:
+            return Answer(usual.status, usual.body, _merged(usual.headers, extra))
+        return Answer(usual.status, _encoded(self.body), _merged(usual.headers, extra))
+
+    def _scripted(self, extra: Headers) -> Answer:
+        status = self.status or 200
+        kind = HTML if isinstance(self.body, bytes) else JSON
+        if status in _BODILESS:
+            return Answer(status, b"", extra)
+        if self.body is not None:
+            return Answer(status, _encoded(self.body), _merged((kind,), extra))
+        if status >= _FIRST_ERROR:
+            body = msgspec.json.encode({"message": phrase(status)})
+            return Answer(status, body, _merged((kind,), extra))
+        return Answer(status, b"", extra)
+
+
+class Script:
+    """The trouble still to come, in the order it was queued."""
+
+    def __init__(self) -> None:
+        self._queue: list[Trouble] = []
+
+    def add(self, trouble: Trouble) -> None:
+        """Queue it, as often as its `times` say."""
+        self._queue.extend([trouble] * trouble.times)
+
+    def waiting_for(self, method: str, path: str) -> Trouble | None:
+        """The first trouble this request would meet; it stays queued."""
+        return next((trouble for trouble in self._queue if trouble.meets(method, path)), None)
+
+    def consume(self, trouble: Trouble) -> None:
+        """It has met its request."""
+        self._queue.remove(trouble)
+
+
+def _pairs(headers: Mapping[str, str] | Sequence[tuple[str, str]]) -> Headers:
+    pairs = headers.items() if isinstance(headers, Mapping) else headers
+    return tuple((name.lower(), value) for name, value in pairs)
+
+
+def _merged(usual: Headers, extra: Headers) -> Headers:
+    replaced = {name for name, _ in extra}
+    return (*(pair for pair in usual if pair[0] not in replaced), *extra)
+
+
+def _encoded(body: bytes | Mapping[str, Any] | list[Any]) -> bytes:
+    return body if isinstance(body, bytes) else msgspec.json.encode(body)

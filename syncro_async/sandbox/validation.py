@@ -1,0 +1,178 @@
+"""Field rules, with the complaints of the API reference, 'Errors and limits'."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Container, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar, cast
+from urllib.parse import urlsplit
+
+from syncro_async.sandbox.answers import invalid
+
+T = TypeVar("T")
+
+_LENGTH_OF_DATE = len("2026-06-30")
+_WHOLE = re.compile(r"[+-]?\d{1,18}")
+
+
+class Form:
+    """The sent fields of one request, read one by one.
+
+    Each reader gives the field's value, or None when it is absent, null, blank or wrong; `settle`
+    raises all complaints together. A blank text counts as absent, numeric text as a number.
+    """
+
+    def __init__(self, fields: Mapping[str, Any]) -> None:
+        self._fields = fields
+        self._errors: dict[str, list[str]] = {}
+
+    def settle(self) -> None:
+        """Raise `Invalid` (422) when any rule was broken."""
+        if self._errors:
+            raise invalid(self._errors)
+
+    def settled(self, value: T | None) -> T:
+        """The value of a required field, once `settle` has raised if it or any other is wrong."""
+        self.settle()
+        return cast("T", value)
+
+    def fail(self, name: str, complaint: str) -> None:
+        """Note a complaint, such as `is required.`, about a field."""
+        self._errors.setdefault(name, []).append(f"The {_words(name)} field {complaint}")
+
+    def unknown(self, name: str) -> None:
+        """Note that a field names something that does not exist or cannot be chosen."""
+        self._errors.setdefault(name, []).append(f"The selected {_words(name)} is invalid.")
+
+    def require(self, name: str, why: str = "") -> None:
+        """Complain when the field is absent (or an empty list); `why` continues the sentence."""
+        if self._sent(name) in (None, []):
+            self.fail(name, f"is required{why}.")
+
+    def text(self, name: str) -> str | None:
+        """A string."""
+        value = self._sent(name)
+        if value is None or isinstance(value, str):
+            return value
+        self.fail(name, "must be a string.")
+        return None
+
+    def choice(self, name: str, among: Container[str]) -> str | None:
+        """One of certain strings."""
+        value = self.text(name)
+        if value is None or value in among:
+            return value
+        self.unknown(name)
+        return None
+
+    def url(self, name: str) -> str | None:
+        """An address of the web."""
+        value = self.text(name)
+        if value is None or _is_address(value):
+            return value
+        self.fail(name, "must be a valid URL.")
+        return None
+
+    def integer(self, name: str, *, among: Container[int] | None = None) -> int | None:
+        """A whole number; with `among`, the id of something that exists."""
+        value = self._sent(name)
+        if value is None:
+            return None
+        if isinstance(value, bool) or not _WHOLE.fullmatch(str(value)):
+            self.fail(name, "must be an integer.")
+            return None
+        number = int(value)
+        if among is not None and number not in among:
+            self.unknown(name)
+            return None
+        return number
+
+    def size(self, name: str, usual: int, *, most: int | None = None) -> int:
+        """A whole number from 1 to `most`, or `usual` when none was sent."""
+        number = self.integer(name)
+        if number is None:
+            return usual
+        if number < 1:
+            self.fail(name, "must be at least 1.")
+        elif most is not None and number > most:
+            self.fail(name, f"must not be greater than {most}.")
+        return number
+
+    def number(self, name: str) -> float | None:
+        """A number."""
+        value = self._sent(name)
+        if value is None:
+            return None
+        try:
+            number = math.nan if isinstance(value, bool) else float(value)
+        except (TypeError, ValueError):
+            number = math.nan
+        if math.isfinite(number):
+            return number
+        self.fail(name, "must be a number.")
+        return None
+
+    def texts(self, name: str) -> list[str] | None:
+        """A list of strings, each once, in the order sent."""
+        value = self._sent(name)
+        if value is None:
+            return None
+        if not isinstance(value, list):
+            self.fail(name, "must be an array.")
+            return None
+        for index, item in enumerate(value):
+            if not isinstance(item, str):
+                self.fail(f"{name}.{index}", "must be a string.")
+        return list(dict.fromkeys(item for item in value if isinstance(item, str)))
+
+    def mapping(self, name: str) -> dict[str, Any] | None:
+        """An object; PHP cannot tell an empty one from an empty list."""
+        value = self._sent(name)
+        if value is None or isinstance(value, dict):
+            return value
+        if value != []:
+            self.fail(name, "must be an array.")
+        return None
+
+    def moment(self, name: str, *, day_ends: bool = False) -> str | None:
+        """A date or an ISO 8601 moment, as UTC text that compares with a lead's moments.
+
+        A date means its first moment, or with `day_ends` its last second.
+        """
+        value = self.text(name)
+        if value is None:
+            return None
+        try:
+            return _utc_text(value, day_ends=day_ends)
+        except (ValueError, OverflowError):
+            self.fail(name, "must be a valid date.")
+            return None
+
+    def _sent(self, name: str) -> Any:
+        value = self._fields.get(name)
+        if isinstance(value, str):
+            return value.strip() or None
+        return value
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ")
+
+
+def _is_address(value: str) -> bool:
+    try:
+        parts = urlsplit(value)
+    except ValueError:
+        return False
+    return parts.scheme in {"http", "https"} and bool(parts.netloc)
+
+
+def _utc_text(value: str, *, day_ends: bool) -> str:
+    parsed = datetime.fromisoformat(value)
+    if parsed.tzinfo is None:
+        parsed = parsed.replace(tzinfo=UTC)
+    if day_ends and len(value) <= _LENGTH_OF_DATE:
+        parsed += timedelta(days=1, seconds=-1)
+    return parsed.astimezone(UTC).replace(tzinfo=None).isoformat()

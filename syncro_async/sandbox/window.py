@@ -1,0 +1,97 @@
+"""How many requests a key may send in a minute, counted the three ways servers count."""
+
+from __future__ import annotations
+
+from collections import deque
+from math import ceil, floor
+from typing import Literal, Protocol
+
+WindowKind = Literal["fixed", "aligned", "sliding"]
+
+
+class Window(Protocol):
+    """The count of one key."""
+
+    def arrive(self, now: float) -> int | None:
+        """Count a request; when there is no room left, count nothing and say its Retry-After."""
+
+
+class FixedWindow:
+    """A window that the first counted request opens.
+
+    It lasts exactly its length, but is announced from whole seconds, as a cache limiter on Redis
+    does: Retry-After may be up to a second too short, and is then often 0.
+    """
+
+    def __init__(self, limit: int, length: float) -> None:
+        self._limit = limit
+        self._length = length
+        self._ends = float("-inf")
+        self._count = 0
+
+    def arrive(self, now: float) -> int | None:
+        """Count a request, or say in how many (whole) seconds the window ends."""
+        if now >= self._ends:
+            self._ends = now + self._length
+            self._count = 0
+        if self._count >= self._limit:
+            return max(0, floor(self._ends) - floor(now))
+        self._count += 1
+        return None
+
+
+class AlignedWindow:
+    """A window that begins at every whole multiple of its length."""
+
+    def __init__(self, limit: int, length: float) -> None:
+        self._limit = limit
+        self._length = length
+        self._number = -1
+        self._count = 0
+
+    def arrive(self, now: float) -> int | None:
+        """Count a request, or say how long the next multiple is away."""
+        number = floor(now / self._length)
+        if number != self._number:
+            self._number = number
+            self._count = 0
+        if self._count >= self._limit:
+            return max(1, ceil((number + 1) * self._length - now))
+        self._count += 1
+        return None
+
+
+class SlidingWindow:
+    """A log of the counted requests of the last window's length."""
+
+    def __init__(self, limit: int, length: float) -> None:
+        self._limit = limit
+        self._length = length
+        self._log: deque[float] = deque()
+
+    def arrive(self, now: float) -> int | None:
+        """Count a request, or say when the oldest counted one leaves the log."""
+        while self._log and self._log[0] + self._length <= now:
+            self._log.popleft()
+        if len(self._log) >= self._limit:
+            return max(1, ceil(self._log[0] + self._length - now))
+        self._log.append(now)
+        return None
+
+
+_KINDS: dict[str, type[FixedWindow | AlignedWindow | SlidingWindow]] = {
+    "fixed": FixedWindow,
+    "aligned": AlignedWindow,
+    "sliding": SlidingWindow,
+}
+
+
+def make_window(kind: WindowKind, limit: int, length: float) -> Window:
+    """A window of `length` seconds with room for `limit` requests. Raises `ValueError`."""
+    if kind not in _KINDS:
+        raise ValueError(f"window={kind!r} is none of {', '.join(_KINDS)}")
+    if limit < 1:
+        raise ValueError(f"per_minute={limit} leaves no room for any request")
+    if not length > 0:
+        raise ValueError(f"minute={length} must be longer than no time at all")
+    return _KINDS[kind](limit, length)
