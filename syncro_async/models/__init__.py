@@ -1,0 +1,1 @@
+"""What the API says: structs, one file per noun."""

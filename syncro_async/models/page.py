@@ -1,0 +1,39 @@
+"""One page of a list, and what the server says of the whole list."""
+
+from __future__ import annotations
+
+from typing import Generic, TypeVar
+
+import msgspec
+
+T = TypeVar("T")
+
+
+class PageMeta(msgspec.Struct, frozen=True):
+    """Where a page stands (API reference, "Errors and limits", Pagination).
+
+    `total` counts the items of all pages; pages count from 1. `has_more` is None where the
+    service does not send it.
+    """
+
+    total: int
+    per_page: int
+    current_page: int
+    last_page: int
+    has_more: bool | None = None
+
+
+class UnreadableItem(msgspec.Struct, frozen=True):
+    """An item that does not fit its model: its place in the page (from 0), its bytes, and why."""
+
+    index: int
+    raw: bytes
+    reason: str
+
+
+class Page(msgspec.Struct, Generic[T], frozen=True):
+    """One page: its items in the server's order, and `unreadable`, those that could not be read."""
+
+    items: list[T]
+    meta: PageMeta
+    unreadable: tuple[UnreadableItem, ...] = ()

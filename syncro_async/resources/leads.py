@@ -1,0 +1,262 @@
+"""What may be asked about leads: the fourteen calls of the API reference, 'Leads'."""
+
+from __future__ import annotations
+
+import builtins
+from collections.abc import Callable, Iterable, Mapping
+from datetime import date, datetime
+from typing import Any, TypeVar
+
+from syncro_async.models.enrollment import Enrollment
+from syncro_async.models.lead import Lead
+from syncro_async.models.message import SentMessage
+from syncro_async.models.upsert import UpsertResult
+from syncro_async.paging.paginator import Paginator
+from syncro_async.resources import lead_answers
+from syncro_async.resources.arguments import (
+    MatchBy,
+    check_match_key,
+    check_message,
+    check_pages,
+    filled,
+    lead_fields,
+    lead_filters,
+    optional,
+    relations,
+    required,
+    tag_names,
+    texts,
+)
+from syncro_async.resources.listing import Paginate
+from syncro_async.transport.addressing import query_string, segment
+from syncro_async.transport.exchange import Call, Perform
+from syncro_async.transport.json_codec import done, encode_body
+
+T = TypeVar("T")
+
+
+class Leads:
+    """The calls about leads, `client.leads`.
+
+    Arguments that are None are not sent. Every call raises `ValueError`, naming the argument and
+    sending nothing, for an argument the reference rules out, and the errors of
+    `syncro_async.errors` for what the server or the way to it came to: `NotFoundError` where there
+    is no such lead, `ValidationError` where the server refuses a field.
+    """
+
+    def __init__(self, perform: Perform, paginate: Paginate) -> None:
+        self._perform = perform
+        self._paginate = paginate
+
+    def list(
+        self,
+        *,
+        pipeline_id: int | None = None,
+        stage_id: int | None = None,
+        assigned_to: int | None = None,
+        source: str | None = None,
+        status: str | None = None,
+        tags: str | Iterable[str] | None = None,
+        q: str | None = None,
+        updated_since: datetime | date | None = None,
+        created_from: datetime | date | None = None,
+        created_to: datetime | date | None = None,
+        include: str | Iterable[str] | None = None,
+        page_size: int = 200,
+        start_page: int = 1,
+        max_items: int | None = None,
+    ) -> Paginator[Lead]:
+        """Page through the account's leads, or those that pass every filter given.
+
+        Nothing is sent before the first lead is asked for. `tags` finds leads with any of them
+        (one str is one tag); `q` searches name, email and phone; `updated_since` is the filter to
+        sync by. Datetimes must be aware. `include` asks for relations by name, as several or as
+        one comma list; unknown names are ignored by the server, and `events`, `conversation` and
+        `siblings` exist for `get` only. `page_size` is 1 to 200, `max_items` ends the list early.
+        """
+        filters = lead_filters(locals())
+        check_pages(page_size, start_page, max_items)
+        return self._paginate(
+            "/leads",
+            query=filters,
+            item=Lead,
+            page_size=page_size,
+            start_page=start_page,
+            max_items=max_items,
+        )
+
+    async def get(self, id: int, *, include: str | Iterable[str] = ()) -> Lead:
+        """Fetch one lead, with the relations `include` names, those no list carries among them."""
+        query = query_string({"include": relations("include", include)})
+        path = _path(id)
+        return await self._perform(
+            Call("GET", path, lead_answers.lead, repeatable=True, query=query)
+        )
+
+    async def create(
+        self,
+        *,
+        name: str,
+        pipeline_id: int,
+        stage_id: int,
+        phone: str | None = None,
+        email: str | None = None,
+        value: float | None = None,
+        source: str | None = None,
+        tags: str | Iterable[str] | None = None,
+        notes: str | None = None,
+        utm_source: str | None = None,
+        utm_medium: str | None = None,
+        utm_campaign: str | None = None,
+        utm_term: str | None = None,
+        utm_content: str | None = None,
+        assigned_to: int | None = None,
+        custom_fields: Mapping[str, Any] | None = None,
+    ) -> Lead:
+        """Create a lead; in a won or lost stage the server records the sale or the loss with it.
+
+        The answer carries only some of its fields. Never sent twice by itself: an answer lost on
+        the way is an `OutcomeUnknownError` (`upsert` can be sent again). `PlanLimitError` when
+        the plan holds no more leads.
+        """
+        fields = lead_fields(locals())
+        required(pipeline_id=pipeline_id, stage_id=stage_id)
+        filled("name", name)
+        return await self._post("/leads", lead_answers.lead, fields, repeatable=False)
+
+    async def upsert(
+        self,
+        *,
+        name: str | None = None,
+        pipeline_id: int | None = None,
+        stage_id: int | None = None,
+        phone: str | None = None,
+        email: str | None = None,
+        value: float | None = None,
+        source: str | None = None,
+        tags: str | Iterable[str] | None = None,
+        notes: str | None = None,
+        utm_source: str | None = None,
+        utm_medium: str | None = None,
+        utm_campaign: str | None = None,
+        utm_term: str | None = None,
+        utm_content: str | None = None,
+        assigned_to: int | None = None,
+        custom_fields: Mapping[str, Any] | None = None,
+        match_by: MatchBy = "email_or_phone",
+    ) -> UpsertResult:
+        """Update the lead that has this email or phone, or create one.
+
+        The email or phone `match_by` names must be given. Of a lead that is found, only fields
+        that are sent and not empty change. May be sent again when an answer was lost, and then
+        finds what it created before: `created` is False in that case.
+        """
+        fields = lead_fields(locals())
+        check_match_key(match_by, fields)
+        body = {**fields, "match_by": match_by}
+        return await self._post("/leads/upsert", lead_answers.upsert_result, body, repeatable=True)
+
+    async def move(self, id: int, *, stage_id: int, pipeline_id: int) -> None:
+        """Move the lead to another stage, if need be of another pipeline.
+
+        `StageBlockedError` while mandatory tasks of its present stage are pending.
+        """
+        await self._put(_path(id, "stage"), required(stage_id=stage_id, pipeline_id=pipeline_id))
+
+    async def mark_won(self, id: int, *, stage_id: int, value: float | None = None) -> None:
+        """Move the lead to a won stage and record the sale, at the lead's own value by default.
+
+        `UnprocessableError` if that is no won stage, `StageBlockedError` as for `move`.
+        """
+        await self._put(_path(id, "won"), required(stage_id=stage_id) | optional(value=value))
+
+    async def mark_lost(self, id: int, *, stage_id: int, reason_id: int | None = None) -> None:
+        """Move the lead to a lost stage and record the reason.
+
+        `UnprocessableError` if that is no lost stage, `StageBlockedError` as for `move`.
+        """
+        body = required(stage_id=stage_id) | optional(reason_id=reason_id)
+        await self._put(_path(id, "lost"), body)
+
+    async def delete(self, id: int) -> None:
+        """Remove the lead. That it is gone once an earlier attempt was lost counts as done."""
+        await self._perform(Call("DELETE", _path(id), done, repeatable=True, gone_is_done=True))
+
+    async def add_tags(self, id: int, tags: str | Iterable[str]) -> builtins.list[str]:
+        """Add at least one tag (one str is one tag) and return all tags the lead has now."""
+        names = tag_names("tags", tags)
+        if not names:
+            raise ValueError("tags must hold at least one tag")
+        path = _path(id, "tags")
+        return await self._post(path, lead_answers.tags, {"tags": names}, repeatable=True)
+
+    async def remove_tag(self, id: int, tag: str) -> builtins.list[str]:
+        """Take one tag off the lead and return those it still has."""
+        path = _path(id, "tags", segment("tag", filled("tag", tag)))
+        return await self._perform(Call("DELETE", path, lead_answers.tags, repeatable=True))
+
+    async def enroll(self, id: int, *, sequence_id: int) -> Enrollment:
+        """Enroll the lead in an active nurture sequence. Never sent twice by itself."""
+        path, body = _path(id, "enroll-sequence"), required(sequence_id=sequence_id)
+        return await self._post(path, lead_answers.enrollment, body, repeatable=False)
+
+    async def unenroll(self, id: int, *, sequence_id: int) -> Enrollment:
+        """Take the lead out of a nurture sequence."""
+        path = _path(id, "enroll-sequence", segment("sequence_id", sequence_id))
+        return await self._perform(Call("DELETE", path, lead_answers.enrollment, repeatable=True))
+
+    async def send_whatsapp(
+        self,
+        id: int,
+        *,
+        body: str | None = None,
+        media_url: str | None = None,
+        caption: str | None = None,
+        instance_id: int | None = None,
+    ) -> SentMessage:
+        """Send a text to the lead's phone or, with `media_url`, an image. Never sent twice.
+
+        `instance_id` is the number to send from, the account's main one by default.
+        `MessagingWindowClosedError` outside the 24 hours of the official API (`send_template`
+        works then), `ProviderError` when WhatsApp refuses.
+        """
+        check_message(body, media_url)
+        message = optional(body=body, media_url=media_url, caption=caption, instance_id=instance_id)
+        message["type"] = "text" if media_url is None else "image"
+        path = _path(id, "send-whatsapp")
+        return await self._post(path, lead_answers.sent_message, message, repeatable=False)
+
+    async def send_template(
+        self,
+        id: int,
+        *,
+        template_id: int,
+        variables: Iterable[str] = (),
+        header_media_url: str | None = None,
+        instance_id: int | None = None,
+    ) -> SentMessage:
+        """Send an approved template, its `variables` in order. Never sent twice by itself.
+
+        `header_media_url` is for templates whose header needs one, `instance_id` the number to
+        send from. `ProviderError` when WhatsApp refuses.
+        """
+        message = required(template_id=template_id) | optional(
+            variables=texts("variables", variables) or None,
+            header_media_url=header_media_url,
+            instance_id=instance_id,
+        )
+        path = _path(id, "send-whatsapp-template")
+        return await self._post(path, lead_answers.sent_message, message, repeatable=False)
+
+    async def _post(
+        self, path: str, read: Callable[[bytes], T], body: Mapping[str, Any], *, repeatable: bool
+    ) -> T:
+        call = Call("POST", path, read, repeatable=repeatable, body=encode_body(body))
+        return await self._perform(call)
+
+    async def _put(self, path: str, body: Mapping[str, Any]) -> None:
+        await self._perform(Call("PUT", path, done, repeatable=True, body=encode_body(body)))
+
+
+def _path(id: int, *rest: str) -> str:
+    return "/".join(("/leads", segment("id", id), *rest))
