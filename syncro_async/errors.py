@@ -89,7 +89,7 @@ def _revive(kind: type[SyncroError], args: tuple[Any, ...], state: dict[str, Any
     return error
 
 
-# ------------------------------------------------------------------------------- before anything is sent
+# ------------------------------------------------------------------ before anything is sent
 
 
 class ConfigurationError(SyncroError, ValueError):
@@ -108,7 +108,7 @@ class BudgetWaitError(SyncroError):
         self.wait_needed = wait_needed
 
 
-# ------------------------------------------------------------------------------- no usable answer
+# ------------------------------------------------------------------ no usable answer
 
 
 class NoAnswerError(SyncroError):
@@ -157,7 +157,7 @@ class UnexpectedResponseError(NoAnswerError):
         return f"→ {self.status}"
 
 
-# ------------------------------------------------------------------------------- the API said no
+# ------------------------------------------------------------------ the API said no
 
 
 class APIError(SyncroError):
@@ -207,7 +207,7 @@ class AuthenticationError(APIError):
 
 
 class PermissionDeniedError(APIError):
-    """403: the key may not do this. `required_permission` names the missing scope, if the server did."""
+    """403: the key may not do this; `required_permission` is the scope it lacks, where known."""
 
     def __init__(
         self, message: str, *, required_permission: str | None = None, **answer: Any
@@ -287,7 +287,7 @@ class ServerError(APIError):
 
 
 class ProviderError(ServerError):
-    """502: an external provider (WhatsApp, say) failed or refused. `raw` is its own answer, if passed on."""
+    """502: an external provider (WhatsApp, say) failed or refused; `raw` is its own answer."""
 
     def __init__(self, message: str, *, raw: Any = None, **answer: Any) -> None:
         super().__init__(message, **answer)

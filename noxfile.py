@@ -1,0 +1,143 @@
+"""The project's chores, each in an environment of its own (`check`: in yours)."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import nox
+
+HERE = Path(__file__).parent
+SUPPORTED = ("3.11", "3.12", "3.13")
+
+nox.needs_version = ">=2025.5"
+nox.options.sessions = ["check"]
+# `PYTHONS` names only what was found; where nothing was, `tests` has to fail, not to be skipped.
+nox.options.error_on_missing_interpreters = True
+
+
+def _let_pyenv_show_all() -> None:
+    """Switch on each supported Python that pyenv holds; its commands for the others only fail."""
+    versions = Path(os.environ.get("PYENV_ROOT", "")) / "versions"
+    if os.environ.get("PYENV_ROOT") and "PYENV_VERSION" not in os.environ:
+        held = [path.name for wanted in SUPPORTED for path in versions.glob(f"{wanted}.*")]
+        os.environ["PYENV_VERSION"] = ":".join([*held, "system"])
+
+
+def _runs(command: str) -> bool:
+    found = shutil.which(command)
+    if found is None:
+        return False
+    return subprocess.run([found, "-V"], capture_output=True, check=False).returncode == 0
+
+
+_let_pyenv_show_all()
+PYTHONS = [version for version in SUPPORTED if _runs(f"python{version}")]
+
+
+def _python(session: nox.Session) -> str:
+    return sys.executable if session.python is False else str(Path(session.bin, "python"))
+
+
+def _run_module(session: nox.Session, *command: str) -> None:
+    session.run(_python(session), "-m", *command)
+
+
+def _lint(session: nox.Session) -> None:
+    _run_module(session, "ruff", "check")
+    _run_module(session, "ruff", "format", "--check")
+
+
+def _types(session: nox.Session) -> None:
+    _run_module(session, "mypy")
+    _run_module(session, "pyright", "--pythonpath", _python(session))
+
+
+def _covered_tests(session: nox.Session) -> None:
+    _run_module(session, "coverage", "erase")
+    _run_module(session, "coverage", "run", "-m", "pytest", *session.posargs)
+    _run_module(session, "coverage", "combine", "--quiet")
+    _run_module(session, "coverage", "report")
+
+
+@nox.session(python=False)
+def check(session: nox.Session) -> None:
+    """Everything that has to hold, in the environment nox runs in: lint, types, covered tests."""
+    _lint(session)
+    _types(session)
+    _covered_tests(session)
+
+
+@nox.session(python=PYTHONS or SUPPORTED)
+def tests(session: nox.Session) -> None:
+    """The tests on each supported Python that is there."""
+    session.install("-e", ".[test]")
+    _run_module(session, "pytest", *session.posargs)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Style and form."""
+    session.install("ruff")
+    _lint(session)
+
+
+@nox.session
+def types(session: nox.Session) -> None:
+    """Both type checkers: mypy on everything, pyright on the API as its users see it."""
+    session.install("-e", ".[dev]")
+    _types(session)
+
+
+@nox.session
+def coverage(session: nox.Session) -> None:
+    """The tests, and every branch of the package run by them."""
+    session.install("-e", ".[test]")
+    _covered_tests(session)
+
+
+@nox.session
+def readme(session: nox.Session) -> None:
+    """The examples of the README and of docs/."""
+    session.install("-e", ".[test]")
+    _run_module(session, "pytest", "tests/test_readme.py", *session.posargs)
+
+
+@nox.session
+def wheel(session: nox.Session) -> None:
+    """The wheel, as a user gets it: bare, then with the extras that the command needs."""
+    folder = Path(session.create_tmp()).resolve()
+    for old in folder.glob("*.whl"):
+        old.unlink()
+    session.run("pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(folder), str(HERE))
+    (built,) = folder.glob("*.whl")
+    version = built.name.split("-")[1]
+    session.chdir(folder)  # away from the checkout, so that only the wheel can be imported
+    session.install(str(built))
+    session.run("python", "-I", "-c", _LOOK_AT_THE_PACKAGE, version)
+    session.install(f"{built}[cli,sandbox]")
+    said = session.run("syncro", "--version", silent=True) or ""
+    if version not in said:
+        session.error(f"`syncro --version` said {said!r}, not {version}")
+
+
+_LOOK_AT_THE_PACKAGE = """
+import importlib.metadata, importlib.resources, sys
+import syncro_async
+wanted = sys.argv[1]
+assert syncro_async.__version__ == wanted, syncro_async.__version__
+assert importlib.metadata.version("syncro-async") == wanted
+assert importlib.resources.files(syncro_async).joinpath("py.typed").is_file()
+print("imported", syncro_async.__name__, wanted)
+"""
+
+
+@nox.session
+def bench(session: nox.Session) -> None:
+    """Every benchmark, one after the other."""
+    session.install("-e", ".[cli,sandbox]")
+    for program in sorted((HERE / "benchmarks").glob("*.py")):
+        session.run("python", str(program), *session.posargs)
