@@ -24,6 +24,7 @@ from syncro_async.sandbox.account import (
     WON_STAGE_ID,
 )
 from syncro_async.sandbox.app import Arrival
+from syncro_async.sandbox.elsewhere import SandboxElsewhere, serving_elsewhere
 from syncro_async.sandbox.sample_data import (
     BARE_LEAD_ID,
     BLOCKED_LEAD_ID,
@@ -76,7 +77,9 @@ __all__ = [
     "Arrival",
     "ConnectionDropped",
     "Sandbox",
+    "SandboxElsewhere",
     "Trouble",
     "run",
     "serving",
+    "serving_elsewhere",
 ]
