@@ -1,0 +1,1 @@
+"""How many calls may be sent, and when."""

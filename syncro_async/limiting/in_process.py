@@ -1,0 +1,308 @@
+"""The limiter of one process: every task, thread and event loop that uses a key shares it."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import threading
+from collections.abc import Callable, Sequence
+
+from syncro_async.clock import Clock, Timer
+from syncro_async.errors import BudgetWaitError
+from syncro_async.limiting.gate import Gate
+from syncro_async.limiting.limiter import (
+    LATE_ARRIVAL,
+    Answered,
+    Budget,
+    Fate,
+    HandedBack,
+    Lane,
+    Lost,
+    Refused,
+    Slot,
+)
+from syncro_async.limiting.pace import Pace
+from syncro_async.limiting.queue import LaneQueue, Waiter
+from syncro_async.limiting.rate_limit import RateLimit
+from syncro_async.limiting.slots import SlotLedger
+
+# How much of the estimated latency the newest answer decides.
+_NEWEST = 0.2
+
+
+class InProcessLimiter:
+    """Keeps the rule of `slots` for one key; see `Limiter` for what its methods promise.
+
+    Every change of state happens under a lock and without an await, so tasks, threads and event
+    loops may share it. Waiters are woken by one timer for each event loop that has any.
+    """
+
+    def __init__(self, rates: Sequence[RateLimit], clock: Clock) -> None:
+        self._clock = clock
+        # Reentrant: the collector may close an abandoned coroutine, which then gives its place
+        # or slot up, at any moment and in any thread, also in one that holds the lock.
+        self._lock = threading.RLock()
+        self._queue = LaneQueue()
+        self._gate = Gate()
+        self._timers: dict[asyncio.AbstractEventLoop, tuple[float, Timer]] = {}
+        self._latency = 0.0
+        self._keep(rates)
+
+    def _keep(self, rates: Sequence[RateLimit]) -> None:
+        self._slots = SlotLedger(rates)
+        self._paces = [Pace(rate, self._clock) for rate in rates if rate.burst is not None]
+
+    @property
+    def rates(self) -> tuple[RateLimit, ...]:
+        """The limits it keeps."""
+        return self._slots.rates
+
+    def adopt(self, rates: tuple[RateLimit, ...]) -> bool:
+        """Keep these limits from now on; False, and nothing changed, while others are in use."""
+        with self._lock:
+            if self.rates == rates:
+                return True
+            now = self._now()
+            if self._queue or not self._slots.is_idle(now):
+                return False
+            self._keep(rates)
+            return True
+
+    def is_idle(self) -> bool:
+        """Whether it remembers nothing that still matters."""
+        with self._lock:
+            now = self._now()
+            idle = not self._queue and self._slots.is_idle(now)
+            return idle and self._gate.closed_until <= now
+
+    async def acquire(
+        self, lane: Lane, *, patience: float | None = None, came_first: bool = False
+    ) -> Slot:
+        """Wait for the right to send one request, and take it."""
+        with self._lock:
+            now = self._now()
+            if not self._queue and self._may_send(now):
+                return self._grant(now)
+            if patience is not None:
+                place = self._queue.ahead_of(lane, came_first=came_first)
+                needed = self._forecast(now, place) - now
+                if needed > patience:
+                    raise _too_long(needed, patience)
+            waiter = self._join(lane, now, patience, came_first=came_first)
+            self._arm(waiter.loop, self._next_chance(now))
+        try:
+            return await self._stand(waiter)
+        except BaseException:
+            # Cancelled: the place, or the slot that was just given to it, goes to the next.
+            with self._lock:
+                self._queue.leave(waiter)
+                if waiter.slot is not None and self._book(waiter.slot, HandedBack()):
+                    self._queue.give_turn_back(lane)
+                    self._dispatch()
+            raise
+
+    async def _stand(self, waiter: Waiter) -> Slot:
+        """Wait to be woken, at most until the waiter gives up."""
+        if waiter.gives_up_at == math.inf:
+            return await waiter.woken
+        timer = self._clock.call_at(waiter.gives_up_at, lambda: self._give_up(waiter))
+        try:
+            return await waiter.woken
+        finally:
+            timer.cancel()
+
+    def holds(self, slot: Slot) -> bool:
+        """Whether a slot may still be used; False once a 429 has closed the gate behind it."""
+        return self._gate.is_open_for(slot)
+
+    async def settle(self, slot: Slot, fate: Fate) -> None:
+        """Say what became of the request; the slot's clock starts accordingly."""
+        with self._lock:
+            if self._book(slot, fate):
+                self._dispatch()
+
+    def budget(self) -> Budget:
+        """A snapshot."""
+        with self._lock:
+            now = self._now()
+            free = self._slots.free_of_each(now)
+            tightest = min(range(len(free)), key=lambda i: (free[i], self.rates[i].calls))
+            room = min([free[tightest], *(pace.room() for pace in self._paces)])
+            return Budget(
+                limit=self.rates[tightest].calls,
+                window=self.rates[tightest].seconds,
+                available=self._gate.lets_through(now, max(0, room)),
+                in_flight=self._slots.in_flight,
+                waiting=len(self._queue),
+                next_free_in=self._forecast(now, 0) - now,
+                waiting_bulk=self._queue.length("bulk"),
+                gate_closed_for=max(0.0, self._gate.closed_until - now),
+            )
+
+    # ------------------------------------------------------------------ under the lock, no await
+
+    def _now(self) -> float:
+        """The time, once everybody is forgotten whose event loop was closed meanwhile."""
+        self._queue.forget_closed_loops()
+        return self._clock.monotonic()
+
+    def _join(self, lane: Lane, now: float, patience: float | None, *, came_first: bool) -> Waiter:
+        gives_up_at = math.inf if patience is None else now + patience
+        loop = asyncio.get_running_loop()
+        waiter = Waiter(lane, loop, came_first=came_first, gives_up_at=gives_up_at)
+        self._queue.join(waiter)
+        return waiter
+
+    def _give_up(self, waiter: Waiter) -> None:
+        """The estimate was too hopeful: the waiter's time is over before its turn."""
+        with self._lock:
+            self._dispatch()  # its turn may have come in this very moment
+            if waiter.slot is None:
+                self._turn_away(waiter, self._forecast(self._now(), 0))
+
+    def _turn_away(self, waiter: Waiter, until: float) -> None:
+        self._queue.leave(waiter)
+        error = _too_long(until - self._clock.monotonic(), None)
+        if waiter.loop is _running_loop():
+            _fail_unless_done(waiter.woken, error)
+        else:
+            _call_in(waiter.loop, _fail_unless_done, waiter.woken, error)
+
+    def _may_send(self, now: float) -> bool:
+        return (
+            self._slots.free(now) > 0
+            and self._gate.lets_through(now) > 0
+            and all(pace.has_capacity() for pace in self._paces)
+        )
+
+    def _grant(self, now: float) -> Slot:
+        slot = Slot(taken_at=now)
+        self._slots.take()
+        self._gate.pass_through(slot)
+        for pace in self._paces:
+            pace.spend()
+        return slot
+
+    def _book(self, slot: Slot, fate: Fate) -> bool:
+        """Enter what became of a slot; False when that is known already."""
+        if slot.settled:
+            return False
+        slot.settled = True
+        now = self._clock.monotonic()
+        match fate:
+            case Answered(at):
+                self._slots.start_clock(at)
+                self._latency += _NEWEST * (at - slot.taken_at - self._latency)
+            case Lost():
+                self._slots.start_clock(now + LATE_ARRIVAL)
+            case _:
+                self._slots.hand_back()
+        self._gate.settle(slot, fate, now)
+        if isinstance(fate, Refused):
+            for waiter in self._queue.without_hope(self._gate.closed_until):
+                self._turn_away(waiter, self._gate.closed_until)
+        return True
+
+    def _dispatch(self) -> None:
+        """Wake those whose turn it is, then see to it that the next one is woken in time."""
+        now = self._clock.monotonic()
+        while self._queue and self._may_send(now):
+            waiter = self._queue.next()
+            if waiter is None:
+                return
+            waiter.slot = self._grant(now)
+            if not _wake(waiter, waiter.slot):
+                self._queue.give_turn_back(waiter.lane)
+                self._book(waiter.slot, HandedBack())
+        when = self._next_chance(now)
+        for loop in self._queue.loops():
+            if loop is _running_loop():
+                self._arm(loop, when)
+            elif not self._is_armed(loop, when):
+                _call_in(loop, self._arm_from_elsewhere)
+
+    def _forecast(self, now: float, place: int) -> float:
+        """When the call with `place` others before it would be sent: an estimate."""
+        passes = self._gate.passes_at(now, place, self._latency)
+
+        def leaves_at(place: int) -> float:
+            return max([passes, *(pace.leaves_at(now, place, passes) for pace in self._paces)])
+
+        return self._slots.forecast(now, place, self._latency, leaves_at)
+
+    # ------------------------------------------------------------------ timers, one a loop
+
+    def _next_chance(self, now: float) -> float:
+        """When somebody in the queue could be let go; never, as long as only an answer can help."""
+        free_at = self._slots.next_free_at(now)
+        opens_at = max(now, self._gate.closed_until)
+        if free_at is None or not self._gate.lets_through(opens_at):
+            return math.inf
+        return max([free_at, opens_at, *(pace.leaves_at(now, 0, now) for pace in self._paces)])
+
+    def _is_armed(self, loop: asyncio.AbstractEventLoop, when: float) -> bool:
+        """Whether that loop's timer fires early enough; no loop needs one that never does."""
+        armed = self._timers.get(loop)
+        return when == math.inf or (armed is not None and armed[0] <= when)
+
+    def _arm(self, loop: asyncio.AbstractEventLoop, when: float) -> None:
+        """Have the running loop ring then, unless it does so early enough already."""
+        if self._is_armed(loop, when):
+            return
+        for other in [other for other in self._timers if other is loop or other.is_closed()]:
+            self._timers.pop(other)[1].cancel()
+        self._timers[loop] = when, self._clock.call_at(when, lambda: self._ring(loop))
+
+    def _arm_from_elsewhere(self) -> None:
+        with self._lock:
+            self._arm(asyncio.get_running_loop(), self._next_chance(self._clock.monotonic()))
+
+    def _ring(self, loop: asyncio.AbstractEventLoop) -> None:
+        with self._lock:
+            del self._timers[loop]
+            self._dispatch()
+
+
+def _too_long(needed: float, patience: float | None) -> BudgetWaitError:
+    allowed = "that is longer than" if patience is None else f"{patience:.1f} s are"
+    return BudgetWaitError(
+        f"the next free place in the budget is {needed:.1f} s away,"
+        f" {allowed} allowed; nothing was sent",
+        wait_needed=needed,
+    )
+
+
+def _running_loop() -> asyncio.AbstractEventLoop | None:
+    try:
+        return asyncio.get_running_loop()
+    except RuntimeError:
+        return None
+
+
+def _call_in(
+    loop: asyncio.AbstractEventLoop, callback: Callable[..., object], *args: object
+) -> bool:
+    """Have another loop's thread run something; False when that loop is closed."""
+    try:
+        loop.call_soon_threadsafe(callback, *args)
+    except RuntimeError:
+        return False
+    return True
+
+
+def _wake(waiter: Waiter, slot: Slot) -> bool:
+    """Give a waiter its slot; False when its event loop has gone."""
+    if waiter.loop is _running_loop():
+        waiter.woken.set_result(slot)
+        return True
+    return _call_in(waiter.loop, _set_unless_done, waiter.woken, slot)
+
+
+def _fail_unless_done(woken: asyncio.Future[Slot], error: BudgetWaitError) -> None:
+    if not woken.done():
+        woken.set_exception(error)
+
+
+def _set_unless_done(woken: asyncio.Future[Slot], slot: Slot) -> None:
+    if not woken.done():
+        woken.set_result(slot)

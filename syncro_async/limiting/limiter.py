@@ -1,0 +1,102 @@
+"""What every limiter can do, and the words it is asked in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import msgspec
+
+from syncro_async.limiting.rate_limit import RateLimit
+
+Lane = Literal["interactive", "bulk"]
+
+# A request whose fate is unknown may still reach the server; past this it is taken to be counted.
+LATE_ARRIVAL = 5.0
+
+
+class Budget(msgspec.Struct, frozen=True):
+    """How a key's budget stands: a snapshot, true at the moment it was taken.
+
+    `limit` calls in `window` seconds is the tightest limit right now. Of its slots `available`
+    may be used at once; `in_flight` are on the wire; `waiting` calls stand in the queue, of them
+    `waiting_bulk` in the bulk lane. `next_free_in` is the time until a new call could be sent if
+    it were alone (s, 0.0 when one is free, an estimate while all slots are in flight), and
+    `gate_closed_for` what is left of a pause the server asked for (s).
+    """
+
+    limit: int
+    window: float
+    available: int
+    in_flight: int
+    waiting: int
+    next_free_in: float
+    waiting_bulk: int = 0
+    gate_closed_for: float = 0.0
+
+
+@dataclass(eq=False, slots=True)
+class Slot:
+    """The right to send one request. Whoever holds it settles it, once."""
+
+    taken_at: float
+    opener: bool = False
+    settled: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class HandedBack:
+    """The server did not count the request: nothing was sent, or it refused before counting."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """The answer's headers came at that moment (monotonic seconds)."""
+
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """The request may have reached the server, or may still do so."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """429: not counted, and nobody may send for `pause` seconds."""
+
+    pause: float
+
+
+Fate = HandedBack | Answered | Lost | Refused
+
+
+class Limiter(Protocol):
+    """Decides when a request may be sent.
+
+    One limiter guards one key; the client goes through it with every attempt. An object of your
+    own can be given as `AsyncClient(limiter=…)`.
+    """
+
+    @property
+    def rates(self) -> tuple[RateLimit, ...]:
+        """The limits it keeps."""
+
+    async def acquire(
+        self, lane: Lane, *, patience: float | None = None, came_first: bool = False
+    ) -> Slot:
+        """Wait for the right to send one request, and take it.
+
+        First come, first served within a lane; `came_first` puts a call the server refused back
+        to the front. Raises `BudgetWaitError` at once when the wait would exceed `patience` (s),
+        and later when a 429 or slow answers make it so. A cancelled waiter hands its turn on.
+        """
+
+    def holds(self, slot: Slot) -> bool:
+        """Whether a slot may still be used; False once a 429 has closed the gate behind it."""
+
+    async def settle(self, slot: Slot, fate: Fate) -> None:
+        """Say what became of the request; the slot's clock starts accordingly."""
+
+    def budget(self) -> Budget:
+        """A snapshot."""

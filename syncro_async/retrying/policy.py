@@ -1,0 +1,38 @@
+"""How stubborn a call is: the numbers a caller may choose."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from syncro_async.errors import ConfigurationError
+
+
+@dataclass(frozen=True, slots=True)
+class RetryPolicy:
+    """How often, how fast and how long a call is tried again.
+
+    A call is sent at most `attempts` times (429s do not count). Between two attempts it waits a
+    random time up to `base_delay · 2ⁿ`, at most `max_delay` (s). No attempt begins that would end
+    its waiting more than `max_elapsed` seconds after the call was first sent.
+    `RetryPolicy(attempts=1)` never tries again.
+
+    `random` gives numbers in [0, 1) and is there for tests that want the same delays every time.
+    Raises `ConfigurationError` for numbers that make no sense.
+    """
+
+    attempts: int = 4
+    base_delay: float = 0.5
+    max_delay: float = 30.0
+    max_elapsed: float = 300.0
+    random: Callable[[], float] = random.random
+
+    def __post_init__(self) -> None:
+        if self.attempts < 1:
+            raise ConfigurationError(f"RetryPolicy: attempts={self.attempts!r} must be 1 or more")
+        for name in ("base_delay", "max_delay", "max_elapsed"):
+            value = getattr(self, name)
+            if math.isnan(value) or value < 0:
+                raise ConfigurationError(f"RetryPolicy: {name}={value!r} must be 0 or more")

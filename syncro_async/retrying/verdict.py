@@ -1,0 +1,82 @@
+"""Whether a failed call is tried again, and after how long."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from syncro_async.errors import (
+    CircuitOpenError,
+    ConnectionFailedError,
+    NoAnswerError,
+    OutcomeUnknownError,
+    ProviderAuthenticationError,
+    ServerError,
+    ServiceUnavailableError,
+    SyncroError,
+    UnexpectedResponseError,
+)
+from syncro_async.retrying.backoff import backoff
+from syncro_async.retrying.policy import RetryPolicy
+
+# Statuses that another attempt may cure. 520-527 are a proxy's words for a broken origin.
+_PASSING = frozenset({500, 502, 503, 504, *range(520, 528)})
+# A person has to act, the answer would be the same again, or we were told not to knock.
+_HOPELESS = (ProviderAuthenticationError, UnexpectedResponseError, CircuitOpenError)
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """How far a call has come: attempts charged, and seconds since it was first sent."""
+
+    policy: RetryPolicy
+    repeatable: bool
+    attempts: int
+    elapsed: float
+    max_wait: float | None
+
+
+def wait_before_retry(error: SyncroError, trial: Trial) -> float | None:
+    """Seconds until the next attempt, or None: raise the error now.
+
+    A wait that would not fit `max_elapsed` is not begun.
+    """
+    if trial.attempts >= trial.policy.attempts:
+        return None
+    wait = _asked_wait(error, trial)
+    if wait is None and _may_help(error, repeatable=trial.repeatable):
+        wait = backoff(trial.policy, trial.attempts)
+    if wait is None or trial.elapsed + wait > trial.policy.max_elapsed:
+        return None
+    return wait
+
+
+def may_have_been_done(error: SyncroError) -> bool:
+    """Whether the server may have carried the request out although it did not say so."""
+    if isinstance(error, NoAnswerError):
+        return not isinstance(error, ConnectionFailedError | UnexpectedResponseError)
+    return isinstance(error, ServerError) and not isinstance(error, ServiceUnavailableError)
+
+
+def leaves_outcome_unknown(error: SyncroError) -> bool:
+    """Whether a call that must not be repeated has to stop here, its fate unknown."""
+    return may_have_been_done(error) and not isinstance(error, ServerError | OutcomeUnknownError)
+
+
+def _asked_wait(error: SyncroError, trial: Trial) -> float | None:
+    """The time a 503 named: it says that no work was done, so every call may come again then."""
+    if not isinstance(error, ServiceUnavailableError) or error.retry_after is None:
+        return None
+    if trial.max_wait is not None and error.retry_after > trial.max_wait:
+        return None
+    return error.retry_after
+
+
+def _may_help(error: SyncroError, *, repeatable: bool) -> bool:
+    if isinstance(error, ConnectionFailedError):
+        return not error.permanent
+    if not repeatable or isinstance(error, _HOPELESS):
+        return False
+    if isinstance(error, ServerError):
+        # With a time that is too long for the caller, waiting less would only knock again.
+        return error.status in _PASSING and error.retry_after is None
+    return isinstance(error, NoAnswerError)

@@ -1,0 +1,98 @@
+"""The arithmetic of slots, without a clock."""
+
+from __future__ import annotations
+
+from syncro_async.limiting.rate_limit import RateLimit
+from syncro_async.limiting.slots import SlotLedger
+
+MINUTE = RateLimit(3, 60.0, guard=0.5)
+HOUR = RateLimit(5, 3600.0, guard=0.5)
+
+
+def at_once(_place: int) -> float:
+    return 0.0
+
+
+def test_a_slot_is_taken_from_the_send_until_window_and_guard_after_the_answer() -> None:
+    slots = SlotLedger([MINUTE])
+    assert slots.free(0.0) == 3
+    slots.take()
+    assert (slots.free(500.0), slots.in_flight) == (2, 1)
+    slots.start_clock(500.0)
+    assert (slots.free(560.4), slots.in_flight) == (2, 0)
+    assert slots.free(560.5) == 3
+
+
+def test_a_slot_handed_back_is_free_at_once() -> None:
+    slots = SlotLedger([MINUTE])
+    slots.take()
+    slots.hand_back()
+    assert slots.free(0.0) == 3
+    assert slots.is_idle(0.0)
+
+
+def test_free_slots_never_fall_below_none() -> None:
+    slots = SlotLedger([MINUTE])
+    for _ in range(4):
+        slots.take()
+    assert slots.free(0.0) == 0
+    assert slots.free_of_each(0.0) == [-1]
+    assert slots.next_free_at(0.0) is None
+
+
+def test_slots_return_in_the_order_of_their_answers_not_of_their_sends() -> None:
+    slots = SlotLedger([MINUTE])
+    for answered_at in (30.0, 10.0, 20.0):
+        slots.take()
+        slots.start_clock(answered_at)
+    assert slots.next_free_at(30.0) == 70.5
+    assert [slots.free(now) for now in (70.4, 70.5, 80.5, 90.5)] == [0, 1, 2, 3]
+
+
+def test_nobody_knows_when_the_next_slot_is_free_while_all_are_in_flight() -> None:
+    slots = SlotLedger([MINUTE])
+    for _ in range(3):
+        slots.take()
+    assert slots.next_free_at(0.0) is None
+    slots.start_clock(1.0)
+    assert slots.next_free_at(1.0) == 61.5
+
+
+def test_several_limits_hold_at_once_and_the_latest_decides() -> None:
+    slots = SlotLedger([MINUTE, HOUR])
+    for now in (0.0, 0.0, 0.0):
+        slots.take()
+        slots.start_clock(now)
+    assert slots.free_of_each(0.0) == [0, 2]
+    assert slots.next_free_at(0.0) == 60.5
+    for _ in range(2):
+        slots.take()
+        slots.start_clock(60.5)
+    assert slots.free_of_each(60.5) == [1, 0]
+    assert slots.free(60.5) == 0
+    assert slots.next_free_at(60.5) == 3600.5
+    assert not slots.is_idle(3600.5)
+    assert slots.is_idle(3661.0)
+
+
+def test_the_forecast_follows_the_slots_round_by_round() -> None:
+    slots = SlotLedger([MINUTE])
+    slots.take()
+    slots.start_clock(10.0)  # back at 70.5
+    slots.take()  # answered at 22, back at 82.5
+    waits = [slots.forecast(20.0, place, 2.0, at_once) for place in range(6)]
+    assert waits == [20.0, 70.5, 82.5, 20.0 + 62.5, 70.5 + 62.5, 82.5 + 62.5]
+
+
+def test_the_forecast_heeds_what_else_holds_a_place_up() -> None:
+    slots = SlotLedger([MINUTE])
+    slots.take()
+    slots.start_clock(10.0)
+    waits = [slots.forecast(20.0, place, 2.0, lambda place: 50.0 + place) for place in range(4)]
+    assert waits == [50.0, 51.0, 70.5, 50.0 + 62.5]
+
+
+def test_the_forecast_of_several_limits_adds_their_rounds_up() -> None:
+    slots = SlotLedger([MINUTE, HOUR])
+    waits = [slots.forecast(0.0, place, 0.0, at_once) for place in (2, 3, 4, 5, 7, 8)]
+    assert waits == [0.0, 60.5, 60.5, 3600.5, 3600.5, 3661.0]
