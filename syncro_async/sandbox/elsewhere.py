@@ -2,64 +2,71 @@
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
+import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection
 from typing import Any
 
 from syncro_async.sandbox.sandbox import Sandbox
 from syncro_async.sandbox.serve import serving
 
+# How long the end of the block waits for the other process to end (s).
+_PATIENCE = 10.0
+
 
 class SandboxElsewhere:
     """A sandbox in another process: where it is, and what it has counted so far."""
 
-    def __init__(self, url: str, line: Connection) -> None:
-        self.url = url
+    def __init__(self, line: Connection[Any, Any]) -> None:
         self._line = line
+        self.url: str = self._hear()
 
     def refused(self) -> int:
-        """How many requests it has answered with 429."""
-        self._line.send("refused?")
-        count: int = self._line.recv()
+        """How many requests it has answered with 429. Raises `OSError` when it has gone."""
+        with suppress(OSError):  # what it cannot be asked it cannot answer, which is said below
+            self._line.send("refused?")
+        count: int = self._hear()
         return count
+
+    def _hear(self) -> Any:
+        try:
+            return self._line.recv()
+        except (EOFError, OSError) as error:
+            raise OSError("the sandbox's process has ended by itself") from error
 
 
 @contextmanager
 def serving_elsewhere(**settings: Any) -> Iterator[SandboxElsewhere]:
     """Serve a `Sandbox(**settings)` on loopback until the block ends.
 
-    The settings must be picklable, so it keeps the system's clock. Raises `OSError` when the
-    other process ends before it listens.
+    Client and server in one process share its interpreter lock, and the server's work would be
+    measured as the client's. The settings must be picklable, so it keeps the system's clock.
+    Raises `OSError` when the other process ends by itself.
     """
     # A forked copy would inherit this process's threads and sockets; a spawned one starts clean.
     context = multiprocessing.get_context("spawn")
     here, there = context.Pipe()
-    process = context.Process(target=_serve, args=(there, settings), daemon=True)
+    process = context.Process(target=serve_until_left, args=(there, settings), daemon=True)
     process.start()
     there.close()
     try:
-        yield SandboxElsewhere(_first_word(here), here)
+        yield SandboxElsewhere(here)
     finally:
-        here.close()  # the other process takes the end of the line for the end of its work
-        process.join()
+        here.close()
+        process.join(_PATIENCE)
 
 
-def _first_word(line: Connection) -> str:
-    try:
-        url: str = line.recv()
-    except EOFError:
-        raise OSError("the sandbox's process ended before it listened") from None
-    return url
-
-
-def _serve(line: Connection, settings: dict[str, Any]) -> None:
+def serve_until_left(line: Connection[Any, Any], settings: dict[str, Any]) -> None:
+    """The other process: say the URL, then answer every question with the count of 429s."""
+    # A terminal sends Ctrl-C to both processes; the one that asks decides for both.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     sandbox = Sandbox(**settings)
-    with serving(sandbox) as url:
+    # The leads stay, all of them: nothing is gained by looking through them again and again.
+    gc.freeze()
+    with suppress(EOFError, OSError), serving(sandbox) as url:
         line.send(url)
-        try:
-            while line.recv():
-                line.send(sandbox.refused)
-        except EOFError:
-            return
+        while line.recv():
+            line.send(sandbox.refused)

@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from syncro_async import Lead, RateLimit
+from syncro_async.cli.bound import Tally
+from syncro_async.cli.demo import Result, report
+from syncro_async.cli.endings import CommandFailedError
+from tests.cli.running import Run, lines, names
+
+
+def test_the_demo_exports_every_lead_and_reports_its_share_of_the_bound(
+    run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SYNCRO_API_KEY", "crm_of_another")
+    monkeypatch.setenv("SYNCRO_BASE_URL", "http://127.0.0.1:9/api/v1")
+    code, out, err = run("demo", "--leads", "12300", "--minute", "1")
+    assert (code, err) == (0, "")
+    told = dict(re.split(r"  +", line) for line in out.splitlines())
+    assert told["leads"] == "12300 distinct of 12300"
+    assert told["requests"] == "62"
+    assert told["429s"] == "0 (client), 0 (sandbox)"
+    assert re.fullmatch(r"\d+\.\d%", told["share of bound"])
+    assert told["file"] == "leads.jsonl"
+    assert names(folder) == ["leads.jsonl"]
+    assert len({json.loads(line)["id"] for line in lines(folder / "leads.jsonl")}) == 12300
+
+
+def test_a_demo_that_fits_one_minute_has_no_share(run: Run) -> None:
+    code, out, _ = run("demo", "--leads", "150")
+    assert code == 0
+    assert "not bounded" in out
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda result: result.ids.discard(1),
+        lambda result: setattr(result.tally, "refused", 1),
+        lambda result: setattr(result, "refused_by_sandbox", 1),
+    ],
+)
+def test_a_lost_lead_or_a_429_fails_the_demo(
+    capsys: pytest.CaptureFixture[str], spoil: object
+) -> None:
+    result = Result(2, RateLimit(60, 5.0), Tally())
+    result.count([Lead(id=1), Lead(id=2), Lead(id=2)])
+    assert report(result) == 0
+    assert callable(spoil)
+    spoil(result)
+    with pytest.raises(CommandFailedError, match="lost or requests refused"):
+        report(result)
+    assert "of 2" in capsys.readouterr().out
