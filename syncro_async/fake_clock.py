@@ -7,9 +7,12 @@ import heapq
 import itertools
 from collections.abc import Callable
 from functools import partial
+from weakref import WeakKeyDictionary
 
 # An idle loop still owes one poll of its sockets before nothing can be said to be under way.
 _QUIET_TURNS = 3
+# How many clocks take their turn in a loop: their callbacks are not work that they wait for.
+_turning: WeakKeyDictionary[asyncio.AbstractEventLoop, int] = WeakKeyDictionary()
 
 
 class FakeTimer:
@@ -40,8 +43,8 @@ class FakeClock:
     the event loop waits; without it, only `await advance(seconds)` moves it. `jump_wall(seconds)`
     moves the calendar and nothing else, as a daylight-saving bug or an NTP step would.
 
-    It watches one asyncio event loop at a time. Work it cannot see (threads, other processes)
-    counts as waiting, so use the real clock with those.
+    It watches one asyncio event loop at a time, and several clocks may watch the same one. Work
+    it cannot see (threads, other processes) counts as waiting: use the real clock with those.
 
         clock = FakeClock()
         await clock.sleep(3600)
@@ -57,6 +60,7 @@ class FakeClock:
         self._timers: list[tuple[float, int, FakeTimer]] = []
         self._order = itertools.count()
         self._watched: asyncio.AbstractEventLoop | None = None
+        self._watch_number = 0
         self._quiet_turns = 0
 
     def monotonic(self) -> float:
@@ -112,19 +116,27 @@ class FakeClock:
         if self._watched is not loop or loop.is_closed():
             self._watched = loop
             self._quiet_turns = 0
-            loop.call_soon(self._turn, loop)
+            self._watch_number += 1
+            self._turn_soon(loop, self._watch_number)
 
-    def _turn(self, loop: asyncio.AbstractEventLoop) -> None:
-        if self._watched is not loop:
-            return  # another loop took the clock over
+    def _turn_soon(self, loop: asyncio.AbstractEventLoop, watch: int) -> None:
+        _turning[loop] = _turning.get(loop, 0) + 1
+        loop.call_soon(self._turn, loop, watch)
+
+    def _turn(self, loop: asyncio.AbstractEventLoop, watch: int) -> None:
+        _turning[loop] -= 1
+        if watch != self._watch_number:
+            return  # another loop has taken the clock over since
         self._quiet_turns = 0 if _busy(loop) else self._quiet_turns + 1
         try:
             if self._quiet_turns >= _QUIET_TURNS:
                 self._quiet_turns = 0
                 self._fire_next()
         finally:
+            while self._timers and self._timers[0][2].callback is None:
+                heapq.heappop(self._timers)
             if self._timers:
-                loop.call_soon(self._turn, loop)
+                self._turn_soon(loop, watch)
             else:
                 self._watched = None
 
@@ -146,5 +158,5 @@ def _running_loop() -> asyncio.AbstractEventLoop | None:
 
 
 def _busy(loop: asyncio.AbstractEventLoop) -> bool:
-    """Whether other callbacks are ready to run (asyncio's own queue; other loops have none)."""
-    return bool(getattr(loop, "_ready", ()))
+    """Whether callbacks are ready to run (asyncio's own queue; other loops have none)."""
+    return len(getattr(loop, "_ready", ())) > _turning.get(loop, 0)
