@@ -1,0 +1,148 @@
+"""Frozen facts about what the client does, for whoever wants to watch.
+
+Times are monotonic seconds of the client's clock. Paths carry no query.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable
+
+import msgspec
+
+logger = logging.getLogger("syncro_async")
+
+
+class SlotWaited(msgspec.Struct, frozen=True):
+    """A call stood in the queue for budget for that many seconds."""
+
+    method: str
+    path: str
+    lane: str
+    seconds: float
+
+
+class RequestSent(msgspec.Struct, frozen=True):
+    """An attempt is about to go to the wire."""
+
+    method: str
+    path: str
+    at: float
+
+
+class AnswerReceived(msgspec.Struct, frozen=True):
+    """The headers of an answer came, `latency` seconds after the attempt was sent."""
+
+    method: str
+    path: str
+    status: int
+    at: float
+    latency: float
+
+
+class AttemptFailed(msgspec.Struct, frozen=True):
+    """An attempt ended without an answer; `error` is the name of the error's class."""
+
+    method: str
+    path: str
+    error: str
+    at: float
+    latency: float
+
+
+class RetryScheduled(msgspec.Struct, frozen=True):
+    """The call will be sent again in `delay` seconds; `attempt` attempts were made so far."""
+
+    method: str
+    path: str
+    attempt: int
+    delay: float
+    reason: str
+
+
+class GateClosed(msgspec.Struct, frozen=True):
+    """A 429 pauses every call of the key for `seconds`."""
+
+    seconds: float
+    at: float
+
+
+class ItemUnreadable(msgspec.Struct, frozen=True):
+    """An item of a page does not fit its model and was left out of the page's items."""
+
+    path: str
+    index: int
+    reason: str
+
+
+class CallAbandoned(msgspec.Struct, frozen=True):
+    """A call was cancelled while on the wire; `outcome` is what became of it all the same."""
+
+    method: str
+    path: str
+    outcome: str
+
+
+Event = (
+    SlotWaited
+    | RequestSent
+    | AnswerReceived
+    | AttemptFailed
+    | RetryScheduled
+    | GateClosed
+    | ItemUnreadable
+    | CallAbandoned
+)
+Observer = Callable[[Event], object]
+
+
+class Observers:
+    """Tells the log and every observer.
+
+    Falsy when nobody listens, so that no event is built for nobody; what the log has at WARNING
+    is told all the same.
+    """
+
+    __slots__ = ("_observers",)
+
+    def __init__(self, observers: Iterable[Observer]) -> None:
+        self._observers = tuple(observers)
+
+    def __bool__(self) -> bool:
+        return bool(self._observers) or logger.isEnabledFor(logging.INFO)
+
+    def __call__(self, event: Event) -> None:
+        """Tell the log and every observer; what an observer raises is logged, and no more."""
+        log_event(event)
+        for observer in self._observers:
+            try:
+                observer(event)
+            except Exception:
+                logger.exception("an observer failed on %s", type(event).__name__)
+
+
+_LONG_WAIT = 5.0
+
+
+def log_event(event: Event) -> None:
+    """The log observer: requests at DEBUG, what a person should know at INFO and WARNING."""
+    match event:
+        case SlotWaited(method, path, lane, seconds) if seconds > _LONG_WAIT:
+            logger.info("%s %s waited %.1f s for budget (%s lane)", method, path, seconds, lane)
+        case GateClosed(seconds):
+            logger.warning("the server answered 429: every call of this key waits %.1f s", seconds)
+        case RetryScheduled(method, path, attempt, delay, reason):
+            logger.info(
+                "%s %s: attempt %d failed (%s), again in %.1f s",
+                method,
+                path,
+                attempt,
+                reason,
+                delay,
+            )
+        case ItemUnreadable(path, index, reason):
+            logger.warning("%s: item %d of the page is unreadable: %s", path, index, reason)
+        case CallAbandoned(method, path, outcome) if method != "GET":
+            logger.warning("%s %s was cancelled on the wire: %s", method, path, outcome)
+        case _:
+            logger.debug("%s", event)

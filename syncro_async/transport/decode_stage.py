@@ -1,0 +1,46 @@
+"""Turns the bytes of an answer into the result of the call."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+import msgspec
+
+from syncro_async.errors import SyncroError
+from syncro_async.transport.envelopes import without_bom
+from syncro_async.transport.exchange import Call, CallOptions, Exchange, Reply, Stage
+from syncro_async.transport.json_codec import NotSuccessfulError
+from syncro_async.transport.judge_stage import JudgeStage
+
+T = TypeVar("T")
+
+
+class DecodeStage:
+    """The outermost stage: what does not decode is never sent again, for it was carried out."""
+
+    def __init__(self, send: Stage, judge: JudgeStage) -> None:
+        self._send = send
+        self._judge = judge
+
+    async def __call__(self, call: Call[T], options: CallOptions) -> T:
+        """Make the call. Raises `UnexpectedResponseError` for what the call cannot read."""
+        exchange = Exchange(call, options, patience=options.max_wait)
+        reply = await self._send(exchange)
+        try:
+            return call.read(without_bom(reply.content))
+        except NotSuccessfulError:
+            error: SyncroError = self._judge.error_of(reply)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as problem:
+            error = self._judge.unexpected(reply, _complaint(problem, reply))
+        error.method, error.path, error.attempts = call.method, call.path, exchange.sent
+        raise error
+
+
+def _complaint(problem: Exception, reply: Reply) -> str:
+    if not reply.content.strip():
+        return "an empty answer where a JSON object was expected"
+    if isinstance(problem, msgspec.ValidationError):
+        return f"the answer does not have the documented shape: {problem}"
+    if "html" in (reply.header("content-type") or ""):
+        return "an HTML page instead of JSON; check base_url, and what stands between"
+    return f"the answer is not JSON: {str(problem) or type(problem).__name__}"

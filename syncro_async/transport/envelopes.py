@@ -1,0 +1,170 @@
+"""Reads what a service says when it says no.
+
+Three envelopes are known: Syncro's `{message, errors?}`, a nested `{error: {code, message,
+details?}}` and a flat `{code, message, errors?}`. All are read alike: a field that is not where
+one envelope has it is looked for where the others do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+
+from syncro_async.dialects.dialect import Dialect
+from syncro_async.errors import (
+    AccountSuspendedError,
+    APIError,
+    AuthenticationError,
+    BadRequestError,
+    ConflictError,
+    MessagingWindowClosedError,
+    NotFoundError,
+    PendingTask,
+    PermissionDeniedError,
+    PlanLimitError,
+    ProviderError,
+    RateLimitedError,
+    ServerError,
+    ServiceUnavailableError,
+    StageBlockedError,
+    UnprocessableError,
+    ValidationError,
+)
+
+_EXCERPT = 200
+_BOM = b"\xef\xbb\xbf"
+_BY_STATUS: Mapping[int, type[APIError]] = {
+    400: BadRequestError,
+    401: AuthenticationError,
+    403: PermissionDeniedError,
+    404: NotFoundError,
+    409: ConflictError,
+    422: UnprocessableError,
+    429: RateLimitedError,
+    502: ProviderError,
+    503: ServiceUnavailableError,
+}
+_VALIDATION_CODES = frozenset({"VALIDATION_ERROR", "INVALID_INPUT"})
+
+
+def parse_body(content: bytes) -> Any:
+    """The decoded JSON, or the bytes themselves where they are none."""
+    try:
+        return msgspec.json.decode(without_bom(content))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return content
+
+
+def without_bom(content: bytes) -> bytes:
+    """The same bytes without the byte order mark that some editors put in front of UTF-8."""
+    return content.removeprefix(_BOM)
+
+
+def excerpt(content: bytes) -> str:
+    """The first characters of a body, whatever its encoding."""
+    return content[: 4 * _EXCERPT].decode("utf-8", "replace")[:_EXCERPT].strip()
+
+
+@dataclass(frozen=True, slots=True)
+class _Said:
+    """What an answer says, whichever envelope it came in; `top` is the outermost object."""
+
+    status: int
+    top: dict[str, Any]
+    code: str | None
+    message: str
+    details: dict[str, list[str]]
+
+
+def make_error(status: int, body: Any, dialect: Dialect) -> APIError:
+    """The error that an answer of this status and body stands for."""
+    top = body if isinstance(body, dict) else {}
+    inner = top["error"] if isinstance(top.get("error"), dict) else top
+    said = _Said(
+        status,
+        top,
+        code=_text(inner.get("code")),
+        message=_text(inner.get("message")) or _message_without_one(status, body),
+        details=_field_errors(inner.get("details", inner.get("errors"))),
+    )
+    kind = _kind(said, dialect)
+    extras: dict[str, Any] = {}
+    for family, read in _EXTRAS.items():
+        if issubclass(kind, family):
+            extras = read(said, dialect)
+    return kind(said.message, status=status, code=said.code, body=body, **extras)
+
+
+def _kind(said: _Said, dialect: Dialect) -> type[APIError]:
+    status, code = said.status, said.code
+    if code is not None and code in dialect.codes:
+        return dialect.codes[code]
+    if status in {400, 422} and (said.details or code in _VALIDATION_CODES):
+        return ValidationError
+    if status == 403 and said.message in dialect.suspended:
+        return AccountSuspendedError
+    if status == 422:
+        return _business_rule(said.top)
+    return _BY_STATUS.get(status, ServerError if status >= 500 else APIError)
+
+
+def _business_rule(top: dict[str, Any]) -> type[APIError]:
+    """Which rule a 422 names (API reference, "Errors and limits")."""
+    if top.get("blocked") is True:
+        return StageBlockedError
+    if top.get("limit_reached") is True:
+        return PlanLimitError
+    if top.get("skip_reason") == "window_closed":
+        return MessagingWindowClosedError
+    return UnprocessableError
+
+
+_EXTRAS: Mapping[type[APIError], Callable[[_Said, Dialect], dict[str, Any]]] = {
+    ValidationError: lambda said, _: {"errors": said.details},
+    AuthenticationError: lambda said, dialect: {"reason": dialect.key_reasons.get(said.message)},
+    PermissionDeniedError: lambda said, _: {
+        "required_permission": _text(said.top.get("required_permission"))
+    },
+    StageBlockedError: lambda said, _: {
+        "pending_tasks": _pending_tasks(said.top.get("pending_tasks"))
+    },
+    MessagingWindowClosedError: lambda said, _: {"skip_reason": _text(said.top.get("skip_reason"))},
+    ProviderError: lambda said, _: {"raw": said.top.get("raw")},
+}
+
+
+def _message_without_one(status: int, body: Any) -> str:
+    if isinstance(body, bytes) and (start := excerpt(body)):
+        return start
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        return "the server gave no reason"
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) and value else None
+
+
+def _field_errors(details: Any) -> dict[str, list[str]]:
+    """`{field: [messages]}` or `{field: message}` as the former."""
+    if not isinstance(details, dict):
+        return {}
+    return {
+        field: [str(text) for text in texts] if isinstance(texts, list) else [str(texts)]
+        for field, texts in details.items()
+    }
+
+
+def _pending_tasks(tasks: Any) -> tuple[PendingTask, ...]:
+    if not isinstance(tasks, list):
+        return ()
+    return tuple(
+        PendingTask(task.get("id"), task.get("subject"), task.get("type"))
+        for task in tasks
+        if isinstance(task, dict)
+    )

@@ -1,0 +1,101 @@
+"""What travels through the transport: a call, how it is to be made, and what came back."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any, Generic, Protocol, TypeVar
+
+from syncro_async.limiting.limiter import Lane
+from syncro_async.retrying.policy import RetryPolicy
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Call(Generic[T]):
+    """What to ask. `path` and `query` are already percent-encoded (see `addressing`).
+
+    `read` turns the bytes of a 2xx body into the result. `repeatable` calls may be sent again
+    when an earlier attempt may have been carried out. `gone_is_done`: a 404 after a lost attempt
+    means that attempt did the work.
+    """
+
+    method: str
+    path: str
+    read: Callable[[bytes], T]
+    repeatable: bool
+    query: str = ""
+    body: bytes | None = None
+    gone_is_done: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CallOptions:
+    """How to ask: the part of the settings that `with_options` may change."""
+
+    lane: Lane
+    max_wait: float | None
+    timeout: float
+    retry: RetryPolicy
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What came back: the whole answer, undecoded. Header names are lower case."""
+
+    status: int
+    headers: tuple[tuple[str, str], ...]
+    content: bytes = field(repr=False)
+
+    def header(self, name: str) -> str | None:
+        """The value of the one header of that (lower-case) name; None when absent or repeated."""
+        values = [value for key, value in self.headers if key == name]
+        return values[0] if len(values) == 1 else None
+
+
+@dataclass(slots=True)
+class Attempt:
+    """One send: what is known of it so far (monotonic seconds).
+
+    `started` is True once its task runs, which settles its slot from then on; `begun` once it
+    holds a connection of the pool. `written` tells whether a byte of the request may have left:
+    None where the transport does not say. `answered_at` is the moment the answer's headers were
+    there, with `status` and `content_type`.
+    """
+
+    started: bool = False
+    begun: bool = False
+    written: bool | None = None
+    answered_at: float | None = None
+    status: int = 0
+    content_type: str | None = None
+
+
+@dataclass(slots=True)
+class Exchange(Generic[T]):
+    """One call on its way, with what its stages have learned.
+
+    `sent` counts attempts on the wire, `refused` those of them that a 429 answered (they are not
+    charged). `patience` is how long the call may stand in the queue now (s, None: any time), and
+    `came_first` whether it goes to its front, because a 429 turned it away.
+    """
+
+    call: Call[T]
+    options: CallOptions
+    patience: float | None
+    sent: int = 0
+    refused: int = 0
+    came_first: bool = False
+    first_sent_at: float = 0.0
+
+
+class Perform(Protocol):
+    """What a resource needs of the client: a call made, its result returned."""
+
+    def __call__(self, call: Call[T], /) -> Awaitable[T]:
+        """Send the call through limiter, retries and decoding."""
+
+
+Stage = Callable[[Exchange[Any]], Awaitable[Reply]]
+Send = Callable[[Exchange[Any], Attempt], Awaitable[Reply]]

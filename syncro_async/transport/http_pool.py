@@ -1,0 +1,272 @@
+"""Puts a request on the wire and reads the answer: the one place that knows httpx."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Iterator, Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+
+from syncro_async.clock import Clock
+from syncro_async.errors import (
+    ConfigurationError,
+    ConnectionFailedError,
+    NoAnswerError,
+    RequestTimeoutError,
+    SyncroError,
+    UnexpectedResponseError,
+)
+from syncro_async.transport.api_key import ApiKey
+from syncro_async.transport.deadline import Deadline
+from syncro_async.transport.exchange import Attempt, Call, Exchange, Reply
+from syncro_async.transport.per_loop import PerLoop
+
+Transport = httpx.AsyncBaseTransport
+
+# The largest answer that is read, decoded: a page of 200 leads is about 0.1 MB.
+RESPONSE_CAP = 64 * 2**20
+# Many servers drop a connection that was idle for 5 s; leaving first avoids writing into the gap.
+_KEEP_ALIVE = 4.0
+# httpx's own timeout ends first, for the TCP and for the TLS handshake: then it frees the half-open
+# connection for certain, which it does not always do when the task is cancelled.
+_CONNECT_SHARE = 0.45
+
+_REFUSED_BY_OURSELVES = (httpx.UnsupportedProtocol, httpx.LocalProtocolError, httpx.InvalidURL)
+_NO_CONNECTION = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
+
+
+class HttpPool:
+    """One httpx pool for each event loop, opened on first use.
+
+    What happens on the wire becomes one of our errors, with the cause's traceback dropped: its
+    frames hold the request's headers, and so the key.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        headers: Mapping[str, str],
+        *,
+        api_key: ApiKey,
+        max_connections: int,
+        transport: Transport | None,
+        clock: Clock,
+    ) -> None:
+        self._base_url = base_url
+        self._host = urlsplit(base_url).netloc
+        self._api_key = api_key
+        self._headers = httpx.Headers(headers)
+        self._headers_with_json = httpx.Headers({**headers, "content-type": "application/json"})
+        self._max_connections = max_connections
+        self._transport = transport
+        self._clock = clock
+        self._clients = PerLoop(self._open, httpx.AsyncClient.aclose)
+
+    def _open(self) -> httpx.AsyncClient:
+        """Raises `ConfigurationError` where the environment (proxies, certificates) is unusable."""
+        try:
+            return httpx.AsyncClient(
+                transport=self._transport,
+                follow_redirects=False,
+                limits=httpx.Limits(
+                    max_connections=self._max_connections,
+                    max_keepalive_connections=self._max_connections,
+                    keepalive_expiry=_KEEP_ALIVE,
+                ),
+                event_hooks={"response": [_note]},
+            )
+        except Exception as error:  # noqa: BLE001 - each variable has an error of its own
+            raise ConfigurationError(
+                f"no connection pool can be opened ({error}); look at the environment's proxy"
+                " and certificate variables"
+            ) from error.with_traceback(None)
+
+    async def __call__(self, exchange: Exchange[Any], attempt: Attempt) -> Reply:
+        """Send once. Raises a `NoAnswerError` when no whole answer came."""
+        seconds = exchange.options.timeout
+        try:
+            return await self._send(exchange.call, attempt, seconds)
+        except SyncroError:
+            raise
+        except Exception as error:  # whatever a transport throws: callers see only ours
+            for link in _family(error):
+                self._clean(link)
+            raise _translate(error, attempt, seconds, self._host) from error
+
+    def _clean(self, link: BaseException) -> None:
+        """Take away what holds the key: frames, the request, words a server echoed."""
+        link.__traceback__ = None
+        link.args = tuple(
+            self._api_key.mask_text(each) if isinstance(each, str) else each for each in link.args
+        )
+        if isinstance(link, httpx.RequestError):
+            link.request = httpx.Request("GET", self._base_url)
+
+    def open(self) -> None:
+        """Make the running loop's pool, unless it is there. Raises `ConfigurationError`."""
+        self._clients.here()
+
+    async def aclose(self) -> None:
+        """Close every pool; harmless when there is none."""
+        await self._clients.aclose()
+
+    async def _send(self, call: Call[Any], attempt: Attempt, seconds: float) -> Reply:
+        over_at = self._clock.monotonic() + seconds
+        client = self._clients.here()
+        request = client.build_request(
+            call.method,
+            self._base_url + call.path + (f"?{call.query}" if call.query else ""),
+            content=call.body,
+            headers=self._headers if call.body is None else self._headers_with_json,
+            timeout=httpx.Timeout(seconds, connect=seconds * _CONNECT_SHARE),
+            extensions={"trace": _Watch(attempt, self._clock, self._api_key)},
+        )
+        with Deadline(self._clock, over_at):
+            response = await client.send(request, stream=True)
+        try:
+            content = await self._read(response, attempt, over_at)
+        finally:
+            await response.aclose()
+        mask = self._api_key.mask_text
+        headers = tuple((name, mask(value)) for name, value in response.headers.multi_items())
+        return Reply(response.status_code, headers, content)
+
+    async def _read(self, response: httpx.Response, attempt: Attempt, over_at: float) -> bytes:
+        """The whole decoded body; where the status alone decides, whatever can be had of it."""
+        chunks: list[bytes] = []
+        try:
+            with Deadline(self._clock, over_at):
+                await _collect(response, attempt, chunks)
+        except Exception:
+            if response.status_code < 300:
+                raise
+        return b"".join(chunks)
+
+
+async def _collect(response: httpx.Response, attempt: Attempt, chunks: list[bytes]) -> None:
+    left = RESPONSE_CAP
+    async for chunk in response.aiter_bytes():
+        left -= len(chunk)
+        if left < 0:
+            raise UnexpectedResponseError(
+                f"the answer is larger than {RESPONSE_CAP // 2**20} MB; reading was stopped",
+                status=attempt.status,
+                content_type=attempt.content_type,
+                excerpt="",
+            )
+        chunks.append(chunk)
+
+
+class _Watch:
+    """Follows one attempt through httpx, as its trace hook and as the first to see its answer."""
+
+    __slots__ = ("_api_key", "_attempt", "_clock", "_response")
+
+    def __init__(self, attempt: Attempt, clock: Clock, api_key: ApiKey) -> None:
+        self._attempt = attempt
+        self._clock = clock
+        self._api_key = api_key
+
+    async def __call__(self, event: str, info: dict[str, Any]) -> None:
+        """Hear from httpcore what it is doing."""
+        attempt = self._attempt
+        if event.endswith("send_request_headers.started"):
+            # A CONNECT goes no further than to the proxy.
+            attempt.written = info["request"].method != b"CONNECT"
+        elif event.endswith("receive_response_body.complete") and _unread(self._response):
+            await self._response.extensions["network_stream"].aclose()
+        else:
+            attempt.written = attempt.written or False
+
+    def answered(self, response: httpx.Response) -> None:
+        """Note that the headers of the answer are there."""
+        self._response = response
+        self._attempt.answered_at = self._clock.monotonic()
+        self._attempt.status = response.status_code
+        content_type = response.headers.get("content-type")
+        self._attempt.content_type = content_type and self._api_key.mask_text(content_type)
+
+
+def _unread(response: httpx.Response) -> bytes:
+    """What came behind the whole answer: httpcore would take it for the next request's answer."""
+    link: Any = response
+    for name in ("stream", "_stream", "_httpcore_stream", "_stream", "_connection", "_h11_state"):
+        link = getattr(link, name, None)
+    trailing: tuple[bytes, bool] = getattr(link, "trailing_data", (b"", False))
+    return trailing[0]
+
+
+async def _note(response: httpx.Response) -> None:
+    watch: _Watch = response.request.extensions["trace"]
+    watch.answered(response)
+
+
+def _translate(error: Exception, attempt: Attempt, seconds: float, host: str) -> NoAnswerError:
+    what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    if isinstance(error, _REFUSED_BY_OURSELVES):
+        return ConnectionFailedError(
+            f"the request cannot be sent to {host} ({what})", permanent=True
+        )
+    if isinstance(error, httpx.ProxyError):
+        return ConnectionFailedError(f"the proxy refused ({what})", permanent="407" in what)
+    if isinstance(error, _NO_CONNECTION):
+        return ConnectionFailedError(
+            f"no connection to {host} ({what})", permanent=_bad_certificate(error)
+        )
+    if attempt.written is False:
+        return ConnectionFailedError(f"nothing reached {host} ({what})")
+    return _broken_answer(error, attempt, seconds, what)
+
+
+def _broken_answer(error: Exception, attempt: Attempt, seconds: float, what: str) -> NoAnswerError:
+    unusable = None
+    if isinstance(error, httpx.DecodingError):
+        unusable = f"the answer's compression is broken ({what})"
+    elif 300 <= attempt.status < 400:
+        unusable = "a redirect to what is no URL; check base_url and the API key"
+    if unusable is not None:
+        return UnexpectedResponseError(
+            unusable, status=attempt.status, content_type=attempt.content_type, excerpt=""
+        )
+    if isinstance(error, TimeoutError | httpx.TimeoutException):
+        return RequestTimeoutError(f"no whole answer within {seconds:g} s")
+    return NoAnswerError(f"the connection broke before the whole answer was there ({what})")
+
+
+def _bad_certificate(error: Exception) -> bool:
+    return any(isinstance(link, ssl.SSLCertVerificationError) for link in _family(error))
+
+
+def _family(error: BaseException) -> Iterator[BaseException]:
+    """An error and all that led to it: its causes and contexts, and the members of groups."""
+    seen: dict[int, BaseException] = {}
+    ahead: list[BaseException | None] = [error]
+    while ahead:
+        link = ahead.pop()
+        if link is None or id(link) in seen:
+            continue
+        seen[id(link)] = link
+        ahead += [link.__cause__, link.__context__]
+        if isinstance(link, BaseExceptionGroup):
+            ahead += link.exceptions
+        yield link
+
+
+class _InProcessTransport(httpx.ASGITransport):
+    """httpx's own, with one thing more: an app can drop the connection."""
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        try:
+            return await super().handle_async_request(request)
+        except ConnectionError as error:
+            raise httpx.ReadError(str(error)) from error
+
+
+def in_process_transport(app: Any) -> Transport:
+    """A transport to an ASGI application in this process, without a socket.
+
+    A `ConnectionError` that the application raises is a connection that broke.
+    """
+    return _InProcessTransport(app=app)

@@ -1,0 +1,193 @@
+"""Lets a request go when the budget has a slot for it, and tells the budget what became of it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from syncro_async.clock import Clock
+from syncro_async.errors import (
+    APIError,
+    ConfigurationError,
+    ConnectionFailedError,
+    NoAnswerError,
+    RateLimitedError,
+    SyncroError,
+)
+from syncro_async.events import (
+    AnswerReceived,
+    AttemptFailed,
+    CallAbandoned,
+    GateClosed,
+    Observers,
+    RequestSent,
+    SlotWaited,
+)
+from syncro_async.limiting.limiter import (
+    Answered,
+    Fate,
+    HandedBack,
+    Limiter,
+    Lost,
+    Refused,
+    Slot,
+)
+from syncro_async.transport.exchange import Attempt, Exchange, Reply, Send
+from syncro_async.transport.per_loop import PerLoop
+from syncro_async.transport.sends import Sends
+
+
+class LimitStage:
+    """Every attempt takes a slot of its own; a 429 gives it back and pauses the whole key.
+
+    The send runs in its own task: a cancelled caller leaves at once, while the request it put on
+    the wire is followed to its end, so that neither slot nor connection is lost.
+    """
+
+    def __init__(
+        self,
+        send: Send,
+        limiter: Limiter,
+        sends: PerLoop[Sends],
+        *,
+        open_pool: Callable[[], object],
+        uncounted: frozenset[int],
+        clock: Clock,
+        observers: Observers,
+    ) -> None:
+        self._send = send
+        self._limiter = limiter
+        self._sends = sends
+        self._open_pool = open_pool
+        self._uncounted = uncounted
+        self._clock = clock
+        self._tell = observers
+
+    async def __call__(self, exchange: Exchange[Any]) -> Reply:
+        """Wait for a slot, send, settle. Raises `BudgetWaitError` when the queue is too long."""
+        self._sends.here()  # whoever asks a closed client shall not stand in the queue first
+        self._open_pool()  # takes a while the first time, and a slot must not wait for it
+        until = self._clock.monotonic() + (exchange.patience or 0.0)
+        while (reply := await self._send_once(exchange)) is None:
+            # A 429 paused the key while the call had its slot but no connection yet.
+            exchange.came_first = True
+            if exchange.patience is not None:
+                exchange.patience = max(0.0, until - self._clock.monotonic())
+        return reply
+
+    async def _send_once(self, exchange: Exchange[Any]) -> Reply | None:
+        asked_at = self._clock.monotonic()
+        slot = await self._limiter.acquire(
+            exchange.options.lane, patience=exchange.patience, came_first=exchange.came_first
+        )
+        if self._tell and slot.taken_at > asked_at:
+            call, lane = exchange.call, exchange.options.lane
+            self._tell(SlotWaited(call.method, call.path, lane, slot.taken_at - asked_at))
+        attempt = Attempt()
+        sends = await self._sends_here(slot)
+        task = sends.start(self._carry(exchange, attempt, slot, sends.places))
+        try:
+            # Not `await task`: the caller's cancellation ends this wait and nothing else.
+            await asyncio.wait((task,))
+        except asyncio.CancelledError:
+            if attempt.begun:
+                task.add_done_callback(partial(self._report, exchange, attempt))
+            else:
+                task.cancel()  # nothing was sent: it gives up its place and hands its slot back
+                await self._settle_for(attempt, slot)
+            raise
+        if task.cancelled():
+            await self._settle_for(attempt, slot)
+            raise _closed_under(attempt)
+        return task.result()
+
+    async def _settle_for(self, attempt: Attempt, slot: Slot) -> None:
+        """Hand the slot back for a send whose task was cancelled before its first step."""
+        if not attempt.started:
+            await self._limiter.settle(slot, HandedBack())
+
+    async def _sends_here(self, slot: Slot) -> Sends:
+        try:
+            return self._sends.here()
+        except ConfigurationError:
+            await self._limiter.settle(slot, HandedBack())
+            raise
+
+    async def _carry(
+        self, exchange: Exchange[Any], attempt: Attempt, slot: Slot, places: asyncio.Semaphore
+    ) -> Reply | None:
+        fate: Fate = HandedBack()
+        attempt.started = True
+        try:
+            async with places:
+                if not self._limiter.holds(slot):
+                    return None
+                attempt.begun = True
+                fate = Lost()
+                sent_at = self._begin(exchange)
+                try:
+                    reply = await self._send(exchange, attempt)
+                except SyncroError as error:
+                    fate = self._fate(attempt, error)
+                    self._tell_outcome(exchange, attempt, sent_at, error)
+                    raise
+                fate = Answered(attempt.answered_at or self._clock.monotonic())
+                self._tell_outcome(exchange, attempt, sent_at, None)
+                return reply
+        finally:
+            await self._limiter.settle(slot, fate)
+
+    def _begin(self, exchange: Exchange[Any]) -> float:
+        now = self._clock.monotonic()
+        exchange.sent += 1
+        if exchange.sent == 1:
+            exchange.first_sent_at = now
+        if self._tell:
+            self._tell(RequestSent(exchange.call.method, exchange.call.path, now))
+        return now
+
+    def _fate(self, attempt: Attempt, error: SyncroError) -> Fate:
+        """What an attempt that ended with an error means for its slot."""
+        if isinstance(error, RateLimitedError):
+            return Refused(error.pause)
+        if isinstance(error, APIError) and error.status in self._uncounted:
+            return HandedBack()
+        if attempt.answered_at is not None:
+            return Answered(attempt.answered_at)
+        unsent = isinstance(error, ConnectionFailedError | ConfigurationError)
+        return HandedBack() if unsent else Lost()
+
+    def _tell_outcome(
+        self, exchange: Exchange[Any], attempt: Attempt, sent_at: float, error: SyncroError | None
+    ) -> None:
+        now = self._clock.monotonic()
+        if self._tell:
+            method, path = exchange.call.method, exchange.call.path
+            if attempt.answered_at is not None:
+                at = attempt.answered_at
+                self._tell(AnswerReceived(method, path, attempt.status, at, at - sent_at))
+            else:
+                self._tell(AttemptFailed(method, path, type(error).__name__, now, now - sent_at))
+        if isinstance(error, RateLimitedError):
+            self._tell(GateClosed(error.pause, now))  # a warning: the log has it in any case
+
+    def _report(
+        self, exchange: Exchange[Any], attempt: Attempt, task: asyncio.Task[Reply | None]
+    ) -> None:
+        """Say what became of a request whose caller has gone."""
+        if task.cancelled():
+            outcome = "its outcome is unknown, the client was closed before the answer came"
+        elif (error := task.exception()) is not None:
+            outcome = f"{type(error).__name__}: {error}"
+        else:
+            outcome = f"the server answered {attempt.status}"
+        self._tell(CallAbandoned(exchange.call.method, exchange.call.path, outcome))
+
+
+def _closed_under(attempt: Attempt) -> SyncroError:
+    """What the caller of a send hears that closing the client cut off."""
+    if attempt.begun:
+        return NoAnswerError("the client was closed before the answer came")
+    return ConfigurationError("the client was closed before the request was sent")

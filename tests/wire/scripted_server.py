@@ -1,0 +1,177 @@
+"""A server on loopback that answers each connection by script, byte for byte."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import socket
+import ssl
+import struct
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from types import TracebackType
+from typing import Self
+
+_RESET_ON_CLOSE = struct.pack("ii", 1, 0)
+
+
+class Connection:
+    """One client's connection, as a script sees it."""
+
+    def __init__(
+        self, server: ScriptedServer, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        self._server = server
+        self._reader = reader
+        self._writer = writer
+
+    async def request(self) -> bytes:
+        """Read one whole request, note it, and return its bytes."""
+        raw = await self._reader.readuntil(b"\r\n\r\n")
+        length = re.search(rb"(?i)\r\ncontent-length: *(\d+)", raw)
+        if length:
+            raw += await self._reader.readexactly(int(length[1]))
+        await self._server.note(raw)
+        return raw
+
+    async def send(self, *parts: bytes) -> None:
+        """Send the parts, each on its way before the next."""
+        for part in parts:
+            self._writer.write(part)
+            await self._writer.drain()
+
+    async def hello(self) -> None:
+        """Wait for the first bytes, whatever they are."""
+        await self._reader.read(65536)
+
+    async def gone(self) -> None:
+        """Wait until the client has closed the connection."""
+        try:
+            while await self._reader.read(65536):
+                pass
+        except ConnectionError:
+            return
+
+    def reset(self) -> None:
+        """Drop the connection with an RST."""
+        raw: socket.socket = self._writer.get_extra_info("socket")
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+        self._writer.transport.abort()
+
+
+Script = Callable[[Connection], Awaitable[None]]
+
+
+class ScriptedServer:
+    """Answers the first connection by the first script and so on; the last one stays in force.
+
+    A connection is closed when its script ends. `requests` are the raw requests in order of
+    arrival, `connections` counts what was opened, `most_open` how many were open at once.
+    """
+
+    def __init__(self, *scripts: Script, tls: ssl.SSLContext | None = None) -> None:
+        self._scripts = scripts
+        self._tls = tls
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._idle = asyncio.Event()
+        self._noted = asyncio.Condition()
+        self.requests: list[bytes] = []
+        self.connections = 0
+        self.most_open = 0
+        self.port = 0
+
+    @property
+    def url(self) -> str:
+        """What a client takes for its base URL."""
+        scheme = "https" if self._tls else "http"
+        return f"{scheme}://127.0.0.1:{self.port}/api/v1"
+
+    async def note(self, raw: bytes) -> None:
+        """A whole request has arrived."""
+        async with self._noted:
+            self.requests.append(raw)
+            self._noted.notify_all()
+
+    async def arrived(self, count: int = 1) -> None:
+        """Wait until that many requests have arrived."""
+        async with self._noted:
+            await self._noted.wait_for(lambda: len(self.requests) >= count)
+
+    async def closed(self) -> None:
+        """Wait until no connection is open."""
+        await self._idle.wait()
+
+    async def __aenter__(self) -> Self:
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0, ssl=self._tls)
+        self.port = self._server.sockets[0].getsockname()[1]
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._server.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._server.wait_closed()
+
+    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        script = self._scripts[min(self.connections, len(self._scripts) - 1)]
+        self.connections += 1
+        self._tasks.add(task)
+        self._idle.clear()
+        self.most_open = max(self.most_open, len(self._tasks))
+        try:
+            await script(Connection(self, reader, writer))
+        except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
+            pass  # the client has gone, or the test is over
+        finally:
+            writer.close()
+            with suppress(ConnectionError):
+                await writer.wait_closed()
+            self._tasks.discard(task)
+            if not self._tasks:
+                self._idle.set()
+
+
+def http(
+    body: bytes = b'{"success": true}', status: str = "200 OK", headers: tuple[str, ...] = ()
+) -> bytes:
+    """An answer with its length."""
+    lines = (
+        f"HTTP/1.1 {status}",
+        "Content-Type: application/json",
+        f"Content-Length: {len(body)}",
+        *headers,
+    )
+    return "\r\n".join((*lines, "", "")).encode() + body
+
+
+def answers(*raw: bytes) -> Script:
+    """Answer one request after the other on one connection, then wait for its end."""
+
+    async def script(connection: Connection) -> None:
+        for answer in raw:
+            await connection.request()
+            await connection.send(answer)
+        await connection.gone()
+
+    return script
+
+
+def drops(before: bytes = b"", *, reset: bool = True) -> Script:
+    """Read a request, send what comes `before`, then drop the connection."""
+
+    async def script(connection: Connection) -> None:
+        await connection.request()
+        if before:
+            await connection.send(before)
+        if reset:
+            connection.reset()
+
+    return script

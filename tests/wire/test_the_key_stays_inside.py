@@ -1,0 +1,231 @@
+"""The key is in no text, no pickle, no log and no frame of an error."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import logging
+import pickle
+import traceback
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager
+from types import FrameType
+from typing import Any
+
+import httpx
+import pytest
+
+from syncro_async import AsyncClient, RateLimit
+from syncro_async.errors import ConfigurationError, SyncroError
+from syncro_async.events import Event
+from syncro_async.transport.api_key import ApiKey
+from tests.wire.scripted_app import BASE_URL, KEY, Answer, App, at_once, client_of, never
+from tests.wire.scripted_server import Connection, ScriptedServer, drops
+
+HTML = (("content-type", "text/html"),)
+ECHO = f'{{"message": "no such key: {KEY}", "errors": {{"key": ["{KEY}"]}}}}'.encode()
+
+ANSWERS: dict[str, Answer | Exception | Callable[..., Awaitable[Answer]]] = {
+    "401 that echoes it": Answer(401, ECHO),
+    "422 that echoes it": Answer(422, ECHO),
+    "500 in HTML that echoes it": Answer(500, b"<p>" + KEY.encode() + b"</p>", HTML),
+    "429 that echoes it": Answer(429, ECHO),
+    "success: false that echoes it": Answer(200, ECHO.replace(b"{", b'{"success": false, ', 1)),
+    "HTML under 200 that echoes it": Answer(200, b"<p>" + KEY.encode(), HTML),
+    "a content type that echoes it": Answer(200, b"<p>", (("content-type", f"x/{KEY}"),)),
+    "a redirect that takes it along": Answer(302, b"", (("location", f"/{KEY}?k={KEY}"),)),
+    "a redirect to nowhere": Answer(302, b"", (("location", f"http://[{KEY}"),)),
+    "a wrong shape": Answer(200, {"lead": KEY}),
+    "timeout": never,
+    "reset": ConnectionResetError("by peer"),
+    "a failure that tells the request": httpx.ReadError(f"X-API-Key: {KEY}"),
+    "refused": httpx.ConnectError("refused"),
+    "a bug of the transport's": RuntimeError(f"headers were x-api-key={KEY}"),
+}
+
+
+def links(error: BaseException) -> Iterator[BaseException]:
+    """The error, its causes and contexts."""
+    seen: list[BaseException] = []
+    ahead: list[BaseException | None] = [error]
+    while ahead:
+        link = ahead.pop()
+        if link is not None and link not in seen:
+            seen.append(link)
+            ahead += [link.__cause__, link.__context__]
+            yield link
+
+
+def frames(error: BaseException) -> Iterator[FrameType]:
+    """Every frame that an error's traceback holds, but those of this test."""
+    for link in links(error):
+        for frame, _ in traceback.walk_tb(link.__traceback__):
+            if frame.f_code.co_filename != __file__:
+                yield frame
+
+
+def safely(value: object) -> str:
+    """Its repr; an object whose construction failed may have none."""
+    try:
+        return repr(value)
+    except AttributeError:
+        return object.__repr__(value)
+
+
+def shown_by(error: BaseException) -> str:
+    """All that a report of the error could show."""
+    texts = ["".join(traceback.format_exception(error))]
+    for link in links(error):
+        texts += [str(link), repr(link), repr(link.args), repr(vars(link))]
+    for frame in frames(error):
+        texts += [f"{name}={safely(value)}" for name, value in frame.f_locals.items()]
+    if isinstance(error, SyncroError):
+        revived = pickle.loads(pickle.dumps(error))
+        texts += [str(revived), repr(vars(revived)), repr(pickle.dumps(error))]
+        texts.append(repr(vars(copy.copy(error))))
+    return "\n".join(texts)
+
+
+CALLS: dict[str, Callable[[AsyncClient], Awaitable[object]]] = {
+    "read": lambda client: client.leads.get(7),
+    "write": lambda client: client.leads.create(name="Ana", pipeline_id=1, stage_id=2),
+    "page": lambda client: client.leads.list().first(),
+    "by hand": lambda client: client.request("GET", "/leads", type=dict[str, int]),
+}
+
+
+@pytest.fixture(autouse=True)
+def _log_everything(caplog: pytest.LogCaptureFixture) -> None:
+    for name in ("", "syncro_async", "httpx", "httpcore", "asyncio"):
+        caplog.set_level(logging.DEBUG, name)
+
+
+@asynccontextmanager
+async def watched(app: App, seen: list[Event]) -> AsyncIterator[AsyncClient]:
+    options = {"observers": [seen.append], "retry": at_once(2), "max_wait": 5.0}
+    async with client_of(app, **options) as client:
+        yield client
+
+
+@pytest.mark.parametrize("name", CALLS)
+@pytest.mark.parametrize("fault", ANSWERS)
+async def test_no_error_shows_it(name: str, fault: str, caplog: pytest.LogCaptureFixture) -> None:
+    app, seen = App(ANSWERS[fault]), list[Event]()
+    async with watched(app, seen) as client:
+        with pytest.raises(SyncroError) as caught:
+            await CALLS[name](client)
+        assert KEY in app.asked[0].headers["x-api-key"]
+        assert KEY not in repr(client)
+    shown = shown_by(caught.value)
+    assert "_carry" in shown or "transport" in shown
+    assert KEY not in shown
+    assert KEY not in caplog.text
+    assert KEY not in repr(seen)
+
+
+@pytest.mark.parametrize("name", CALLS)
+@pytest.mark.parametrize(
+    "echo",
+    [b"", b"\r\n", b"HTTP/1.1 200 OK\r\nX-Debug %s\r\n\r\n", b"HTTP/1.1 %s\r\n\r\n"],
+    ids=["nothing", "a blank line", "a broken header", "a broken status"],
+)
+async def test_nor_does_one_from_a_socket(
+    name: str, echo: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    answer = echo.replace(b"%s", KEY.encode())
+    async with ScriptedServer(drops(answer, reset=False)) as server:
+        retry = at_once(2)
+        async with AsyncClient(KEY, base_url=server.url, retry=retry) as client:
+            with pytest.raises(SyncroError) as caught:
+                await CALLS[name](client)
+    assert KEY.encode() in server.requests[0]
+    assert KEY not in shown_by(caught.value)
+    # What httpcore logs at DEBUG are the server's words, before anybody else has read them.
+    ours = [record for record in caplog.records if record.name == "syncro_async" or not echo]
+    assert ours
+    assert KEY not in "\n".join(record.getMessage() for record in ours)
+
+
+async def test_nor_does_a_refused_connection() -> None:
+    async def hangs_up(connection: Connection) -> None:
+        connection.reset()
+
+    async with ScriptedServer(hangs_up) as server:
+        url = server.url.replace("http:", "https:")
+        async with AsyncClient(KEY, base_url=url, retry=at_once(1)) as client:
+            with pytest.raises(SyncroError) as caught:
+                await client.leads.get(7)
+    assert KEY not in shown_by(caught.value)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"max_connections": 0},
+        {"base_url": "ftp://x"},
+        {"limiter": "redis://:password@host"},
+        {"rate_limit": []},
+        {"rate_limit": RateLimit(7, 9.0)},
+        {"lane": "fast"},
+        {"timeout": 0},
+        {"max_wait": -1},
+    ],
+    ids=str,
+)
+async def test_settings_that_cannot_work_do_not_show_it(options: dict[str, Any]) -> None:
+    async with client_of(App()) as client:
+        await client.request("GET", "/x")
+        settings: dict[str, Any] = {
+            "base_url": BASE_URL,
+            "clock": client._settings.wiring.clock,
+            **options,
+        }
+        with pytest.raises(ConfigurationError) as caught:
+            AsyncClient(KEY, **settings)
+    shown = shown_by(caught.value)
+    assert "__init__" in shown
+    assert KEY not in shown
+    assert ":password" not in str(caught.value)
+
+
+@pytest.mark.parametrize("bad", [f"{KEY}\n", f"{KEY} ", f"{KEY}é", f"Bearer {KEY}"])
+@pytest.mark.parametrize("environment", [True, False])
+def test_a_key_that_is_none_is_not_shown_either(
+    bad: str,
+    environment: bool,  # noqa: FBT001
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("SYNCRO_API_KEY", bad)
+    with pytest.raises(ConfigurationError, match="copy it again") as caught:
+        AsyncClient(None if environment else bad)
+    assert KEY not in shown_by(caught.value)
+
+
+async def test_no_cancelled_call_shows_it() -> None:
+    app = App(never)
+    async with client_of(app) as client:
+        call = asyncio.ensure_future(client.leads.get(7))
+        await app.arrived()
+        call.cancel()
+        with pytest.raises(asyncio.CancelledError) as caught:
+            await call
+        assert KEY not in shown_by(caught.value)
+        assert KEY not in repr(asyncio.all_tasks())
+
+
+class TestTheWrapping:
+    def test_it_cannot_be_shown_or_pickled(self) -> None:
+        key = ApiKey(KEY)
+        assert (str(key), repr(key)) == ("ApiKey(***)", "ApiKey(***)")
+        with pytest.raises(TypeError, match="not pickled"):
+            pickle.dumps(key)
+
+    def test_equal_keys_are_equal(self) -> None:
+        assert ApiKey(KEY) == ApiKey(KEY)
+        assert hash(ApiKey(KEY)) == hash(ApiKey(KEY))
+        assert ApiKey(KEY) != ApiKey("crm_other")
+        assert ApiKey(KEY) != KEY
+
+    def test_it_masks_what_echoes_it(self) -> None:
+        assert ApiKey(KEY).mask(f"<{KEY}>".encode()) == b"<***>"
+        assert ApiKey(KEY).mask_text(f"<{KEY}>") == "<***>"
