@@ -1,0 +1,52 @@
+"""Reads one page of a list, and saves the rest of it from an item that cannot be read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from typing import Any, Generic, TypeVar
+
+import msgspec
+
+from syncro_async.models.envelope import Envelope
+from syncro_async.models.page import Page, PageMeta, UnreadableItem
+from syncro_async.transport.json_codec import reading
+
+T = TypeVar("T")
+
+
+class _PageBody(Envelope, Generic[T], frozen=True, kw_only=True):
+    data: list[T]
+    meta: PageMeta
+
+
+@cache
+def page_reader(item: type[T]) -> Callable[[bytes], Page[T]]:
+    """A function from the bytes of a list answer to a `Page` of `item`.
+
+    Raises `msgspec.ValidationError` when it is no page at all. One unreadable item does not cost
+    the others: it stands in `Page.unreadable`.
+    """
+    read_all = reading(_PageBody[item])  # type: ignore[valid-type]
+    read_raw = reading(_PageBody[msgspec.Raw])
+    read_one = msgspec.json.Decoder(item, strict=False).decode
+
+    def read(raw: bytes) -> Page[T]:
+        try:
+            body = read_all(raw)
+        except (msgspec.ValidationError, RecursionError):
+            return _salvage(read_raw(raw), read_one)
+        return Page(body.data, body.meta)
+
+    return read
+
+
+def _salvage(body: _PageBody[msgspec.Raw], read_one: Callable[[Any], T]) -> Page[T]:
+    items: list[T] = []
+    unreadable: list[UnreadableItem] = []
+    for index, raw in enumerate(body.data):
+        try:
+            items.append(read_one(raw))
+        except (msgspec.MsgspecError, RecursionError) as problem:
+            unreadable.append(UnreadableItem(index, bytes(raw), str(problem)))
+    return Page(items, body.meta, tuple(unreadable))

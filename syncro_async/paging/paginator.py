@@ -1,0 +1,87 @@
+"""Streams a list that the server hands out in pages."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
+from typing import Generic, TypeVar
+
+from syncro_async.models.page import Page
+from syncro_async.paging.prefetch import Prefetch
+from syncro_async.paging.turning import Fetch, cut, following, items_of, repeats
+
+T = TypeVar("T")
+
+
+class Paginator(Generic[T]):
+    """The items of a list, fetched page by page while they are used.
+
+    Nothing is fetched before the first item is asked for, and each iteration starts anew. Memory
+    holds two pages, however long the list. An item that does not fit its model is left out of
+    the items, logged at WARNING, told to the observers as `ItemUnreadable`, and kept with its
+    bytes in `Page.unreadable`, which `pages()` gives.
+
+    Every page is one request of the budget; errors are those of any call. A list that changes
+    while it is read can show an item twice or not at all, because the pages are counted by number.
+
+        async for lead in syncro.leads.list(tags=["vip"]):
+            print(lead.name)
+    """
+
+    def __init__(
+        self, fetch: Fetch[T], *, start_page: int = 1, max_items: int | None = None
+    ) -> None:
+        self._fetch = fetch
+        self._start_page = start_page
+        self._max_items = max_items
+
+    def __aiter__(self) -> AsyncIterator[T]:
+        return items_of(self.pages())
+
+    async def pages(self) -> AsyncGenerator[Page[T], None]:
+        """The pages in order; the last one is cut where `max_items` says so."""
+        left = self._max_items
+        number: int | None = self._start_page
+        previous: Page[T] | None = None
+        while number is not None and left != 0:
+            page = await self._fetch(number)
+            if repeats(page, previous, number):
+                return
+            left, shown = cut(page, left)
+            yield shown
+            number, previous = following(number, page), page
+
+    async def collect(self) -> list[T]:
+        """All items in one list."""
+        return [item async for item in self]
+
+    async def first(self) -> T | None:
+        """The first item that can be read, or None when there is none. As a rule one request."""
+        if self._max_items == 0:
+            return None
+        # Asking for a single item would move the pages behind the first one.
+        size = 1 if self._start_page == 1 else None
+        page = await self._fetch(self._start_page, size)
+        if page.unreadable and not page.items:
+            async with aclosing(items_of(self.pages())) as items:
+                return await anext(items, None)
+        return page.items[0] if page.items else None
+
+    async def count(self) -> int:
+        """How many items the whole list has, by the server's count (`meta.total`). One request."""
+        return (await self._fetch(1, 1)).meta.total
+
+    def prefetch(self, pages: int = 4) -> Prefetch[T]:
+        """Fetch up to `pages` pages ahead of the one in use; order is kept, memory is bounded.
+
+        Nothing is left running when the block is left, however it is left.
+
+            async with syncro.leads.list().prefetch(pages=8) as leads:
+                async for lead in leads:
+                    ...
+
+        Raises `ValueError` when `pages` is below 1.
+        """
+        if pages < 1:
+            raise ValueError(f"pages={pages} must be 1 or more")
+        return Prefetch(self._fetch, pages, self._start_page, self._max_items)
