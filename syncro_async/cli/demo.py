@@ -18,7 +18,7 @@ from syncro_async.cli.progress import bar
 FILE = "leads.jsonl"
 _CALLS = 60
 _PAGE_SIZE = 200
-_AHEAD = 4
+_AHEAD = 20  # as many as the client has connections
 
 
 @dataclass(slots=True)

@@ -208,9 +208,7 @@ async def test_who_cannot_outwait_a_pause_is_told_at_once_and_the_others_stay() 
     assert patient.result().taken_at == 4601.0
 
 
-async def test_nobody_stands_longer_than_allowed_when_answers_take_longer_than_thought() -> (
-    None
-):
+async def test_nobody_stands_longer_than_allowed_when_answers_are_slow() -> None:
     line = Line(still_clock(), RateLimit(1, 60.0))
     await line.call("slow")
     waiting = asyncio.create_task(line.limiter.acquire("interactive", patience=61.0))

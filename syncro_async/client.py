@@ -1,0 +1,238 @@
+"""The client: what a user makes, asks and closes."""
+
+from __future__ import annotations
+
+import copy
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from types import TracebackType
+from typing import Any, Self, TypeVar, cast, overload
+
+from syncro_async.clock import Clock, SystemClock
+from syncro_async.dialects import SYNCRO, Dialect
+from syncro_async.events import ItemUnreadable, Observer, Observers
+from syncro_async.limiting.limiter import Budget, Lane, Limiter
+from syncro_async.limiting.rate_limit import RateLimit, as_rates
+from syncro_async.limiting.registry import hold_while_used
+from syncro_async.models.page import Page
+from syncro_async.paging.page_body import page_reader
+from syncro_async.paging.paginator import Paginator
+from syncro_async.resources.leads import Leads
+from syncro_async.retrying.policy import RetryPolicy
+from syncro_async.settings import (
+    Settings,
+    api_key_from,
+    base_url_from,
+    checked_options,
+    connections_from,
+    limiter_from,
+)
+from syncro_async.transport.addressing import query_string, relative_path
+from syncro_async.transport.assembly import Journey, Wiring
+from syncro_async.transport.exchange import Call, CallOptions
+from syncro_async.transport.http_pool import Transport
+from syncro_async.transport.json_codec import encode_body, plain, reading
+from syncro_async.version import __version__
+
+T = TypeVar("T")
+
+# Methods whose second sending does no more than the first (RFC 9110, 9.2.2).
+_REPEATABLE = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
+_METHOD = re.compile(r"[A-Z]+")
+_UNCHANGED: Any = object()
+
+
+class AsyncClient:
+    """The asyncio client for the Syncro CRM API.
+
+        async with AsyncClient() as syncro:          # the key from SYNCRO_API_KEY
+            async for lead in syncro.leads.list(tags=["vip"]):
+                print(lead.name)
+
+    Every call waits for its place in the key's budget (60 requests a minute), is tried again
+    where that helps and cannot do harm, and raises the errors of `syncro_async.errors` only.
+    All clients of a process with the same key and base URL share one budget. It may be used from
+    any number of tasks, opens its connections on first use, and never shows the key.
+
+    - `api_key`: else the environment's `SYNCRO_API_KEY`; `base_url`: else `SYNCRO_BASE_URL`, else
+      the service's own. The variables carry the dialect's name.
+    - `dialect`: which service this is.
+    - `rate_limit`: what the service allows, one `RateLimit` or several that hold at once; else
+      the dialect's. `limiter`: where the budget is kept, `"memory://"` (this process, the
+      default) or an object with the `Limiter` protocol; else `SYNCRO_LIMITER`.
+    - `lane`: `"interactive"` goes before `"bulk"`; bulk gets at least every fifth slot.
+    - `max_wait` (s): a call that would stand longer in the queue fails at once, unsent, with
+      `BudgetWaitError`. None: it waits.
+    - `retry`: a `RetryPolicy`. `timeout` (s): for one attempt, from first byte to last.
+    - `max_connections`: how many requests are on the wire at once, at most.
+    - `transport`: any httpx async transport. `clock`: for tests.
+    - `observers`: functions that are told every event of `syncro_async.events`.
+
+    Raises `ConfigurationError` for settings that cannot work.
+    """
+
+    def __init__(
+        self,
+        api_key: str | None = None,
+        *,
+        base_url: str | None = None,
+        dialect: Dialect = SYNCRO,
+        rate_limit: RateLimit | Sequence[RateLimit] | None = None,
+        limiter: str | Limiter | None = None,
+        lane: Lane = "interactive",
+        max_wait: float | None = None,
+        retry: RetryPolicy | None = None,
+        timeout: float = 30.0,
+        max_connections: int = 20,
+        transport: Transport | None = None,
+        clock: Clock | None = None,
+        observers: Iterable[Observer] = (),
+    ) -> None:
+        try:
+            key = api_key_from(api_key, dialect)
+        finally:
+            del api_key  # an error's traceback holds this frame
+        wiring = Wiring(
+            api_key=key,
+            base_url=base_url_from(base_url, dialect),
+            dialect=dialect,
+            rates=as_rates(dialect.rates if rate_limit is None else rate_limit),
+            max_connections=connections_from(max_connections),
+            transport=transport,
+            clock=clock or SystemClock(),
+            user_agent=f"syncro-async/{__version__}",
+        )
+        options = CallOptions(lane, max_wait, timeout, retry or RetryPolicy())
+        self._settings = Settings(wiring, checked_options(options))
+        self._limiter = limiter_from(limiter, wiring)
+        self._tell = Observers(observers)
+        self._journey = Journey(wiring, self._limiter, self._tell)
+        self._owns_journey = True
+        hold_while_used(self._journey, self._limiter)
+
+    @property
+    def leads(self) -> Leads:
+        """The calls about leads."""
+        return Leads(self._perform, self._paginate)
+
+    def with_options(
+        self,
+        *,
+        lane: Lane = _UNCHANGED,
+        max_wait: float | None = _UNCHANGED,
+        timeout: float = _UNCHANGED,
+        retry: RetryPolicy = _UNCHANGED,
+    ) -> AsyncClient:
+        """The same client with other options for the calls made through it.
+
+        It shares the connections and the budget; closing it closes nothing. Raises
+        `ConfigurationError` for options that cannot work.
+        """
+        given = {"lane": lane, "max_wait": max_wait, "timeout": timeout, "retry": retry}
+        changes = {name: value for name, value in given.items() if value is not _UNCHANGED}
+        options = checked_options(replace(self._settings.options, **cast("Any", changes)))
+        view = copy.copy(self)
+        vars(view).update(_settings=replace(self._settings, options=options), _owns_journey=False)
+        return view
+
+    def budget(self) -> Budget:
+        """How the key's budget stands right now."""
+        return self._limiter.budget()
+
+    @overload
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, Any] | None = None,
+        json: Mapping[str, Any] | None = None,
+        type: None = None,
+    ) -> Any: ...
+    @overload
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, Any] | None = None,
+        json: Mapping[str, Any] | None = None,
+        type: type[T],
+    ) -> T: ...
+    async def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, Any] | None = None,
+        json: Mapping[str, Any] | None = None,
+        type: type[Any] | None = None,
+    ) -> Any:
+        """Call any endpoint through the same budget, retries and errors.
+
+        `path` is relative to the base URL (`/tasks`); an absolute URL is accepted when it lies
+        under the base URL. In `params` a list repeats its name with `[]` and None is left out; in
+        `json` None is null.
+        Returns the whole decoded body, its envelope included: plain objects (None for an empty
+        body), or an instance of `type` where that is given. GET, PUT and DELETE count as safe to
+        send again, POST and PATCH do not.
+
+        Raises `ValueError` for a path that leaves the base URL and for a method or values that
+        cannot be sent, and the errors of `syncro_async.errors`.
+        """
+        verb = method.upper()
+        if not _METHOD.fullmatch(verb):
+            raise ValueError(f"method={method!r} is no HTTP method")
+        call: Call[Any] = Call(
+            verb,
+            relative_path(path, self._settings.wiring.base_url),
+            plain if type is None else reading(type),
+            repeatable=verb in _REPEATABLE,
+            query=query_string(params or {}),
+            body=None if json is None else encode_body(json),
+        )
+        return await self._perform(call)
+
+    async def aclose(self) -> None:
+        """Close the connections; requests on the wire are given 5 s to end. Twice is harmless."""
+        if self._owns_journey:
+            await self._journey.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        await self.aclose()
+
+    def __repr__(self) -> str:
+        return f"<AsyncClient {self._settings.wiring.base_url} lane={self._settings.options.lane}>"
+
+    async def _perform(self, call: Call[T], /) -> T:
+        return await self._journey(call, self._settings.options)
+
+    def _paginate(
+        self,
+        path: str,
+        *,
+        query: Mapping[str, Any],
+        item: type[T],
+        page_size: int,
+        start_page: int,
+        max_items: int | None,
+    ) -> Paginator[T]:
+        read: Callable[[bytes], Page[T]] = page_reader(cast("Any", item))
+
+        async def fetch(number: int, size: int | None = None, /) -> Page[T]:
+            search = query_string({**query, "page": number, "per_page": size or page_size})
+            page = await self._perform(Call("GET", path, read, repeatable=True, query=search))
+            for bad in page.unreadable:
+                self._tell(ItemUnreadable(path, bad.index, bad.reason))
+            return page
+
+        return Paginator(fetch, start_page=start_page, max_items=max_items)

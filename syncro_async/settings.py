@@ -1,0 +1,132 @@
+"""Everything a client was told, checked once and then frozen."""
+
+from __future__ import annotations
+
+import math
+import os
+import warnings
+from dataclasses import dataclass
+from ipaddress import ip_address
+from typing import TypeGuard
+from urllib.parse import urlsplit, urlunsplit
+
+from syncro_async.dialects.dialect import Dialect
+from syncro_async.errors import ConfigurationError
+from syncro_async.limiting.limiter import Lane, Limiter
+from syncro_async.limiting.registry import in_process_limiter
+from syncro_async.retrying.policy import RetryPolicy
+from syncro_async.transport.api_key import ApiKey
+from syncro_async.transport.assembly import Wiring
+from syncro_async.transport.exchange import CallOptions
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What stays for a client's whole life, and what `with_options` may change."""
+
+    wiring: Wiring
+    options: CallOptions
+
+
+def api_key_from(given: str | None, dialect: Dialect) -> ApiKey:
+    """The key given, or the one of the dialect's environment variable.
+
+    Raises `ConfigurationError` when there is none, or when it cannot be one.
+    """
+    variable = f"{dialect.environment}_API_KEY"
+    key: object = given if given is not None else os.environ.get(variable, "")
+    if not isinstance(key, str):
+        raise ConfigurationError(f"the API key must be a str, not {type(key).__name__}")
+    if not key.strip():
+        raise ConfigurationError(
+            f"no API key for {dialect.name}: give api_key=… or set {variable}"
+            if given is None
+            else f"the API key for {dialect.name} is blank"
+        )
+    try:
+        return ApiKey(key)
+    finally:
+        del given, key  # an error's traceback holds this frame
+
+
+def base_url_from(given: str | None, dialect: Dialect) -> str:
+    """The base URL given, of the environment, or of the dialect, without a slash at its end.
+
+    Raises `ConfigurationError` for what is no http(s) URL of a host. Warns about plain `http://`
+    to another machine, where everybody on the way can read the key.
+    """
+    url: object = given or os.environ.get(f"{dialect.environment}_BASE_URL") or dialect.base_url
+    if not isinstance(url, str):
+        raise ConfigurationError(f"base_url must be a str, not {type(url).__name__}")
+    try:
+        parts = urlsplit(url)
+        usable = parts.scheme in {"http", "https"} and parts.hostname and (parts.port or 1)
+    except ValueError:
+        usable = None
+    if not usable:
+        raise ConfigurationError(f"base_url={url!r} must look like {dialect.base_url!r}")
+    if parts.username or parts.password or parts.query or parts.fragment:
+        raise ConfigurationError("base_url may hold no password, query or fragment")
+    if parts.scheme == "http" and not _is_loopback(str(parts.hostname)):
+        warnings.warn(
+            f"base_url {url!r} is not encrypted: everybody on the way can read the API key",
+            UserWarning,
+            stacklevel=3,
+        )
+    # One spelling for one server: the budget is kept for the base URL and the key.
+    return urlunsplit(parts._replace(netloc=parts.netloc.lower())).rstrip("/")
+
+
+def connections_from(given: int) -> int:
+    """The same number. Raises `ConfigurationError` for what is no number of connections."""
+    if not (_number(given) and given >= 1 and given == int(given)):
+        raise ConfigurationError(f"max_connections={given!r} must be a whole number, 1 or more")
+    return given
+
+
+def checked_options(options: CallOptions) -> CallOptions:
+    """The same options. Raises `ConfigurationError` for those that cannot work."""
+    lanes: tuple[Lane, ...] = ("interactive", "bulk")
+    if options.lane not in lanes:
+        raise ConfigurationError(f"lane={options.lane!r} must be one of {', '.join(lanes)}")
+    if options.max_wait is not None and not (_number(options.max_wait) and options.max_wait >= 0):
+        raise ConfigurationError(
+            f"max_wait={options.max_wait!r} must be 0 or more seconds, or None"
+        )
+    timeout = options.timeout
+    if not (_number(timeout) and math.isfinite(timeout) and timeout > 0):
+        raise ConfigurationError(f"timeout={timeout!r} must be a number of seconds above 0")
+    if not isinstance(options.retry, RetryPolicy):
+        raise ConfigurationError(f"retry must be a RetryPolicy, not {type(options.retry).__name__}")
+    return options
+
+
+def limiter_from(given: str | Limiter | None, wiring: Wiring) -> Limiter:
+    """The limiter given, or the one that the URL given or the environment's stands for.
+
+    Raises `ConfigurationError` for a URL of no limiter we have: a client that cannot find its
+    limiter must not go without one.
+    """
+    if given is not None and not isinstance(given, str):
+        return given
+    url = given or os.environ.get(f"{wiring.dialect.environment}_LIMITER") or "memory://"
+    if url != "memory://":
+        kind = url.partition("://")[0]  # what follows may hold a password
+        raise ConfigurationError(f"limiter {kind!r} is not known; this version keeps 'memory://'")
+    try:
+        return in_process_limiter(
+            wiring.base_url, wiring.api_key.reveal(), wiring.rates, wiring.clock
+        )
+    except ConfigurationError as error:
+        raise error.with_traceback(None) from None  # its frame holds the key
+
+
+def _number(value: object) -> TypeGuard[float]:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
