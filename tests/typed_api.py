@@ -7,7 +7,6 @@ from datetime import UTC, date, datetime
 from typing import Any, assert_type
 
 import msgspec
-from syncro_async.testing import FakeClock, sandbox_client
 
 from syncro_async import (
     SYNCRO,
@@ -34,6 +33,7 @@ from syncro_async import (
     UpsertResult,
     ValidationError,
 )
+from syncro_async.testing import FakeClock, sandbox_client
 
 
 class Answer(msgspec.Struct):
