@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -70,20 +70,22 @@ def demo(leads: int, minute: float) -> int:
         )
     result = Result(leads, RateLimit(_CALLS, minute))
     with serving_elsewhere(leads=leads, minute=minute) as sandbox:
-        asyncio.run(_export(sandbox.url, FULL_KEY, result))
-        result.refused_by_sandbox = sandbox.refused()
-    return report(result)
+        return report(asyncio.run(_export(sandbox.url, FULL_KEY, result)), sandbox.refused)
 
 
-def report(result: Result) -> int:
-    """Print the report. Raises `CommandFailedError` when a lead was lost or a 429 drawn."""
+def report(result: Result, refused: Callable[[], int]) -> int:
+    """Print the report; `refused` tells how many 429s the sandbox answered.
+
+    Raises `CommandFailedError` when a lead was lost or a 429 drawn.
+    """
+    result.refused_by_sandbox = refused()
     sys.stdout.write("\n".join(result.lines()) + "\n")
     if not result.spotless:
         raise CommandFailedError("leads were lost or requests refused, which must never happen")
     return DONE
 
 
-async def _export(url: str, key: str, result: Result) -> None:
+async def _export(url: str, key: str, result: Result) -> Result:
     # Nothing of the caller's settings may leak in: key, address and budget are the sandbox's.
     async with AsyncClient(
         key,
@@ -99,3 +101,4 @@ async def _export(url: str, key: str, result: Result) -> None:
         ):
             leads = client.leads.list(page_size=_PAGE_SIZE)
             await drain(leads, export, shown, client.budget, ahead=_AHEAD)
+    return result

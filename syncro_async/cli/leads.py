@@ -34,7 +34,10 @@ def export_leads(order: Order) -> int:
     the server showed fewer than it counts. What did come is written all the same.
     """
     to = destination(order.file, order.format_name)
-    export = asyncio.run(_export(order, to))
+    return _conclude(asyncio.run(_export(order, to)), to)
+
+
+def _conclude(export: Export, to: Destination) -> int:
     say(f"{export.written} leads written to {'standard output' if to.path is None else to.path}")
     if export.seen < export.expected:
         raise CommandFailedError(
