@@ -30,9 +30,12 @@ class RetryPolicy:
     random: Callable[[], float] = random.random
 
     def __post_init__(self) -> None:
-        if self.attempts < 1:
-            raise ConfigurationError(f"RetryPolicy: attempts={self.attempts!r} must be 1 or more")
+        attempts: object = self.attempts
+        if not isinstance(attempts, int) or attempts < 1:
+            raise ConfigurationError(
+                f"RetryPolicy: attempts={attempts!r} must be a whole number, 1 or more"
+            )
         for name in ("base_delay", "max_delay", "max_elapsed"):
             value = getattr(self, name)
-            if math.isnan(value) or value < 0:
+            if not isinstance(value, int | float) or math.isnan(value) or value < 0:
                 raise ConfigurationError(f"RetryPolicy: {name}={value!r} must be 0 or more")

@@ -76,7 +76,8 @@ def _may_help(error: SyncroError, *, repeatable: bool) -> bool:
         return not error.permanent
     if not repeatable or isinstance(error, _HOPELESS):
         return False
+    if isinstance(error, ServiceUnavailableError) and error.retry_after is not None:
+        return False  # a time too long for the caller: waiting less would only knock again
     if isinstance(error, ServerError):
-        # With a time that is too long for the caller, waiting less would only knock again.
-        return error.status in _PASSING and error.retry_after is None
+        return error.status in _PASSING
     return isinstance(error, NoAnswerError)

@@ -52,6 +52,8 @@ def test_no_delay_at_all_is_a_policy_too() -> None:
     [
         ({"attempts": 0}, "attempts=0"),
         ({"attempts": -1}, "attempts=-1"),
+        ({"attempts": 2.5}, "attempts=2.5"),
+        ({"max_elapsed": None}, "max_elapsed=None"),
         ({"base_delay": -0.1}, "base_delay=-0.1"),
         ({"base_delay": math.nan}, "base_delay=nan"),
         ({"max_delay": -1}, "max_delay=-1"),

@@ -72,7 +72,10 @@ TABLE: list[tuple[str, SyncroError, float | str, float | str]] = [
     *((str(status), server_error(status), BACKOFF, RAISE) for status in (500, 502, 504)),
     *((str(status), server_error(status), BACKOFF, RAISE) for status in range(520, 528)),
     *((str(status), server_error(status), RAISE, RAISE) for status in (501, 505, 507, 511, 529)),
-    ("500 with a time", answered(500, ServerError, retry_after=7.0), RAISE, RAISE),
+    *(
+        (f"{status} with a time", answered(status, ServerError, retry_after=7.0), BACKOFF, RAISE)
+        for status in (500, 502, 504, 520)
+    ),
     ("a provider's refusal", answered(502, ProviderError), BACKOFF, RAISE),
     ("a provider's tokens", answered(502, ProviderAuthenticationError), RAISE, RAISE),
     ("400", answered(400, BadRequestError), RAISE, RAISE),
