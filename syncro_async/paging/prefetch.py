@@ -32,21 +32,26 @@ class Ahead(Generic[T]):
         self._next = start_page
         self._under_way: deque[asyncio.Future[Page[T]]] = deque()
         self._over = False
+        # Several tasks may share the work: one turns the page, the others wait for its items.
+        self._turning = asyncio.Lock()
 
     def __aiter__(self) -> Ahead[T]:
         return self
 
     async def __anext__(self) -> T:
         while not self._items:
-            page = await self._turn()
-            if page is None:
-                raise StopAsyncIteration
-            self._items.extend(page.items)
+            async with self._turning:
+                if self._items:
+                    break
+                page = await self._turn()
+                if page is None:
+                    raise StopAsyncIteration
+                self._items.extend(page.items)
         return self._items.popleft()
 
     async def pages(self) -> AsyncGenerator[Page[T], None]:
         """The pages in order; the last one is cut where `max_items` says so."""
-        while (page := await self._turn()) is not None:
+        while (page := await self._turn_alone()) is not None:
             yield page
 
     async def aclose(self) -> None:
@@ -57,6 +62,10 @@ class Ahead(Generic[T]):
         # Their errors belong to pages nobody will read.
         await asyncio.gather(*self._under_way, return_exceptions=True)
         self._under_way.clear()
+
+    async def _turn_alone(self) -> Page[T] | None:
+        async with self._turning:
+            return await self._turn()
 
     async def _turn(self) -> Page[T] | None:
         """The next page, or None at the end; the pages behind it are on their way by then."""

@@ -273,3 +273,20 @@ class TestGoingOn:
             source.go_on.set()
             assert [item async for item in items] == [10, 11, 20, 21]
         assert source.asked == [1, 2]
+
+
+class TestSharing:
+    async def test_several_tasks_share_the_items_and_none_is_lost_or_seen_twice(self) -> None:
+        source = Source(20)
+        seen: list[int] = []
+
+        async with source.paginator().prefetch(pages=3) as items:
+
+            async def work() -> None:
+                async for item in items:
+                    seen.append(item)
+                    await asyncio.sleep(0)
+
+            await asyncio.gather(work(), work(), work())
+
+        assert sorted(seen) == sorted(10 * n + d for n in range(1, 21) for d in (0, 1))
