@@ -28,6 +28,8 @@ from syncro_async.limiting.slots import SlotLedger
 
 # How much of the estimated latency the newest answer decides.
 _NEWEST = 0.2
+# What a caller is told to wait at least who was turned away out of the queue (s).
+_SHORTEST_ADVICE = 1.0
 
 
 class InProcessLimiter:
@@ -158,11 +160,13 @@ class InProcessLimiter:
         with self._lock:
             self._dispatch()  # its turn may have come in this very moment
             if waiter.slot is None:
-                self._turn_away(waiter, self._forecast(self._now(), 0))
+                self._turn_away(waiter, self._now())
 
-    def _turn_away(self, waiter: Waiter, until: float) -> None:
+    def _turn_away(self, waiter: Waiter, now: float) -> None:
+        needed = self._forecast(now, self._queue.ahead_of_waiter(waiter)) - now
         self._queue.leave(waiter)
-        error = _too_long(until - self._clock.monotonic(), None)
+        # Where an estimate has just proved too hopeful, it is not repeated.
+        error = _too_long(max(needed, _SHORTEST_ADVICE), None)
         if waiter.loop is _running_loop():
             _fail_unless_done(waiter.woken, error)
         else:
@@ -195,12 +199,16 @@ class InProcessLimiter:
                 self._latency += _NEWEST * (at - slot.taken_at - self._latency)
             case Lost():
                 self._slots.start_clock(now + LATE_ARRIVAL)
-            case _:
+            case Refused():
                 self._slots.hand_back()
+            case _:  # handed back
+                self._slots.hand_back()
+                for pace in self._paces:
+                    pace.give_back()
         self._gate.settle(slot, fate, now)
         if isinstance(fate, Refused):
             for waiter in self._queue.without_hope(self._gate.closed_until):
-                self._turn_away(waiter, self._gate.closed_until)
+                self._turn_away(waiter, now)
         return True
 
     def _dispatch(self) -> None:
@@ -266,7 +274,7 @@ class InProcessLimiter:
 def _too_long(needed: float, patience: float | None) -> BudgetWaitError:
     allowed = "that is longer than" if patience is None else f"{patience:.1f} s are"
     return BudgetWaitError(
-        f"the next free place in the budget is {needed:.1f} s away,"
+        f"the call's turn in the budget is {needed:.1f} s away,"
         f" {allowed} allowed; nothing was sent",
         wait_needed=needed,
     )

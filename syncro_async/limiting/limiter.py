@@ -19,10 +19,11 @@ class Budget(msgspec.Struct, frozen=True):
     """How a key's budget stands: a snapshot, true at the moment it was taken.
 
     `limit` calls in `window` seconds is the tightest limit right now. Of its slots `available`
-    may be used at once; `in_flight` are on the wire; `waiting` calls stand in the queue, of them
-    `waiting_bulk` in the bulk lane. `next_free_in` is the time until a new call could be sent if
-    it were alone (s, 0.0 when one is free, an estimate while all slots are in flight), and
-    `gate_closed_for` what is left of a pause the server asked for (s).
+    may be used at once; `in_flight` belong to calls on the wire or about to be (they wait for one
+    of `max_connections`). `waiting` calls stand in the queue, of them `waiting_bulk` in the bulk
+    lane. `next_free_in` is the time until a new call could be sent if it were alone (s, 0.0 when
+    one is free, an estimate while all slots are in flight), and `gate_closed_for` what is left of
+    a pause the server asked for (s).
     """
 
     limit: int

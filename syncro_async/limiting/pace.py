@@ -44,6 +44,11 @@ class Pace(AsyncLimiter):
         with suppress(StopIteration):
             self.acquire().send(None)
 
+    def give_back(self) -> None:
+        """Return one call's worth: it was not sent after all."""
+        self._leak()
+        self._level = max(0.0, self._level - 1.0)
+
     def room(self) -> int:
         """How many calls may leave at once right now."""
         self._leak()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import OrderedDict
+from itertools import chain
 
 from syncro_async.limiting.limiter import Lane, Slot
 
@@ -101,6 +102,15 @@ class LaneQueue:
     def ahead_of(self, lane: Lane, *, came_first: bool = False) -> int:
         """How many would go before a call that joins that lane now."""
         before = len(self._lines[lane, True]) if came_first else self.length(lane)
+        return self._with_the_other_lane(lane, before)
+
+    def ahead_of_waiter(self, waiter: Waiter) -> int:
+        """How many will go before one that waits already."""
+        line = chain(self._lines[waiter.lane, True], self._lines[waiter.lane, False])
+        before = next((place for place, other in enumerate(line) if other is waiter), 0)
+        return self._with_the_other_lane(waiter.lane, before)
+
+    def _with_the_other_lane(self, lane: Lane, before: int) -> int:
         if lane == "bulk":
             turns = INTERACTIVE_IN_A_ROW * (before + 1) - self._in_a_row
             return before + min(self.length("interactive"), turns)

@@ -30,9 +30,9 @@ class RateLimit:
     def __post_init__(self) -> None:
         if not _whole(self.calls) or self.calls < 1:
             raise ConfigurationError(f"RateLimit: calls={self.calls!r} must be a whole number ≥ 1")
-        if not (math.isfinite(self.seconds) and self.seconds > 0):
+        if not (_number(self.seconds) and self.seconds > 0):
             raise ConfigurationError(f"RateLimit: seconds={self.seconds!r} must be above 0")
-        if not (math.isfinite(self.guard) and self.guard >= 0):
+        if not (_number(self.guard) and self.guard >= 0):
             raise ConfigurationError(f"RateLimit: guard={self.guard!r} must be 0 or more")
         if self.burst is not None and not (_whole(self.burst) and 1 <= self.burst <= self.calls):
             raise ConfigurationError(
@@ -47,10 +47,15 @@ class RateLimit:
 
 def as_rates(rate_limit: RateLimit | Sequence[RateLimit]) -> tuple[RateLimit, ...]:
     """One limit or several as a tuple. Raises `ConfigurationError` when there is none."""
-    rates = (rate_limit,) if isinstance(rate_limit, RateLimit) else tuple(rate_limit)
+    given: object = (rate_limit,) if isinstance(rate_limit, RateLimit) else rate_limit
+    rates = tuple(given) if isinstance(given, Sequence) else ()
     if not rates or not all(isinstance(rate, RateLimit) for rate in rates):
         raise ConfigurationError("rate_limit must be a RateLimit or a non-empty sequence of them")
     return rates
+
+
+def _number(value: object) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)
 
 
 def _whole(number: object) -> bool:

@@ -9,7 +9,8 @@ Why it is safe. Let a request be refused at time a. Then `calls` others were cou
 (a − W − guard, a]. Of all of these let Z be the one sent last. Every other one was sent before Z
 and answered no earlier than it was counted, so at the moment Z was sent `calls` requests were in
 flight or too fresh, and the rule forbade Z. Nothing is assumed of latencies, of order, or of the
-kind of window (fixed, aligned, sliding), only that nobody else uses the key.
+kind of window (fixed, aligned, sliding), only that nobody else uses the key, and that a request
+whose answer never comes is counted within five seconds of being given up (`LATE_ARRIVAL`).
 
 Why it is the best possible. Knowing no more than send and answer times, no safe rule can send
 earlier. The rate is calls / (W + guard + mean latency).

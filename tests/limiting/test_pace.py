@@ -7,6 +7,8 @@ from itertools import pairwise
 import pytest
 
 from syncro_async.fake_clock import FakeClock
+from syncro_async.limiting.in_process import InProcessLimiter
+from syncro_async.limiting.limiter import HandedBack
 from syncro_async.limiting.pace import Pace
 from syncro_async.limiting.rate_limit import RateLimit
 from tests.limiting.waiting import Line, still_clock
@@ -77,3 +79,11 @@ def test_spending_what_is_not_there_is_an_error() -> None:
     pace.spend()
     with pytest.raises(AttributeError):
         pace.spend()
+
+
+async def test_a_call_that_was_not_sent_gives_its_place_in_the_pace_back() -> None:
+    limiter = InProcessLimiter([RateLimit(60, 60.0, burst=2)], still_clock())
+    for _ in range(30):
+        slot = await limiter.acquire("interactive", patience=0.0)
+        await limiter.settle(slot, HandedBack())
+    assert limiter.budget().available == 2

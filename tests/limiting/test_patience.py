@@ -251,3 +251,25 @@ async def test_a_pause_changes_nothing_for_a_waiter_that_is_leaving() -> None:
 
     assert waiting.cancelled()
     assert line.limiter.budget().waiting == 0
+
+
+async def test_who_is_turned_away_hears_of_the_whole_queue_ahead() -> None:
+    line = Line(still_clock(), RateLimit(1, 10.0, guard=0.0))
+    await line.call("slow", "a", "b", "c", lane="bulk")
+    waiting = asyncio.create_task(line.limiter.acquire("bulk", patience=41.0))
+    await line.clock.advance(41.5)
+    with pytest.raises(BudgetWaitError, match=r"turn in the budget is 40\.0 s away") as caught:
+        waiting.result()
+    assert caught.value.wait_needed == 40.0
+
+
+async def test_an_estimate_that_proved_too_hopeful_is_not_repeated() -> None:
+    line = Line(still_clock(), RateLimit(1, 10.0, guard=0.0))
+    await line.call("a")
+    await line.limiter.settle(line.slots["a"], Refused(5.0))
+    waiting = asyncio.create_task(line.limiter.acquire("interactive", patience=6.0))
+    await line.call("opener", came_first=True)
+    await line.clock.advance(7.0)
+    with pytest.raises(BudgetWaitError) as caught:
+        waiting.result()
+    assert caught.value.wait_needed >= 1.0

@@ -22,6 +22,8 @@ from syncro_async.limiting.rate_limit import RateLimit, as_rates
         ((60, -1.0), "seconds=-1.0"),
         ((60, math.inf), "seconds=inf"),
         ((60, math.nan), "seconds=nan"),
+        ((60, "60"), "seconds='60'"),
+        ((60, 60.0, None, None), "guard=None"),
         ((60, 60.0, 0), "burst=0"),
         ((60, 60.0, 61), "burst=61"),
         ((60, 60.0, 1.5), "burst=1.5"),
@@ -47,7 +49,7 @@ def test_one_limit_or_several_become_a_tuple() -> None:
     assert as_rates([minute, hour]) == (minute, hour)
 
 
-@pytest.mark.parametrize("nothing", [[], [60], [RateLimit(1, 1.0), None]])
+@pytest.mark.parametrize("nothing", [[], [60], [RateLimit(1, 1.0), None], 60, None])
 def test_what_is_no_limit_is_refused(nothing: Any) -> None:
     with pytest.raises(ConfigurationError, match="RateLimit"):
         as_rates(nothing)
