@@ -87,9 +87,9 @@ def make_error(status: int, body: Any, dialect: Dialect) -> APIError:
     said = _Said(
         status,
         top,
-        code=_text(inner.get("code")),
-        message=_text(inner.get("message")) or _message_without_one(status, body),
-        details=_field_errors(inner.get("details", inner.get("errors"))),
+        code=_text(inner.get("code")) or _text(top.get("code")),
+        message=_message(status, body, inner, top),
+        details=_field_errors(inner.get("details") or inner.get("errors") or top.get("errors")),
     )
     kind = _kind(said, dialect)
     extras: dict[str, Any] = {}
@@ -137,7 +137,11 @@ _EXTRAS: Mapping[type[APIError], Callable[[_Said, Dialect], dict[str, Any]]] = {
 }
 
 
-def _message_without_one(status: int, body: Any) -> str:
+def _message(status: int, body: Any, inner: dict[str, Any], top: dict[str, Any]) -> str:
+    """The server's own words, wherever they stand, or what the status means."""
+    for words in (inner.get("message"), top.get("message"), top.get("error")):
+        if text := _text(words):
+            return text
     if isinstance(body, bytes) and (start := excerpt(body)):
         return start
     try:

@@ -33,6 +33,7 @@ _KEEP_ALIVE = 4.0
 # connection for certain, which it does not always do when the task is cancelled.
 _CONNECT_SHARE = 0.45
 
+_WITHOUT_SOCKETS = (httpx.ASGITransport, httpx.MockTransport)
 _REFUSED_BY_OURSELVES = (httpx.UnsupportedProtocol, httpx.LocalProtocolError, httpx.InvalidURL)
 _NO_CONNECTION = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 
@@ -61,11 +62,22 @@ class HttpPool:
         self._headers_with_json = httpx.Headers({**headers, "content-type": "application/json"})
         self._max_connections = max_connections
         self._transport = transport
+        self._lent = False
         self._clock = clock
         self._clients = PerLoop(self._open, httpx.AsyncClient.aclose)
 
     def _open(self) -> httpx.AsyncClient:
-        """Raises `ConfigurationError` where the environment (proxies, certificates) is unusable."""
+        """Make a pool; not a second one over sockets that belong to another event loop.
+
+        Raises `ConfigurationError` for that, and where the environment's proxies or certificates
+        are unusable.
+        """
+        if self._lent and not isinstance(self._transport, _WITHOUT_SOCKETS):
+            raise ConfigurationError(
+                "the transport given to this client belongs to the event loop that used it first;"
+                " make a client, with a transport of its own, for each event loop"
+            )
+        self._lent = self._transport is not None
         try:
             return httpx.AsyncClient(
                 transport=self._transport,

@@ -19,16 +19,17 @@ class NotSuccessfulError(Exception):
     """A 2xx body that says `success: false`; the decode stage makes an `APIError` of it."""
 
 
-def encode_body(fields: Mapping[str, Any]) -> bytes:
-    """A JSON object of these fields; None is null.
+def encode_body(content: Any) -> bytes:
+    """The content as JSON, as it is: None is null.
 
     Raises `ValueError` naming the field for what would not arrive as meant: NaN and infinities
     (JSON has none), datetimes without a time zone, types JSON does not know.
     """
-    for name, value in fields.items():
+    named = content if isinstance(content, Mapping) else {"json": content}
+    for name, value in named.items():
         _check(name, value)
     try:
-        return msgspec.json.encode(dict(fields))
+        return msgspec.json.encode(content)
     except (TypeError, msgspec.MsgspecError) as error:
         raise ValueError(f"the body cannot be sent as JSON: {error}") from error
 

@@ -67,26 +67,26 @@ class LimitStage:
 
     async def __call__(self, exchange: Exchange[Any]) -> Reply:
         """Wait for a slot, send, settle. Raises `BudgetWaitError` when the queue is too long."""
-        self._sends.here()  # whoever asks a closed client shall not stand in the queue first
+        sends = self._sends.here()
         self._open_pool()  # takes a while the first time, and a slot must not wait for it
         until = self._clock.monotonic() + (exchange.patience or 0.0)
-        while (reply := await self._send_once(exchange)) is None:
+        while (reply := await self._send_once(exchange, sends)) is None:
             # A 429 paused the key while the call had its slot but no connection yet.
             exchange.came_first = True
             if exchange.patience is not None:
                 exchange.patience = max(0.0, until - self._clock.monotonic())
         return reply
 
-    async def _send_once(self, exchange: Exchange[Any]) -> Reply | None:
+    async def _send_once(self, exchange: Exchange[Any], sends: Sends) -> Reply | None:
         asked_at = self._clock.monotonic()
-        slot = await self._limiter.acquire(
-            exchange.options.lane, patience=exchange.patience, came_first=exchange.came_first
-        )
+        with sends.in_queue():
+            slot = await self._limiter.acquire(
+                exchange.options.lane, patience=exchange.patience, came_first=exchange.came_first
+            )
         if self._tell and slot.taken_at > asked_at:
             call, lane = exchange.call, exchange.options.lane
             self._tell(SlotWaited(call.method, call.path, lane, slot.taken_at - asked_at))
         attempt = Attempt()
-        sends = await self._sends_here(slot)
         task = sends.start(self._carry(exchange, attempt, slot, sends.places))
         try:
             # Not `await task`: the caller's cancellation ends this wait and nothing else.
@@ -107,13 +107,6 @@ class LimitStage:
         """Hand the slot back for a send whose task was cancelled before its first step."""
         if not attempt.started:
             await self._limiter.settle(slot, HandedBack())
-
-    async def _sends_here(self, slot: Slot) -> Sends:
-        try:
-            return self._sends.here()
-        except ConfigurationError:
-            await self._limiter.settle(slot, HandedBack())
-            raise
 
     async def _carry(
         self, exchange: Exchange[Any], attempt: Attempt, slot: Slot, places: asyncio.Semaphore
@@ -137,6 +130,8 @@ class LimitStage:
                 self._tell_outcome(exchange, attempt, sent_at, None)
                 return reply
         finally:
+            if isinstance(fate, Lost) and attempt.answered_at is not None:
+                fate = Answered(attempt.answered_at)  # cut off while the body was read
             await self._limiter.settle(slot, fate)
 
     def _begin(self, exchange: Exchange[Any]) -> float:

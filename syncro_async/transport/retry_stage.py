@@ -7,6 +7,7 @@ from typing import Any
 from syncro_async.clock import Clock
 from syncro_async.errors import (
     BudgetWaitError,
+    ConfigurationError,
     NotFoundError,
     OutcomeUnknownError,
     RateLimitedError,
@@ -44,9 +45,10 @@ class RetryStage:
         while True:
             try:
                 return await self._send(exchange)
-            except BudgetWaitError as error:
-                # The queue for another attempt is too long: what went wrong before is the news.
-                raise _signed(last or error, exchange) from (last and last.__cause__)
+            except (BudgetWaitError, ConfigurationError) as error:
+                # Another attempt cannot be made (the queue is too long, the client was closed):
+                # what went wrong before is the news.
+                raise _signed(last or error, exchange) from (last or error).__cause__
             except RateLimitedError as error:
                 exchange.refused += 1
                 last = error

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
-from typing import Any, TypeVar
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar, cast
 
 from syncro_async.clock import Clock
+from syncro_async.errors import ConfigurationError
 
 T = TypeVar("T")
 
@@ -20,6 +22,8 @@ class Sends:
     def __init__(self, clock: Clock, max_connections: int) -> None:
         self._clock = clock
         self._tasks: set[asyncio.Task[Any]] = set()
+        self._queued: set[asyncio.Task[Any]] = set()
+        self._called_away: set[asyncio.Task[Any]] = set()
         # Few requests inside httpx: its work for each grows with the number of connections.
         self.places = asyncio.Semaphore(max_connections)
 
@@ -30,8 +34,32 @@ class Sends:
         task.add_done_callback(self._tasks.discard)
         return task
 
+    @contextmanager
+    def in_queue(self) -> Iterator[None]:
+        """The running task stands in the queue for budget; closing calls it away from there.
+
+        Raises `ConfigurationError` in it then: its turn may be a minute away, and nothing could
+        be sent any more.
+        """
+        task = cast("asyncio.Task[Any]", asyncio.current_task())
+        self._queued.add(task)
+        try:
+            yield
+        except asyncio.CancelledError:
+            # Cancelled by its own caller as well, it goes as it was told to.
+            if task in self._called_away and task.uncancel() == 0:
+                raise ConfigurationError(
+                    "the client was closed before the request was sent"
+                ) from None
+            raise
+        finally:
+            self._queued.discard(task)
+
     async def aclose(self) -> None:
         """Wait for what is on the wire, for a while; then cancel it, and wait for that."""
+        self._called_away = set(self._queued)
+        for task in self._called_away:
+            task.cancel()
         if not self._tasks:
             return
         over = self._clock.call_at(self._clock.monotonic() + CLOSING_GRACE, self._cancel)

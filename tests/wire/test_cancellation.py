@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
 import pytest
 
 from syncro_async import AsyncClient, RateLimit
-from syncro_async.errors import ConfigurationError, OutcomeUnknownError, ServerError
+from syncro_async.errors import (
+    ConfigurationError,
+    NoAnswerError,
+    OutcomeUnknownError,
+    ServerError,
+)
 from syncro_async.events import CallAbandoned, Event
 from syncro_async.fake_clock import FakeClock
 from tests.wire.scripted_app import (
@@ -246,6 +252,19 @@ class TestOnTheWire:
         assert [type(error) for error in caught.value.exceptions] == [ServerError]
 
 
+class HalfAnAnswer(httpx.AsyncBaseTransport):
+    """A server that sends its headers at once and its body never."""
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, stream=NeverEnding())
+
+
+class NeverEnding(httpx.AsyncByteStream):
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        yield b"{"
+        await asyncio.Event().wait()
+
+
 class TestClosing:
     async def test_what_is_on_the_wire_is_followed_to_its_end(self) -> None:
         async def a_while(asked: Asked) -> Answer:
@@ -267,9 +286,22 @@ class TestClosing:
             await client.aclose()
             assert app.clock.monotonic() == 5.0
             assert client.budget().in_flight == 0
-            with pytest.raises(ConfigurationError, match="closed"):
+            with pytest.raises(NoAnswerError, match="closed before the answer came"):
                 await call
         assert len(app.asked) == 1
+
+    async def test_a_slot_whose_answer_was_being_read_counts_from_its_headers(self) -> None:
+        clock = FakeClock()
+        client = AsyncClient(
+            KEY, base_url=BASE_URL, clock=clock, rate_limit=ONE, transport=HalfAnAnswer()
+        )
+        call = start(client)
+        await idle()
+        await client.aclose()
+        assert clock.monotonic() == 5.0
+        assert client.budget().next_free_in == AFTER_ITS_ANSWER - 5.0
+        with pytest.raises(NoAnswerError, match="closed before the answer came"):
+            await call
 
     async def test_and_of_a_write_that_its_outcome_is_unknown(self) -> None:
         app = App(never)
@@ -307,19 +339,42 @@ class TestClosing:
             await idle()
         assert "POST /leads was cancelled on the wire: its outcome is unknown" in caplog.text
 
-    async def test_a_call_still_in_the_queue_is_not_sent_any_more(self) -> None:
+    async def test_a_call_still_in_the_queue_is_told_at_once(self) -> None:
         app = App(WELL, clock=still())
         async with client_of(app, rate_limit=ONE) as client:
             await client.leads.get(1)
             call = start(client, 2)
             await idle()
             await client.aclose()
-            assert isinstance(app.clock, FakeClock)
-            await app.clock.advance(AFTER_ITS_ANSWER)
-            with pytest.raises(ConfigurationError, match="closed; make a new one"):
+            with pytest.raises(ConfigurationError, match="closed before the request was sent"):
                 await call
-            assert client.budget().available == 1
+            assert client.budget().waiting == 0
         assert len(app.asked) == 1
+
+    async def test_a_call_cancelled_in_the_queue_while_the_client_closes_stays_cancelled(
+        self,
+    ) -> None:
+        app = App(WELL, clock=still())
+        async with client_of(app, rate_limit=ONE) as client:
+            await client.leads.get(1)
+            call = start(client, 2)
+            await idle()
+            closing = asyncio.ensure_future(client.aclose())
+            await asyncio.sleep(0)
+            call.cancel()
+            await closing
+            with pytest.raises(asyncio.CancelledError):
+                await call
+
+    async def test_a_call_between_two_attempts_says_what_went_wrong_before(self) -> None:
+        app = App(Answer(500, {"message": "no"}), clock=still())
+        async with client_of(app) as client:
+            call = start(client)
+            await idle()
+        assert isinstance(app.clock, FakeClock)
+        await app.clock.advance(1.0)
+        with pytest.raises(ServerError, match="no"):
+            await call
 
     async def test_a_call_on_a_closed_client_does_not_stand_in_the_queue_first(self) -> None:
         app = App(WELL, clock=still())

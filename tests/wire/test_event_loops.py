@@ -9,10 +9,11 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
+import httpx
 import pytest
 
-from syncro_async import AsyncClient, RateLimit
-from syncro_async.errors import ConfigurationError
+from syncro_async import AsyncClient, RateLimit, RetryPolicy
+from syncro_async.errors import ConfigurationError, ConnectionFailedError
 from syncro_async.fake_clock import FakeClock
 from syncro_async.transport.http_pool import in_process_transport
 from syncro_async.transport.per_loop import PerLoop
@@ -20,6 +21,7 @@ from tests.wire.scripted_app import BASE_URL, KEY, ONE, Answer, App, never
 from tests.wire.scripted_server import ScriptedServer, answers, http
 
 LEAD = http(b'{"success": true, "lead": {"id": 7}}')
+ONCE = RetryPolicy(attempts=1)
 WELL = Answer(body={"lead": {"id": 7}})
 
 
@@ -40,6 +42,15 @@ class TestOneAfterTheOther:
         asyncio.run(call())
         asyncio.run(client.aclose())
         assert app.times == [0.0, 60.25]
+
+    def test_a_transport_of_the_caller_s_serves_the_loop_that_used_it_first(self) -> None:
+        transport = httpx.AsyncHTTPTransport()
+        client = AsyncClient(KEY, base_url="http://127.0.0.1:9", transport=transport, retry=ONCE)
+        with pytest.raises(ConnectionFailedError):
+            asyncio.run(client.leads.get(7))
+        with pytest.raises(ConfigurationError, match="belongs to the event loop that used it"):
+            asyncio.run(client.leads.get(7))
+        assert client.budget().in_flight == 0
 
     @pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
     def test_sockets_of_a_loop_that_has_gone_are_not_used_again(self) -> None:

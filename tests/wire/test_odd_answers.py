@@ -345,3 +345,23 @@ class TestTheTransport:
         assert "content-type" not in read.headers
         assert write.headers["content-type"] == "application/json"
         assert msgspec.json.decode(write.body) == {"name": "Ana", "pipeline_id": 1, "stage_id": 2}
+
+
+@pytest.mark.parametrize(
+    ("body", "message", "code", "errors"),
+    [
+        ({"error": {"code": "X"}, "message": "boo"}, "boo", "X", None),
+        ({"error": {"message": "boo"}, "code": "X"}, "boo", "X", None),
+        ({"error": "Unauthenticated."}, "Unauthenticated.", None, None),
+        ({"message": "m", "details": None, "errors": {"a": ["b"]}}, "m", None, {"a": ["b"]}),
+        ({"error": {"message": "m"}, "errors": {"a": "b"}}, "m", None, {"a": ["b"]}),
+    ],
+)
+async def test_what_an_error_says_is_found_in_whatever_envelope_it_stands(
+    body: dict[str, Any], message: str, code: str | None, errors: dict[str, list[str]] | None
+) -> None:
+    async with client_of(App(Answer(422, body))) as client:
+        with pytest.raises(APIError) as caught:
+            await client.leads.get(7)
+    assert (caught.value.message, caught.value.code) == (message, code)
+    assert getattr(caught.value, "errors", None) == errors
