@@ -32,6 +32,15 @@ def test_no_server_refuses_a_call_and_the_budget_is_used_up(server: str, latency
     assert 0.98 < run.of_the_ideal < 1.0
 
 
+@pytest.mark.parametrize("latency", ["10-500 ms", "with a 5 s tail"])
+@pytest.mark.parametrize("server", ["fixed window, milliseconds", "aligned windows", "sliding log"])
+def test_over_10_000_calls_almost_nothing_of_the_bound_is_left(server: str, latency: str) -> None:
+    run = simulate(10_000, server, latency)
+    assert run.refused == 0
+    assert run.of_the_bound >= 0.997
+    assert run.of_the_ideal >= 0.989
+
+
 @pytest.mark.parametrize("latency", LATENCIES)
 def test_a_store_that_is_late_by_a_second_needs_the_longer_guard(latency: str) -> None:
     assert simulate(CALLS, LATE, latency, guard=0.25).refused > 0
