@@ -65,7 +65,8 @@ class AsyncClient:
     - `max_wait` (s): a call that would stand longer in the queue fails at once, unsent, with
       `BudgetWaitError`. None: it waits.
     - `retry`: a `RetryPolicy`. `timeout` (s): for one attempt, from first byte to last.
-    - `max_connections`: how many requests are on the wire at once, at most.
+    - `max_connections`: how many requests of one event loop are on the wire at once, at most.
+      Waiting for one of them counts neither as `max_wait` nor as `timeout`.
     - `transport`: any httpx async transport. `clock`: for tests.
     - `observers`: functions that are told every event of `syncro_async.events`.
 
@@ -147,7 +148,7 @@ class AsyncClient:
         path: str,
         *,
         params: Mapping[str, Any] | None = None,
-        json: Mapping[str, Any] | None = None,
+        json: Any = None,
         type: None = None,
     ) -> Any: ...
     @overload
@@ -157,7 +158,7 @@ class AsyncClient:
         path: str,
         *,
         params: Mapping[str, Any] | None = None,
-        json: Mapping[str, Any] | None = None,
+        json: Any = None,
         type: type[T],
     ) -> T: ...
     async def request(
@@ -166,7 +167,7 @@ class AsyncClient:
         path: str,
         *,
         params: Mapping[str, Any] | None = None,
-        json: Mapping[str, Any] | None = None,
+        json: Any = None,
         type: type[Any] | None = None,
     ) -> Any:
         """Call any endpoint through the same budget, retries and errors.

@@ -60,7 +60,8 @@ def base_url_from(given: str | None, dialect: Dialect) -> str:
         raise ConfigurationError(f"base_url must be a str, not {type(url).__name__}")
     try:
         parts = urlsplit(url)
-        usable = parts.scheme in {"http", "https"} and parts.hostname and (parts.port or 1)
+        known = parts.scheme in {"http", "https"} and parts.hostname and (parts.port or 1)
+        usable = known and not any(character.isspace() for character in url)
     except ValueError:
         usable = None
     if not usable:
@@ -74,7 +75,9 @@ def base_url_from(given: str | None, dialect: Dialect) -> str:
             stacklevel=3,
         )
     # One spelling for one server: the budget is kept for the base URL and the key.
-    return urlunsplit(parts._replace(netloc=parts.netloc.lower())).rstrip("/")
+    standard = ":443" if parts.scheme == "https" else ":80"
+    netloc = parts.netloc.lower().removesuffix(standard)
+    return urlunsplit(parts._replace(netloc=netloc)).rstrip("/")
 
 
 def connections_from(given: int) -> int:

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import subprocess
+import sys
 from datetime import UTC, date, datetime
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 import respx
 
+import syncro_async
 from syncro_async import SYNCRO, AsyncClient, Budget, Dialect, RateLimit, RetryPolicy
 from syncro_async.errors import (
     BadRequestError,
@@ -44,7 +49,9 @@ class TestRequest:
         app = App(Answer(200, {}))
         async with client_of(app) as client:
             await client.request("PUT", "/tasks/7", json={"notes": None, "tags": ["a"]})
+            await client.request("PUT", "/tasks/order", json=[7, 8])
         assert app.asked[0].body == b'{"notes":null,"tags":["a"]}'
+        assert app.asked[1].body == b"[7,8]"
 
     async def test_parameters_are_encoded_as_the_api_reads_them(self) -> None:
         params = {
@@ -129,10 +136,11 @@ class TestRequest:
             (None, {"at": [datetime(2026, 6, 30, 10)]}, r"at\[0\]=.* no time zone"),  # noqa: DTZ001
             (None, {"deep": {"x": (1, float("inf"))}}, r"deep\['x'\]\[1\]=inf"),
             (None, {"x": object()}, "cannot be sent as JSON"),
+            (None, [float("nan")], r"json\[0\]=nan"),
         ],
     )
     async def test_values_that_cannot_be_sent_are_refused(
-        self, params: dict[str, Any] | None, json: dict[str, Any] | None, message: str
+        self, params: dict[str, Any] | None, json: Any, message: str
     ) -> None:
         app = App()
         async with client_of(app) as client:
@@ -366,3 +374,28 @@ class TestAgainstTheSandbox:
             )
         assert not result.created
         assert len(sandbox.leads) == 4
+
+
+def test_without_the_extra_the_clock_works_and_the_sandbox_says_what_to_install() -> None:
+    program = """
+import sys
+sys.modules["starlette"] = None
+import asyncio
+from syncro_async.testing import FakeClock, sandbox_client
+
+async def main():
+    await FakeClock().sleep(60)
+    async with sandbox_client():
+        pass
+
+asyncio.run(main())
+"""
+    ended = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(Path(syncro_async.__file__).parents[1])},
+    )
+    assert ended.returncode == 1
+    assert ended.stderr.endswith('pip install "syncro-async[sandbox]"\n')

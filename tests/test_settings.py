@@ -68,6 +68,8 @@ class TestTheBaseUrl:
         assert "https://app.syncro.chat/api/v1 " in repr(AsyncClient(KEY))
         monkeypatch.setenv("SYNCRO_BASE_URL", "https://staging.invalid/v1/")
         assert "https://staging.invalid/v1 " in repr(AsyncClient(KEY))
+        for spelled in ("https://X.invalid:443/api", "https://x.invalid/api/"):
+            assert "https://x.invalid/api " in repr(AsyncClient(KEY, base_url=spelled))
         assert "https://x.invalid:8443 " in repr(
             AsyncClient(KEY, base_url="https://X.invalid:8443")
         )
@@ -84,6 +86,7 @@ class TestTheBaseUrl:
             "https://[::1",
             "https://host:99999",
             "/api/v1",
+            "https://app.syn cro.chat",
         ],
     )
     def test_what_is_no_url_of_a_host_is_refused(self, url: str) -> None:
