@@ -42,12 +42,13 @@ class Sends:
         be sent any more.
         """
         task = cast("asyncio.Task[Any]", asyncio.current_task())
+        cancelled_before = task.cancelling()
         self._queued.add(task)
         try:
             yield
         except asyncio.CancelledError:
             # Cancelled by its own caller as well, it goes as it was told to.
-            if task in self._called_away and task.uncancel() == 0:
+            if task in self._called_away and task.uncancel() <= cancelled_before:
                 raise ConfigurationError(
                     "the client was closed before the request was sent"
                 ) from None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from typing import Any
 
 import httpx
@@ -364,6 +365,24 @@ class TestClosing:
             call.cancel()
             await closing
             with pytest.raises(asyncio.CancelledError):
+                await call
+
+    async def test_a_caller_that_outlived_an_earlier_cancellation_is_told_as_well(self) -> None:
+        app = App(WELL, clock=still())
+        async with client_of(app, rate_limit=ONE) as client:
+            await client.leads.get(1)
+
+            async def stubborn() -> None:
+                with suppress(asyncio.CancelledError):
+                    await asyncio.Event().wait()
+                await client.leads.get(2)
+
+            call = asyncio.ensure_future(stubborn())
+            await idle()
+            call.cancel()
+            await idle()
+            await client.aclose()
+            with pytest.raises(ConfigurationError, match="closed before the request was sent"):
                 await call
 
     async def test_a_call_between_two_attempts_says_what_went_wrong_before(self) -> None:
