@@ -9,6 +9,8 @@ from collections.abc import Callable
 from functools import partial
 from weakref import WeakKeyDictionary
 
+from syncro_async.clock import SystemClock
+
 # An idle loop still owes one poll of its sockets before nothing can be said to be under way.
 _QUIET_TURNS = 3
 # How many clocks take their turn in a loop: their callbacks are not work that they wait for.
@@ -78,7 +80,7 @@ class FakeClock:
     async def sleep(self, seconds: float) -> None:
         """Wait that many virtual seconds."""
         if seconds <= 0:
-            await asyncio.sleep(0)
+            await SystemClock().sleep(0)
             return
         woken = asyncio.get_running_loop().create_future()
         timer = self.call_at(self._now + seconds, partial(woken.set_result, None))
@@ -109,7 +111,7 @@ class FakeClock:
         loop = asyncio.get_running_loop()
         quiet = 0
         while quiet < _QUIET_TURNS:
-            await asyncio.sleep(0)
+            await SystemClock().sleep(0)
             quiet = 0 if _busy(loop) else quiet + 1
 
     def _watch(self, loop: asyncio.AbstractEventLoop) -> None:
