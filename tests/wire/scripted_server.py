@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import re
 import socket
 import ssl
@@ -62,6 +63,9 @@ class Connection:
 Script = Callable[[Connection], Awaitable[None]]
 
 
+_numbers = itertools.count(1)
+
+
 class ScriptedServer:
     """Answers the first connection by the first script and so on; the last one stays in force.
 
@@ -70,6 +74,8 @@ class ScriptedServer:
     """
 
     def __init__(self, *scripts: Script, tls: ssl.SSLContext | None = None) -> None:
+        # A port may come again while slots taken at it live on: the path makes it another server.
+        self._number = next(_numbers)
         self._scripts = scripts
         self._tls = tls
         self._tasks: set[asyncio.Task[None]] = set()
@@ -84,7 +90,7 @@ class ScriptedServer:
     def url(self) -> str:
         """What a client takes for its base URL."""
         scheme = "https" if self._tls else "http"
-        return f"{scheme}://127.0.0.1:{self.port}/api/v1"
+        return f"{scheme}://127.0.0.1:{self.port}/api/v{self._number}"
 
     async def note(self, raw: bytes) -> None:
         """A whole request has arrived."""
