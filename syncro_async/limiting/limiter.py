@@ -76,7 +76,8 @@ class Limiter(Protocol):
     """Decides when a request may be sent.
 
     One limiter guards one key; the client goes through it with every attempt. An object of your
-    own can be given as `AsyncClient(limiter=…)`.
+    own can be given as `AsyncClient(limiter=…)`; the words it is asked in (`Slot`, and `Fate` with
+    its kinds) are importable from where this protocol is, `syncro_async.limiting.limiter`.
     """
 
     @property
