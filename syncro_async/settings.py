@@ -7,13 +7,13 @@ import os
 import warnings
 from dataclasses import dataclass
 from ipaddress import ip_address
-from typing import TypeGuard
 from urllib.parse import urlsplit, urlunsplit
 
 from syncro_async.dialects.dialect import Dialect
 from syncro_async.errors import ConfigurationError
 from syncro_async.limiting.limiter import Lane, Limiter
 from syncro_async.limiting.registry import in_process_limiter
+from syncro_async.numeric import is_number, is_whole
 from syncro_async.retrying.policy import RetryPolicy
 from syncro_async.transport.api_key import ApiKey
 from syncro_async.transport.assembly import Wiring
@@ -82,7 +82,7 @@ def base_url_from(given: str | None, dialect: Dialect) -> str:
 
 def connections_from(given: int) -> int:
     """The same number. Raises `ConfigurationError` for what is no number of connections."""
-    if not (_number(given) and given >= 1 and given == int(given)):
+    if not (is_whole(given) and given >= 1):
         raise ConfigurationError(f"max_connections={given!r} must be a whole number, 1 or more")
     return given
 
@@ -92,12 +92,12 @@ def checked_options(options: CallOptions) -> CallOptions:
     lanes: tuple[Lane, ...] = ("interactive", "bulk")
     if options.lane not in lanes:
         raise ConfigurationError(f"lane={options.lane!r} must be one of {', '.join(lanes)}")
-    if options.max_wait is not None and not (_number(options.max_wait) and options.max_wait >= 0):
+    if options.max_wait is not None and not (is_number(options.max_wait) and options.max_wait >= 0):
         raise ConfigurationError(
             f"max_wait={options.max_wait!r} must be 0 or more seconds, or None"
         )
     timeout = options.timeout
-    if not (_number(timeout) and math.isfinite(timeout) and timeout > 0):
+    if not (is_number(timeout) and math.isfinite(timeout) and timeout > 0):
         raise ConfigurationError(f"timeout={timeout!r} must be a number of seconds above 0")
     if not isinstance(options.retry, RetryPolicy):
         raise ConfigurationError(f"retry must be a RetryPolicy, not {type(options.retry).__name__}")
@@ -122,10 +122,6 @@ def limiter_from(given: str | Limiter | None, wiring: Wiring) -> Limiter:
         )
     except ConfigurationError as error:
         raise error.with_traceback(None) from None  # its frame holds the key
-
-
-def _number(value: object) -> TypeGuard[float]:
-    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _is_loopback(host: str) -> bool:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from syncro_async.errors import ConfigurationError
+from syncro_async.numeric import is_number, is_whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,13 +29,13 @@ class RateLimit:
     guard: float = 0.25
 
     def __post_init__(self) -> None:
-        if not _whole(self.calls) or self.calls < 1:
+        if not is_whole(self.calls) or self.calls < 1:
             raise ConfigurationError(f"RateLimit: calls={self.calls!r} must be a whole number ≥ 1")
-        if not (_number(self.seconds) and self.seconds > 0):
+        if not (_finite(self.seconds) and self.seconds > 0):
             raise ConfigurationError(f"RateLimit: seconds={self.seconds!r} must be above 0")
-        if not (_number(self.guard) and self.guard >= 0):
+        if not (_finite(self.guard) and self.guard >= 0):
             raise ConfigurationError(f"RateLimit: guard={self.guard!r} must be 0 or more")
-        if self.burst is not None and not (_whole(self.burst) and 1 <= self.burst <= self.calls):
+        if self.burst is not None and not (is_whole(self.burst) and 1 <= self.burst <= self.calls):
             raise ConfigurationError(
                 f"RateLimit: burst={self.burst!r} must be a whole number from 1 to {self.calls}"
             )
@@ -54,9 +55,5 @@ def as_rates(rate_limit: RateLimit | Sequence[RateLimit]) -> tuple[RateLimit, ..
     return rates
 
 
-def _number(value: object) -> bool:
-    return isinstance(value, int | float) and math.isfinite(value)
-
-
-def _whole(number: object) -> bool:
-    return isinstance(number, int) and not isinstance(number, bool)
+def _finite(value: object) -> bool:
+    return is_number(value) and math.isfinite(value)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from syncro_async.errors import ConfigurationError
+from syncro_async.numeric import is_number, is_whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +30,11 @@ class RetryPolicy:
     random: Callable[[], float] = random.random
 
     def __post_init__(self) -> None:
-        attempts: object = self.attempts
-        if not isinstance(attempts, int) or attempts < 1:
+        if not (is_whole(self.attempts) and self.attempts >= 1):
             raise ConfigurationError(
-                f"RetryPolicy: attempts={attempts!r} must be a whole number, 1 or more"
+                f"RetryPolicy: attempts={self.attempts!r} must be a whole number, 1 or more"
             )
         for name in ("base_delay", "max_delay", "max_elapsed"):
             value = getattr(self, name)
-            if not isinstance(value, int | float) or math.isnan(value) or value < 0:
+            if not (is_number(value) and value >= 0):  # which NaN is not either
                 raise ConfigurationError(f"RetryPolicy: {name}={value!r} must be 0 or more")

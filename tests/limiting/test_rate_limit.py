@@ -23,6 +23,7 @@ from syncro_async.limiting.rate_limit import RateLimit, as_rates
         ((60, math.inf), "seconds=inf"),
         ((60, math.nan), "seconds=nan"),
         ((60, "60"), "seconds='60'"),
+        ((60, True), "seconds=True"),
         ((60, 60.0, None, None), "guard=None"),
         ((60, 60.0, 0), "burst=0"),
         ((60, 60.0, 61), "burst=61"),

@@ -53,6 +53,8 @@ def test_no_delay_at_all_is_a_policy_too() -> None:
         ({"attempts": 0}, "attempts=0"),
         ({"attempts": -1}, "attempts=-1"),
         ({"attempts": 2.5}, "attempts=2.5"),
+        ({"attempts": True}, "attempts=True"),
+        ({"base_delay": True}, "base_delay=True"),
         ({"max_elapsed": None}, "max_elapsed=None"),
         ({"base_delay": -0.1}, "base_delay=-0.1"),
         ({"base_delay": math.nan}, "base_delay=nan"),
