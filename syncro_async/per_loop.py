@@ -35,7 +35,7 @@ class PerLoop(Generic[T]):
             return value
         with self._lock:
             if self._closed:
-                raise ConfigurationError("this client is closed; make a new one")
+                raise client_is_closed()
             # What a closed loop leaves behind went with it: its tasks were cancelled at its end.
             for gone in [other for other in self._values if other.is_closed()]:
                 del self._values[gone]
@@ -54,6 +54,11 @@ class PerLoop(Generic[T]):
                 for loop, value in values.items()
             )
         )
+
+
+def client_is_closed() -> ConfigurationError:
+    """The error of whoever uses a client after its end."""
+    return ConfigurationError("this client is closed; make a new one")
 
 
 async def _in_its_loop(
