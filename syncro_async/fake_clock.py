@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import heapq
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from weakref import WeakKeyDictionary
 
@@ -46,7 +47,8 @@ class FakeClock:
     moves the calendar and nothing else, as a daylight-saving bug or an NTP step would.
 
     It watches one asyncio event loop at a time, and several clocks may watch the same one. Work
-    it cannot see (threads, other processes) counts as waiting: use the real clock with those.
+    it cannot see (threads, other processes) counts as waiting, unless it is awaited inside
+    `with clock.standing_still():`.
 
         clock = FakeClock()
         await clock.sleep(3600)
@@ -64,6 +66,7 @@ class FakeClock:
         self._watched: asyncio.AbstractEventLoop | None = None
         self._watch_number = 0
         self._quiet_turns = 0
+        self._holders = 0
 
     def monotonic(self) -> float:
         """Virtual seconds."""
@@ -76,6 +79,19 @@ class FakeClock:
     def jump_wall(self, seconds: float) -> None:
         """Move the calendar by that much (backwards when negative), time itself not at all."""
         self._wall_offset += seconds
+
+    @contextmanager
+    def standing_still(self) -> Iterator[None]:
+        """Time does not jump while such a block runs, in whatever task, though all may wait."""
+        self._holders += 1
+        try:
+            yield
+        finally:
+            self._holders -= 1
+            self._quiet_turns = 0
+            loop = _running_loop()
+            if not self._holders and self._timers and self._autojump and loop is not None:
+                self._watch(loop)
 
     async def sleep(self, seconds: float) -> None:
         """Wait that many virtual seconds."""
@@ -94,7 +110,7 @@ class FakeClock:
         loop = _running_loop()
         timer = FakeTimer(callback, loop)
         heapq.heappush(self._timers, (when, next(self._order), timer))
-        if self._autojump and loop is not None:
+        if self._autojump and loop is not None and not self._holders:
             self._watch(loop)
         return timer
 
@@ -102,7 +118,7 @@ class FakeClock:
         """Move time forward, stopping at each due timer long enough for what it wakes to run."""
         end = self._now + seconds
         await self._settle()
-        while self._timers and self._timers[0][0] <= end:
+        while (when := self._next_at()) is not None and when <= end:
             self._fire_next()
             await self._settle()
         self._now = max(self._now, end)
@@ -112,7 +128,7 @@ class FakeClock:
         quiet = 0
         while quiet < _QUIET_TURNS:
             await SystemClock().sleep(0)
-            quiet = 0 if _busy(loop) else quiet + 1
+            quiet = 0 if self._holders or _busy(loop) else quiet + 1
 
     def _watch(self, loop: asyncio.AbstractEventLoop) -> None:
         if self._watched is not loop or loop.is_closed():
@@ -129,18 +145,25 @@ class FakeClock:
         _turning[loop] -= 1
         if watch != self._watch_number:
             return  # another loop has taken the clock over since
+        if self._holders:
+            self._watched = None
+            return  # the last of them has it watched again
         self._quiet_turns = 0 if _busy(loop) else self._quiet_turns + 1
         try:
             if self._quiet_turns >= _QUIET_TURNS:
                 self._quiet_turns = 0
                 self._fire_next()
         finally:
-            while self._timers and self._timers[0][2].callback is None:
-                heapq.heappop(self._timers)
-            if self._timers:
+            if self._next_at() is not None:
                 self._turn_soon(loop, watch)
             else:
                 self._watched = None
+
+    def _next_at(self) -> float | None:
+        """When the next timer is due; cancelled ones do not count."""
+        while self._timers and self._timers[0][2].callback is None:
+            heapq.heappop(self._timers)
+        return self._timers[0][0] if self._timers else None
 
     def _fire_next(self) -> None:
         while self._timers:

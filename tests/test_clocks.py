@@ -101,6 +101,13 @@ class TestFakeClock:
         await rang.wait()
         assert clock.monotonic() == 10.0
 
+    async def test_by_hand_it_goes_no_further_than_told_past_a_cancelled_timer(self) -> None:
+        clock = FakeClock(autojump=False)
+        clock.call_at(1.0, lambda: None).cancel()
+        clock.call_at(9.0, lambda: None)
+        await clock.advance(2.0)
+        assert clock.monotonic() == 2.0
+
     async def test_a_cancelled_sleeper_leaves(self) -> None:
         clock = FakeClock(autojump=False)
         sleeper = asyncio.ensure_future(clock.sleep(5.0))
@@ -162,3 +169,67 @@ class TestFakeClock:
         assert clock.monotonic() == 10.0
         await clock.sleep(5.0)
         assert clock.monotonic() == 15.0
+
+    async def test_it_stands_still_while_work_is_done_that_it_cannot_see(self) -> None:
+        clock = FakeClock()
+        sleeper = asyncio.ensure_future(clock.sleep(5.0))
+        released = threading.Event()
+
+        async def works() -> float:
+            with clock.standing_still():
+                working = asyncio.ensure_future(asyncio.to_thread(released.wait))
+                await asyncio.wait({working}, timeout=0.05)
+                assert not sleeper.done()
+                released.set()
+                await working
+                return clock.monotonic()
+
+        assert await works() == 0.0
+        await sleeper
+        assert clock.monotonic() == 5.0
+
+    async def test_the_last_who_asked_for_it_lets_it_go_on(self) -> None:
+        clock = FakeClock()
+        rung: list[float] = []
+        with clock.standing_still():
+            with clock.standing_still():
+                clock.call_at(1.0, lambda: rung.append(clock.monotonic()))
+            for _ in range(20):
+                await asyncio.sleep(0)
+            assert rung == []
+        await clock.sleep(2.0)
+        assert rung == [1.0]
+
+    async def test_a_block_that_ends_before_anybody_noticed_changes_nothing(self) -> None:
+        clock = FakeClock()
+        sleeper = asyncio.ensure_future(clock.sleep(5.0))
+        await asyncio.sleep(0)
+        with clock.standing_still():
+            pass
+        await sleeper
+        assert clock.monotonic() == 5.0
+
+    async def test_it_goes_no_further_by_hand_either_until_such_work_is_done(self) -> None:
+        clock = FakeClock(autojump=False)
+        found: list[float] = []
+
+        async def works() -> None:
+            with clock.standing_still():
+                await asyncio.to_thread(lambda: None)
+                found.append(clock.monotonic())
+
+        def begin() -> None:
+            found.append(clock.monotonic())
+            tasks.append(asyncio.ensure_future(works()))
+
+        tasks: list[asyncio.Task[None]] = []
+        clock.call_at(1.0, begin)
+        await clock.advance(9.0)
+        assert (found, clock.monotonic()) == ([1.0, 1.0], 9.0)
+
+    def test_it_may_stand_still_where_no_loop_runs(self) -> None:
+        clock = FakeClock()
+        with clock.standing_still():
+            clock.call_at(5.0, lambda: None)
+        asyncio.run(clock.sleep(6.0))
+        assert clock.monotonic() == 6.0
