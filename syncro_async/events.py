@@ -67,6 +67,17 @@ class GateClosed(msgspec.Struct, frozen=True):
     at: float
 
 
+class BudgetLowered(msgspec.Struct, frozen=True):
+    """Somebody else uses the key: of its longest window `foreign_estimate` calls are left to them.
+
+    Learned from a 429, here or in another process that shares the budget; told again only when
+    the estimate grows beyond what was told.
+    """
+
+    foreign_estimate: int
+    at: float
+
+
 class ItemUnreadable(msgspec.Struct, frozen=True):
     """An item of a page does not fit its model and was left out of the page's items."""
 
@@ -90,6 +101,7 @@ Event = (
     | AttemptFailed
     | RetryScheduled
     | GateClosed
+    | BudgetLowered
     | ItemUnreadable
     | CallAbandoned
 )
@@ -131,6 +143,11 @@ def log_event(event: Event) -> None:
             logger.info("%s %s waited %.1f s for budget (%s lane)", method, path, seconds, lane)
         case GateClosed(seconds):
             logger.warning("the server answered 429: every call of this key waits %.1f s", seconds)
+        case BudgetLowered(foreign_estimate):
+            logger.warning(
+                "somebody else uses this key: %d calls of each window are left to them from now on",
+                foreign_estimate,
+            )
         case RetryScheduled(method, path, attempt, delay, reason):
             logger.info(
                 "%s %s: attempt %d failed (%s), again in %.1f s",

@@ -13,3 +13,10 @@ def is_number(value: object) -> TypeGuard[float]:
 def is_whole(value: object) -> TypeGuard[int]:
     """Whether it is an int; True and False are not."""
     return isinstance(value, int) and not isinstance(value, bool)
+
+
+def whole_number(text: str | None) -> int | None:
+    """The number that a text of ASCII digits stands for; None for any other text."""
+    if text is None or len(text) > 9 or not (text.isascii() and text.isdigit()):
+        return None
+    return int(text)

@@ -29,6 +29,11 @@ class Gate:
         opener = latency if place or self._opener_out else 0.0
         return max(now, self.closed_until) + opener
 
+    @property
+    def is_half_open(self) -> bool:
+        """Whether a refusal has not been followed by an opener's answer yet."""
+        return self._half_open
+
     def is_open_for(self, slot: Slot) -> bool:
         """Whether a call that has passed may go on: its slot came with the gate as it is now."""
         return slot.opener or not self._half_open

@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 import math
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Sequence
 
 from syncro_async.clock import Clock, Timer
-from syncro_async.errors import BudgetWaitError
 from syncro_async.limiting.gate import Gate
 from syncro_async.limiting.limiter import (
     LATE_ARRIVAL,
@@ -25,6 +24,7 @@ from syncro_async.limiting.pace import Pace
 from syncro_async.limiting.queue import LaneQueue, Waiter
 from syncro_async.limiting.rate_limit import RateLimit
 from syncro_async.limiting.slots import SlotLedger
+from syncro_async.limiting.waking import call_in, running_loop, too_long, turn_away, wake
 
 # How much of the estimated latency the newest answer decides.
 _NEWEST = 0.2
@@ -39,6 +39,20 @@ class InProcessLimiter:
     loops may share it. Waiters are woken by one timer for each event loop that has any.
     """
 
+    # A program may keep thousands of them, one for each account.
+    __slots__ = (
+        "__weakref__",
+        "_born",
+        "_clock",
+        "_gate",
+        "_latency",
+        "_lock",
+        "_paces",
+        "_queue",
+        "_slots",
+        "_timers",
+    )
+
     def __init__(self, rates: Sequence[RateLimit], clock: Clock) -> None:
         self._clock = clock
         # Reentrant: the collector may close an abandoned coroutine, which then gives its place
@@ -48,6 +62,7 @@ class InProcessLimiter:
         self._gate = Gate()
         self._timers: dict[asyncio.AbstractEventLoop, tuple[float, Timer]] = {}
         self._latency = 0.0
+        self._born = clock.monotonic()
         self._keep(rates)
 
     def _keep(self, rates: Sequence[RateLimit]) -> None:
@@ -70,6 +85,18 @@ class InProcessLimiter:
             self._keep(rates)
             return True
 
+    def inherit(self, answered: Iterable[float], in_flight: int) -> None:
+        """Count what was sent before this limiter had to do with it.
+
+        `answered`: when (monotonic s); what is in flight is settled here like slots of its own.
+        """
+        with self._lock:
+            for at in answered:
+                self._slots.take()
+                self._slots.start_clock(at)
+            for _ in range(in_flight):
+                self._slots.take()
+
     def is_idle(self) -> bool:
         """Whether it remembers nothing that still matters."""
         with self._lock:
@@ -89,7 +116,7 @@ class InProcessLimiter:
                 place = self._queue.ahead_of(lane, came_first=came_first)
                 needed = self._forecast(now, place) - now
                 if needed > patience:
-                    raise _too_long(needed, patience)
+                    raise too_long(needed, patience)
             waiter = self._join(lane, now, patience, came_first=came_first)
             self._arm(waiter.loop, self._next_chance(now))
         try:
@@ -123,6 +150,9 @@ class InProcessLimiter:
             if self._book(slot, fate):
                 self._dispatch()
 
+    async def refresh(self) -> None:
+        """Nothing to be done: `budget()` is true at any time."""
+
     def budget(self) -> Budget:
         """A snapshot."""
         with self._lock:
@@ -131,7 +161,7 @@ class InProcessLimiter:
             tightest = min(range(len(free)), key=lambda i: (free[i], self.rates[i].calls))
             room = min([free[tightest], *(pace.room() for pace in self._paces)])
             return Budget(
-                limit=self.rates[tightest].calls,
+                limit=self._slots.calls(tightest),
                 window=self.rates[tightest].seconds,
                 available=self._gate.lets_through(now, max(0, room)),
                 in_flight=self._slots.in_flight,
@@ -139,6 +169,8 @@ class InProcessLimiter:
                 next_free_in=self._forecast(now, 0) - now,
                 waiting_bulk=self._queue.length("bulk"),
                 gate_closed_for=max(0.0, self._gate.closed_until - now),
+                foreign_estimate=self._slots.foreign(now),
+                used=self._slots.used(tightest),
             )
 
     # ------------------------------------------------------------------ under the lock, no await
@@ -166,11 +198,8 @@ class InProcessLimiter:
         needed = self._forecast(now, self._queue.ahead_of_waiter(waiter)) - now
         self._queue.leave(waiter)
         # Where an estimate has just proved too hopeful, it is not repeated.
-        error = _too_long(max(needed, _SHORTEST_ADVICE), None)
-        if waiter.loop is _running_loop():
-            _fail_unless_done(waiter.woken, error)
-        else:
-            _call_in(waiter.loop, _fail_unless_done, waiter.woken, error)
+        error = too_long(max(needed, _SHORTEST_ADVICE), None)
+        turn_away(waiter, error)
 
     def _may_send(self, now: float) -> bool:
         return (
@@ -180,8 +209,7 @@ class InProcessLimiter:
         )
 
     def _grant(self, now: float) -> Slot:
-        slot = Slot(taken_at=now)
-        self._slots.take()
+        slot = Slot(taken_at=now, mark=self._slots.take(), foreign=self._slots.foreign(now))
         self._gate.pass_through(slot)
         for pace in self._paces:
             pace.spend()
@@ -194,8 +222,10 @@ class InProcessLimiter:
         slot.settled = True
         now = self._clock.monotonic()
         match fate:
-            case Answered(at):
+            case Answered(at, left):
                 self._slots.start_clock(at)
+                if left is not None:
+                    self._slots.count_strangers(at, slot.mark, left)
                 self._latency += _NEWEST * (at - slot.taken_at - self._latency)
             case Lost():
                 self._slots.start_clock(now + LATE_ARRIVAL)
@@ -205,11 +235,24 @@ class InProcessLimiter:
                 self._slots.hand_back()
                 for pace in self._paces:
                     pace.give_back()
+        again = self._gate.is_half_open
         self._gate.settle(slot, fate, now)
+        self._learn(slot, fate, now, again=again)
         if isinstance(fate, Refused):
             for waiter in self._queue.without_hope(self._gate.closed_until):
                 self._turn_away(waiter, now)
         return True
+
+    def _learn(self, slot: Slot, fate: Fate, now: float, *, again: bool) -> None:
+        """Leave to strangers on the key what they take; `again`: the gate was closed already.
+
+        Before the first window is over nobody knows what was sent before, by the last run of this
+        program perhaps.
+        """
+        if again and not slot.opener and isinstance(fate, Refused | HandedBack):
+            self._slots.refuse_one_more()
+        if isinstance(fate, Refused) and not again and self._slots.longest < now - self._born:
+            self._slots.refuse(self._gate.closed_until)
 
     def _dispatch(self) -> None:
         """Wake those whose turn it is, then see to it that the next one is woken in time."""
@@ -219,15 +262,15 @@ class InProcessLimiter:
             if waiter is None:
                 return
             waiter.slot = self._grant(now)
-            if not _wake(waiter, waiter.slot):
+            if not wake(waiter, waiter.slot):
                 self._queue.give_turn_back(waiter.lane)
                 self._book(waiter.slot, HandedBack())
         when = self._next_chance(now)
         for loop in self._queue.loops():
-            if loop is _running_loop():
+            if loop is running_loop():
                 self._arm(loop, when)
             elif not self._is_armed(loop, when):
-                _call_in(loop, self._arm_from_elsewhere)
+                call_in(loop, self._arm_from_elsewhere)
 
     def _forecast(self, now: float, place: int) -> float:
         """When the call with `place` others before it would be sent: an estimate."""
@@ -269,48 +312,3 @@ class InProcessLimiter:
         with self._lock:
             del self._timers[loop]
             self._dispatch()
-
-
-def _too_long(needed: float, patience: float | None) -> BudgetWaitError:
-    allowed = "that is longer than" if patience is None else f"{patience:.1f} s are"
-    return BudgetWaitError(
-        f"the call's turn in the budget is {needed:.1f} s away,"
-        f" {allowed} allowed; nothing was sent",
-        wait_needed=needed,
-    )
-
-
-def _running_loop() -> asyncio.AbstractEventLoop | None:
-    try:
-        return asyncio.get_running_loop()
-    except RuntimeError:
-        return None
-
-
-def _call_in(
-    loop: asyncio.AbstractEventLoop, callback: Callable[..., object], *args: object
-) -> bool:
-    """Have another loop's thread run something; False when that loop is closed."""
-    try:
-        loop.call_soon_threadsafe(callback, *args)
-    except RuntimeError:
-        return False
-    return True
-
-
-def _wake(waiter: Waiter, slot: Slot) -> bool:
-    """Give a waiter its slot; False when its event loop has gone."""
-    if waiter.loop is _running_loop():
-        waiter.woken.set_result(slot)
-        return True
-    return _call_in(waiter.loop, _set_unless_done, waiter.woken, slot)
-
-
-def _fail_unless_done(woken: asyncio.Future[Slot], error: BudgetWaitError) -> None:
-    if not woken.done():
-        woken.set_exception(error)
-
-
-def _set_unless_done(woken: asyncio.Future[Slot], slot: Slot) -> None:
-    if not woken.done():
-        woken.set_result(slot)

@@ -23,7 +23,9 @@ class Budget(msgspec.Struct, frozen=True):
     of `max_connections`). `waiting` calls stand in the queue, of them `waiting_bulk` in the bulk
     lane. `next_free_in` is the time until a new call could be sent if it were alone (s, 0.0 when
     one is free, an estimate while all slots are in flight), and `gate_closed_for` what is left of
-    a pause the server asked for (s).
+    a pause the server asked for (s). `foreign_estimate` calls of the longest window are left to
+    somebody else who uses the key: learned from 429s, forgotten when they stay away. `used`
+    slots belong to calls that were answered, and return one by one.
     """
 
     limit: int
@@ -34,15 +36,24 @@ class Budget(msgspec.Struct, frozen=True):
     next_free_in: float
     waiting_bulk: int = 0
     gate_closed_for: float = 0.0
+    foreign_estimate: int = 0
+    used: int = 0
 
 
 @dataclass(eq=False, slots=True)
 class Slot:
-    """The right to send one request. Whoever holds it settles it, once."""
+    """The right to send one request. Whoever holds it settles it, once.
+
+    `opener`: it is the one call that tries a gate after its pause. `foreign`: the budget's
+    `foreign_estimate` at that moment. `mark` and `ticket` are the limiter's own.
+    """
 
     taken_at: float
     opener: bool = False
     settled: bool = False
+    foreign: int = 0
+    mark: int = 0
+    ticket: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +63,13 @@ class HandedBack:
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """The answer's headers came at that moment (monotonic seconds)."""
+    """The answer's headers came at that moment (monotonic seconds).
+
+    `left`: how many more calls the server said it would count (None: it did not say).
+    """
 
     at: float
+    left: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,4 +116,7 @@ class Limiter(Protocol):
         """Say what became of the request; the slot's clock starts accordingly."""
 
     def budget(self) -> Budget:
-        """A snapshot."""
+        """A snapshot, as far as this process knows."""
+
+    async def refresh(self) -> None:
+        """Have `budget()` be true now: ask whoever knows."""

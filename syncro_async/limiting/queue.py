@@ -34,6 +34,10 @@ class Waiter:
         self.slot: Slot | None = None
 
 
+_Line = OrderedDict[Waiter, None]
+_NOBODY: _Line = OrderedDict()
+
+
 class LaneQueue:
     """Interactive calls before bulk calls, bulk never starved.
 
@@ -44,12 +48,8 @@ class LaneQueue:
     __slots__ = ("_in_a_row", "_lines", "_loops")
 
     def __init__(self) -> None:
-        self._lines: dict[tuple[Lane, bool], OrderedDict[Waiter, None]] = {
-            ("interactive", True): OrderedDict(),
-            ("interactive", False): OrderedDict(),
-            ("bulk", True): OrderedDict(),
-            ("bulk", False): OrderedDict(),
-        }
+        # Made when somebody stands in them: most keys of many are idle.
+        self._lines: dict[tuple[Lane, bool], _Line] = {}
         self._loops: dict[asyncio.AbstractEventLoop, int] = {}
         self._in_a_row = 0
 
@@ -61,16 +61,16 @@ class LaneQueue:
 
     def length(self, lane: Lane) -> int:
         """How many wait in that lane."""
-        return len(self._lines[lane, True]) + len(self._lines[lane, False])
+        return len(self._line(lane, first=True)) + len(self._line(lane, first=False))
 
     def join(self, waiter: Waiter) -> None:
         """Stand at the end of the line the waiter belongs to."""
-        self._lines[waiter.lane, waiter.came_first][waiter] = None
+        self._lines.setdefault((waiter.lane, waiter.came_first), OrderedDict())[waiter] = None
         self._loops[waiter.loop] = self._loops.get(waiter.loop, 0) + 1
 
     def leave(self, waiter: Waiter) -> None:
         """Give the place up; harmless when it is gone already."""
-        line = self._lines[waiter.lane, waiter.came_first]
+        line = self._line(waiter.lane, first=waiter.came_first)
         if waiter not in line:
             return
         del line[waiter]
@@ -101,14 +101,18 @@ class LaneQueue:
 
     def ahead_of(self, lane: Lane, *, came_first: bool = False) -> int:
         """How many would go before a call that joins that lane now."""
-        before = len(self._lines[lane, True]) if came_first else self.length(lane)
+        before = len(self._line(lane, first=True)) if came_first else self.length(lane)
         return self._with_the_other_lane(lane, before)
 
     def ahead_of_waiter(self, waiter: Waiter) -> int:
         """How many will go before one that waits already."""
-        line = chain(self._lines[waiter.lane, True], self._lines[waiter.lane, False])
+        lane = waiter.lane
+        line = chain(self._line(lane, first=True), self._line(lane, first=False))
         before = next((place for place, other in enumerate(line) if other is waiter), 0)
         return self._with_the_other_lane(waiter.lane, before)
+
+    def _line(self, lane: Lane, *, first: bool) -> _Line:
+        return self._lines.get((lane, first), _NOBODY)
 
     def _with_the_other_lane(self, lane: Lane, before: int) -> int:
         if lane == "bulk":
@@ -136,7 +140,7 @@ class LaneQueue:
 
     def _head(self, lane: Lane) -> Waiter | None:
         """The first of a lane, after those that were cancelled and are about to leave."""
-        for line in (self._lines[lane, True], self._lines[lane, False]):
+        for line in (self._line(lane, first=True), self._line(lane, first=False)):
             while line:
                 waiter = next(iter(line))
                 if not waiter.woken.done():

@@ -21,25 +21,36 @@ No clock is read here and nothing waits; every function takes the time it is to 
 from __future__ import annotations
 
 import heapq
+import math
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+from syncro_async.limiting.foreign import Share, lowered, one_fewer, regrown
 from syncro_async.limiting.rate_limit import RateLimit
 
 
 class SlotLedger:
-    """The slots of one key, under one or several limits that hold at once."""
+    """The slots of one key, under one or several limits that hold at once.
 
-    __slots__ = ("_returns", "in_flight", "rates")
+    Of the longest window, where strangers on the key show, only our share may be spent.
+    """
+
+    __slots__ = ("_booked", "_longest", "_returns", "_share", "in_flight", "rates")
 
     def __init__(self, rates: Sequence[RateLimit]) -> None:
         self.rates = tuple(rates)
         self.in_flight = 0
         self._returns: list[list[float]] = [[] for _ in self.rates]
+        self._longest = max(range(len(self.rates)), key=lambda index: self.rates[index].hold)
+        self._booked = 0
+        self._share: Share | None = None
 
-    def take(self) -> None:
-        """A request is about to be sent."""
+    def take(self) -> int:
+        """A request is about to be sent; the mark says what may be counted in its window."""
+        mark = self.in_flight + len(self._returns[self._longest]) - self._booked
         self.in_flight += 1
+        self._booked += 1
+        return mark
 
     def hand_back(self) -> None:
         """The server did not count it: the slot is free again at once."""
@@ -48,8 +59,33 @@ class SlotLedger:
     def start_clock(self, at: float) -> None:
         """Its answer came at `at`: the slot returns one window and one guard later."""
         self.in_flight -= 1
-        for rate, returns in zip(self.rates, self._returns, strict=True):
-            heapq.heappush(returns, at + rate.hold)
+        self._count(at)
+
+    def count_strangers(self, at: float, mark: int, left: int) -> None:
+        """The server would count `left` more after a request taken with that mark, answered then.
+
+        What it has counted besides ours is booked, as if we had sent it: this only ever lowers
+        what is free.
+        """
+        ours = mark + self._booked
+        for _ in range(self.calls(self._longest) - left - ours):
+            self._booked += 1
+            self._count(at)
+
+    def refuse(self, until: float) -> None:
+        """Somebody else uses the key: spend no more than the server let through. See `foreign`."""
+        rate = self.rates[self._longest]
+        through = self.in_flight + len(self._returns[self._longest])
+        self._share = lowered(self._share, rate.calls, rate.hold, through, until=until)
+
+    def refuse_one_more(self) -> None:
+        """A request that was in flight at that refusal was not counted either."""
+        self._share = one_fewer(self._share)
+
+    def foreign(self, now: float) -> int:
+        """How many calls of the longest window are left to strangers."""
+        self._forget(now)
+        return self.rates[self._longest].calls - self.calls(self._longest)
 
     def free(self, now: float) -> int:
         """How many requests may be sent right now; never below 0."""
@@ -59,20 +95,38 @@ class SlotLedger:
         """The same for each limit on its own, in their order."""
         self._forget(now)
         return [
-            rate.calls - self.in_flight - len(returns)
-            for rate, returns in zip(self.rates, self._returns, strict=True)
+            self.calls(index) - self.in_flight - len(returns)
+            for index, returns in enumerate(self._returns)
         ]
+
+    def calls(self, index: int) -> int:
+        """How many calls of that limit's window are ours."""
+        share = self._share if index == self._longest else None
+        return self.rates[index].calls if share is None else share.calls
+
+    @property
+    def longest(self) -> float:
+        """How long the longest window and its guard last (s)."""
+        return self.rates[self._longest].hold
+
+    def used(self, index: int) -> int:
+        """How many slots of that limit are to return after an answer."""
+        return len(self._returns[index])
 
     def next_free_at(self, now: float) -> float | None:
         """When the next slot is free: `now`, later, or None while only an answer can tell."""
         latest = now
-        for free, returns in zip(self.free_of_each(now), self._returns, strict=True):
+        for index, (free, returns) in enumerate(
+            zip(self.free_of_each(now), self._returns, strict=True)
+        ):
             if free > 0:
                 continue
-            if free < 0 or not returns:
-                return None
-            latest = max(latest, returns[0])
-        return latest
+            soonest = heapq.nsmallest(1 - free, returns)[-1] if len(returns) > -free else math.inf
+            if self._share is not None and index == self._longest:
+                # What is left to strangers may come back before any slot of ours does.
+                soonest = min(soonest, self._share.raise_at)
+            latest = max(latest, soonest)
+        return None if latest == math.inf else latest
 
     def is_idle(self, now: float) -> bool:
         """Whether every slot is free, so that this ledger holds nothing worth keeping."""
@@ -89,31 +143,42 @@ class SlotLedger:
         """
         self._forget(now)
         rounds = []
-        for rate, returns in zip(self.rates, self._returns, strict=True):
+        for index, (rate, returns) in enumerate(zip(self.rates, self._returns, strict=True)):
             back = [*returns, *[now + latency + rate.hold] * self.in_flight]
-            back.extend([now] * (rate.calls - len(back)))
-            rounds.append(_Round(rate.hold + latency, sorted(back)))
-        return _sent_at(place, rounds, leaves_at)
+            calls = self.calls(index)
+            back.extend([now] * (calls - len(back)))
+            rounds.append(Round(rate.hold + latency, sorted(back)[-calls:]))
+        return sent_at(place, rounds, leaves_at)
+
+    def _count(self, at: float) -> None:
+        for rate, returns in zip(self.rates, self._returns, strict=True):
+            heapq.heappush(returns, at + rate.hold)
 
     def _forget(self, now: float) -> None:
         for returns in self._returns:
             while returns and returns[0] <= now:
                 heapq.heappop(returns)
+        if self._share is not None:
+            rate = self.rates[self._longest]
+            self._share = regrown(self._share, rate.calls, rate.hold, now)
 
 
-class _Round(NamedTuple):
+class Round(NamedTuple):
     """What one limit does to a queue: when each slot is back, and how long until it is again."""
 
     seconds: float
     back: list[float]
 
 
-def _sent_at(place: int, rounds: list[_Round], leaves_at: Callable[[int], float]) -> float:
-    """Whole rounds of each limit, and what the other limits make of the places left over."""
+def sent_at(place: int, rounds: list[Round], leaves_at: Callable[[int], float]) -> float:
+    """When the request with `place` others before it would be sent.
+
+    Whole rounds of each limit, and what the other limits make of the places left over.
+    """
     latest = leaves_at(place)
     for chosen in rounds:
         whole, rest = divmod(place, len(chosen.back))
         others = [other for other in rounds if other is not chosen]
-        first = max(chosen.back[rest], _sent_at(rest, others, leaves_at))
+        first = max(chosen.back[rest], sent_at(rest, others, leaves_at))
         latest = max(latest, first + whole * chosen.seconds)
     return latest

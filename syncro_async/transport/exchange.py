@@ -61,7 +61,8 @@ class Attempt:
     `started` is True once its task runs, which settles its slot from then on; `begun` once it
     holds a connection of the pool. `written` tells whether a byte of the request may have left:
     None where the transport does not say. `answered_at` is the moment the answer's headers were
-    there, with `status` and `content_type`.
+    there, with `status`, `content_type`, and `calls_left` where the server said how many more
+    it will count.
     """
 
     started: bool = False
@@ -70,6 +71,7 @@ class Attempt:
     answered_at: float | None = None
     status: int = 0
     content_type: str | None = None
+    calls_left: int | None = None
 
 
 @dataclass(slots=True)

@@ -18,10 +18,11 @@ from syncro_async.errors import (
     SyncroError,
     UnexpectedResponseError,
 )
+from syncro_async.numeric import whole_number
+from syncro_async.per_loop import PerLoop
 from syncro_async.transport.api_key import ApiKey
 from syncro_async.transport.deadline import Deadline
 from syncro_async.transport.exchange import Attempt, Call, Exchange, Reply
-from syncro_async.transport.per_loop import PerLoop
 
 Transport = httpx.AsyncBaseTransport
 
@@ -197,6 +198,7 @@ class _Watch:
         self._response = response
         self._attempt.answered_at = self._clock.monotonic()
         self._attempt.status = response.status_code
+        self._attempt.calls_left = whole_number(response.headers.get("x-ratelimit-remaining"))
         content_type = response.headers.get("content-type")
         self._attempt.content_type = content_type and self._api_key.mask_text(content_type)
 

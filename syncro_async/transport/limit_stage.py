@@ -19,6 +19,7 @@ from syncro_async.errors import (
 from syncro_async.events import (
     AnswerReceived,
     AttemptFailed,
+    BudgetLowered,
     CallAbandoned,
     GateClosed,
     Observers,
@@ -34,8 +35,8 @@ from syncro_async.limiting.limiter import (
     Refused,
     Slot,
 )
+from syncro_async.per_loop import PerLoop
 from syncro_async.transport.exchange import Attempt, Exchange, Reply, Send
-from syncro_async.transport.per_loop import PerLoop
 from syncro_async.transport.sends import Sends
 
 
@@ -64,6 +65,7 @@ class LimitStage:
         self._uncounted = uncounted
         self._clock = clock
         self._tell = observers
+        self._foreign = 0
 
     async def __call__(self, exchange: Exchange[Any]) -> Reply:
         """Wait for a slot, send, settle. Raises `BudgetWaitError` when the queue is too long."""
@@ -86,6 +88,7 @@ class LimitStage:
         if self._tell and slot.taken_at > asked_at:
             call, lane = exchange.call, exchange.options.lane
             self._tell(SlotWaited(call.method, call.path, lane, slot.taken_at - asked_at))
+        self._tell_of_strangers(slot)
         attempt = Attempt()
         task = sends.start(self._carry(exchange, attempt, slot, sends.places))
         try:
@@ -102,6 +105,13 @@ class LimitStage:
             await self._settle_for(attempt, slot)
             raise _closed_under(attempt)
         return task.result()
+
+    def _tell_of_strangers(self, slot: Slot) -> None:
+        """Say that somebody else spends the key, again only when it is more than was said."""
+        if slot.foreign > self._foreign:
+            self._tell(BudgetLowered(slot.foreign, slot.taken_at))
+        if slot.foreign > self._foreign or not slot.foreign:
+            self._foreign = slot.foreign
 
     async def _settle_for(self, attempt: Attempt, slot: Slot) -> None:
         """Hand the slot back for a send whose task was cancelled before its first step."""
@@ -126,12 +136,14 @@ class LimitStage:
                     fate = self._fate(attempt, error)
                     self._tell_outcome(exchange, attempt, sent_at, error)
                     raise
-                fate = Answered(attempt.answered_at or self._clock.monotonic())
+                answered_at = attempt.answered_at or self._clock.monotonic()
+                fate = Answered(answered_at, attempt.calls_left)
                 self._tell_outcome(exchange, attempt, sent_at, None)
                 return reply
         finally:
             if isinstance(fate, Lost) and attempt.answered_at is not None:
-                fate = Answered(attempt.answered_at)  # cut off while the body was read
+                # Cut off while the body was read.
+                fate = Answered(attempt.answered_at, attempt.calls_left)
             await self._limiter.settle(slot, fate)
 
     def _begin(self, exchange: Exchange[Any]) -> float:
@@ -150,7 +162,7 @@ class LimitStage:
         if isinstance(error, APIError) and error.status in self._uncounted:
             return HandedBack()
         if attempt.answered_at is not None:
-            return Answered(attempt.answered_at)
+            return Answered(attempt.answered_at, attempt.calls_left)
         unsent = isinstance(error, ConnectionFailedError | ConfigurationError)
         return HandedBack() if unsent else Lost()
 

@@ -31,6 +31,7 @@ async def test_calls_in_flight_waiting_and_slots_used_are_told_apart() -> None:
         next_free_in=57.5,
         waiting_bulk=2,
         gate_closed_for=0.0,
+        used=2,
     )
 
 
@@ -51,12 +52,12 @@ async def test_the_tightest_of_several_limits_is_shown() -> None:
     assert line.limiter.budget() == Budget(3, 60.0, 3, 0, 0, 0.0)
     await line.call("a", "b")
     await line.answer("a", "b")
-    assert line.limiter.budget() == Budget(3, 60.0, 1, 0, 0, 0.0)
+    assert line.limiter.budget() == Budget(3, 60.0, 1, 0, 0, 0.0, used=2)
     await line.clock.advance(60)
-    assert line.limiter.budget() == Budget(4, 3600.0, 2, 0, 0, 0.0)
+    assert line.limiter.budget() == Budget(4, 3600.0, 2, 0, 0, 0.0, used=2)
     await line.call("c", "d")
     await line.answer("c", "d")
-    assert line.limiter.budget() == Budget(4, 3600.0, 0, 0, 0, 3540.0)
+    assert line.limiter.budget() == Budget(4, 3600.0, 0, 0, 0, 3540.0, used=4)
 
 
 async def test_of_two_limits_equally_used_up_the_smaller_is_the_tightest() -> None:
