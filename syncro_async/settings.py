@@ -11,7 +11,9 @@ from urllib.parse import urlsplit, urlunsplit
 
 from syncro_async.dialects.dialect import Dialect
 from syncro_async.errors import ConfigurationError
-from syncro_async.limiting.limiter import Lane, Limiter
+from syncro_async.limiting.lanes import checked_lane
+from syncro_async.limiting.limiter import Limiter
+from syncro_async.limiting.limiter_url import MEMORY, shared_limiter
 from syncro_async.limiting.registry import in_process_limiter
 from syncro_async.numeric import is_number, is_whole
 from syncro_async.retrying.policy import RetryPolicy
@@ -89,9 +91,7 @@ def connections_from(given: int) -> int:
 
 def checked_options(options: CallOptions) -> CallOptions:
     """The same options. Raises `ConfigurationError` for those that cannot work."""
-    lanes: tuple[Lane, ...] = ("interactive", "bulk")
-    if options.lane not in lanes:
-        raise ConfigurationError(f"lane={options.lane!r} must be one of {', '.join(lanes)}")
+    checked_lane(options.lane)
     if options.max_wait is not None and not (is_number(options.max_wait) and options.max_wait >= 0):
         raise ConfigurationError(
             f"max_wait={options.max_wait!r} must be 0 or more seconds, or None"
@@ -104,21 +104,21 @@ def checked_options(options: CallOptions) -> CallOptions:
     return options
 
 
-def limiter_from(given: str | Limiter | None, wiring: Wiring) -> Limiter:
+def limiter_from(given: str | Limiter | None, wiring: Wiring, *, timeout: float) -> Limiter:
     """The limiter given, or the one that the URL given or the environment's stands for.
 
-    Raises `ConfigurationError` for a URL of no limiter we have: a client that cannot find its
-    limiter must not go without one.
+    `timeout` is how long a request may last (s). Raises `ConfigurationError` for a URL of no
+    limiter we have: a client that cannot find its limiter must not go without one.
     """
     if given is not None and not isinstance(given, str):
         return given
-    url = given or os.environ.get(f"{wiring.dialect.environment}_LIMITER") or "memory://"
-    if url != "memory://":
-        kind = url.partition("://")[0]  # what follows may hold a password
-        raise ConfigurationError(f"limiter {kind!r} is not known; this version keeps 'memory://'")
+    url = given or os.environ.get(f"{wiring.dialect.environment}_LIMITER") or MEMORY
+    base_url, rates, clock = wiring.base_url, wiring.rates, wiring.clock
     try:
-        return in_process_limiter(
-            wiring.base_url, wiring.api_key.reveal(), wiring.rates, wiring.clock
+        if url == MEMORY:
+            return in_process_limiter(base_url, wiring.api_key.reveal(), rates, clock)
+        return shared_limiter(
+            url, base_url, wiring.api_key.reveal(), rates, timeout=timeout, clock=clock
         )
     except ConfigurationError as error:
         raise error.with_traceback(None) from None  # its frame holds the key

@@ -145,7 +145,7 @@ class TestTheRest:
             ({"retry": 3}, "retry must be a RetryPolicy, not int"),
             ({"rate_limit": []}, "non-empty sequence"),
             ({"rate_limit": [60]}, "rate_limit must be a RateLimit"),
-            ({"limiter": "sqlite:///x"}, "limiter 'sqlite' is not known"),
+            ({"limiter": "mysql:///x"}, "limiter 'mysql' is not known"),
             ({"limiter": "nonsense"}, "limiter 'nonsense' is not known"),
         ],
         ids=str,
@@ -157,8 +157,8 @@ class TestTheRest:
             AsyncClient(KEY, **options)
 
     def test_a_limiter_may_come_from_the_environment(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setenv("SYNCRO_LIMITER", "redis://:secret@host")
-        with pytest.raises(ConfigurationError, match="limiter 'redis'") as caught:
+        monkeypatch.setenv("SYNCRO_LIMITER", "mysql://:secret@host")
+        with pytest.raises(ConfigurationError, match="limiter 'mysql'") as caught:
             AsyncClient(KEY)
         assert "secret" not in str(caught.value)
         assert AsyncClient(KEY, limiter="memory://").budget().limit == 60

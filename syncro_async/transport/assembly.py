@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -10,17 +11,20 @@ from syncro_async.dialects.dialect import Dialect
 from syncro_async.events import Observers
 from syncro_async.limiting.limiter import Limiter
 from syncro_async.limiting.rate_limit import RateLimit
+from syncro_async.limiting.shared.limiter import SharedLimiter
+from syncro_async.per_loop import PerLoop, client_is_closed
 from syncro_async.transport.api_key import ApiKey
 from syncro_async.transport.decode_stage import DecodeStage
 from syncro_async.transport.exchange import Call, CallOptions
 from syncro_async.transport.http_pool import HttpPool, Transport
 from syncro_async.transport.judge_stage import JudgeStage
 from syncro_async.transport.limit_stage import LimitStage
-from syncro_async.transport.per_loop import PerLoop
 from syncro_async.transport.retry_stage import RetryStage
 from syncro_async.transport.sends import Sends
 
 T = TypeVar("T")
+
+_building = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +42,45 @@ class Wiring:
 
 
 class Journey:
-    """A call goes in, its result comes out; opened on first use, closed once."""
+    """A call goes in, its result comes out; built and opened on first use, closed once.
+
+    A program may hold thousands of clients, one for each account, and use a few at a time.
+    """
+
+    def __init__(self, wiring: Wiring, limiter: Limiter, observers: Observers) -> None:
+        self._wiring = wiring
+        self._limiter = limiter
+        self._observers = observers
+        self._stages: _Stages | None = None
+        self._closed = False
+
+    async def __call__(self, call: Call[T], options: CallOptions) -> T:
+        """Make the call. Raises `ConfigurationError` once closed."""
+        stages = self._stages or self._build()
+        return await stages.decode(call, options)
+
+    def _build(self) -> _Stages:
+        with _building:  # several threads may make their first call at the same moment
+            if self._closed:
+                raise client_is_closed()
+            if self._stages is None:
+                self._stages = _Stages(self._wiring, self._limiter, self._observers)
+            return self._stages
+
+    async def aclose(self) -> None:
+        """Follow what is on the wire to its end, then close the connections."""
+        with _building:
+            self._closed = True
+        try:
+            if self._stages is not None:
+                await self._stages.aclose()
+        finally:
+            if isinstance(self._limiter, SharedLimiter):
+                await self._limiter.aclose()
+
+
+class _Stages:
+    """The stages of a journey, with the connections and sends they use."""
 
     def __init__(self, wiring: Wiring, limiter: Limiter, observers: Observers) -> None:
         dialect, clock = wiring.dialect, wiring.clock
@@ -66,15 +108,10 @@ class Journey:
             clock=clock,
             observers=observers,
         )
-        retry = RetryStage(limit, clock, observers)
-        self._decode = DecodeStage(retry, judge)
-
-    async def __call__(self, call: Call[T], options: CallOptions) -> T:
-        """Make the call."""
-        return await self._decode(call, options)
+        self.decode = DecodeStage(RetryStage(limit, clock, observers), judge)
 
     async def aclose(self) -> None:
-        """Follow what is on the wire to its end, then close the connections."""
+        """End the sends, then close the connections."""
         try:
             await self._sends.aclose()
         finally:

@@ -15,8 +15,8 @@ import pytest
 from syncro_async import AsyncClient, RateLimit, RetryPolicy
 from syncro_async.errors import ConfigurationError, ConnectionFailedError
 from syncro_async.fake_clock import FakeClock
+from syncro_async.per_loop import PerLoop
 from syncro_async.transport.http_pool import in_process_transport
-from syncro_async.transport.per_loop import PerLoop
 from tests.wire.scripted_app import BASE_URL, KEY, ONE, Answer, App, never
 from tests.wire.scripted_server import ScriptedServer, answers, http
 
@@ -148,7 +148,8 @@ class TestThreads:
             def in_a_loop() -> list[int]:
                 async def all_of_it() -> list[int]:
                     ids = await four_calls()
-                    await client._journey._pool._clients.here().aclose()  # this loop's sockets
+                    pool = client._journey._build()._pool
+                    await pool._clients.here().aclose()  # this loop's sockets
                     return ids
 
                 met.wait()

@@ -163,7 +163,7 @@ async def test_nor_does_a_refused_connection() -> None:
     [
         {"max_connections": 0},
         {"base_url": "ftp://x"},
-        {"limiter": "redis://:password@host"},
+        {"limiter": "mysql://:password@host"},
         {"rate_limit": []},
         {"rate_limit": RateLimit(7, 9.0)},
         {"lane": "fast"},
