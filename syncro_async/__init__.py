@@ -36,6 +36,7 @@ from syncro_async.errors import (
     UnprocessableError,
     ValidationError,
 )
+from syncro_async.limiting.lanes import lane
 from syncro_async.limiting.limiter import Budget, Lane, Limiter
 from syncro_async.limiting.rate_limit import RateLimit
 from syncro_async.models.enrollment import Enrollment
@@ -97,4 +98,5 @@ __all__ = [
     "UpsertResult",
     "ValidationError",
     "__version__",
+    "lane",
 ]

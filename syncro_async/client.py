@@ -12,6 +12,7 @@ from typing import Any, Self, TypeVar, cast, overload
 from syncro_async.clock import Clock, SystemClock
 from syncro_async.dialects import SYNCRO, Dialect
 from syncro_async.events import ItemUnreadable, Observer, Observers
+from syncro_async.limiting.lanes import chosen_lane
 from syncro_async.limiting.limiter import Budget, Lane, Limiter
 from syncro_async.limiting.rate_limit import RateLimit, as_rates
 from syncro_async.limiting.registry import hold_while_used
@@ -41,6 +42,9 @@ T = TypeVar("T")
 _REPEATABLE = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
 _METHOD = re.compile(r"[A-Z]+")
 _UNCHANGED: Any = object()
+_USER_AGENT = f"syncro-async/{__version__}"
+_STANDARD_RETRIES = RetryPolicy()
+_SYSTEM_CLOCK = SystemClock()
 
 
 class AsyncClient:
@@ -101,14 +105,15 @@ class AsyncClient:
             rates=as_rates(dialect.rates if rate_limit is None else rate_limit),
             max_connections=connections_from(max_connections),
             transport=transport,
-            clock=clock or SystemClock(),
-            user_agent=f"syncro-async/{__version__}",
+            clock=clock or _SYSTEM_CLOCK,
+            user_agent=_USER_AGENT,
         )
-        options = CallOptions(lane, max_wait, timeout, retry or RetryPolicy())
+        options = CallOptions(lane, max_wait, timeout, retry or _STANDARD_RETRIES)
         self._settings = Settings(wiring, checked_options(options))
-        self._limiter = limiter_from(limiter, wiring)
+        self._limiter = limiter_from(limiter, wiring, timeout=timeout)
         self._tell = Observers(observers)
         self._journey = Journey(wiring, self._limiter, self._tell)
+        self._lane_is_fixed = False
         self._owns_journey = True
         hold_while_used(self._journey, self._limiter)
 
@@ -134,11 +139,27 @@ class AsyncClient:
         changes = {name: value for name, value in given.items() if value is not _UNCHANGED}
         options = checked_options(replace(self._settings.options, **cast("Any", changes)))
         view = copy.copy(self)
-        vars(view).update(_settings=replace(self._settings, options=options), _owns_journey=False)
+        vars(view).update(
+            _settings=replace(self._settings, options=options),
+            _lane_is_fixed=self._lane_is_fixed or lane is not _UNCHANGED,
+            _owns_journey=False,
+        )
         return view
 
     def budget(self) -> Budget:
-        """How the key's budget stands right now."""
+        """How the key's budget stands, as far as this process knows.
+
+        That is right now, unless the limiter is shared: then as of the last request or
+        `refresh_budget()`.
+        """
+        return self._limiter.budget()
+
+    async def refresh_budget(self) -> Budget:
+        """Ask whoever keeps the budget how it stands; no request is sent and no slot taken.
+
+        Raises `ConnectionFailedError` when a shared limiter's store is out of reach.
+        """
+        await self._limiter.refresh()
         return self._limiter.budget()
 
     @overload
@@ -215,7 +236,11 @@ class AsyncClient:
         return f"<AsyncClient {self._settings.wiring.base_url} lane={self._settings.options.lane}>"
 
     async def _perform(self, call: Call[T], /) -> T:
-        return await self._journey(call, self._settings.options)
+        options = self._settings.options
+        lane = None if self._lane_is_fixed else chosen_lane()
+        if lane is not None:
+            options = replace(options, lane=lane)
+        return await self._journey(call, options)
 
     def _paginate(
         self,

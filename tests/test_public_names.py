@@ -10,7 +10,7 @@ import syncro_async
 from syncro_async import errors
 
 CLIENT = {"AsyncClient", "Paginator", "SYNCRO", "Dialect", "UNSET", "__version__"}
-BUDGET = {"Budget", "Lane", "Limiter", "RateLimit", "RetryPolicy", "Clock", "SystemClock"}
+BUDGET = {"Budget", "Lane", "lane", "Limiter", "RateLimit", "RetryPolicy", "Clock", "SystemClock"}
 MODELS = {
     "Enrollment",
     "Lead",
