@@ -9,7 +9,7 @@ from functools import partial
 import typer
 
 from syncro_async.cli import options
-from syncro_async.cli.budget import show_budget
+from syncro_async.cli.budget import Look, show_budget
 from syncro_async.cli.demo import demo
 from syncro_async.cli.endings import conclude
 from syncro_async.cli.leads import Order, export_leads
@@ -32,8 +32,8 @@ _KEY_NOTE = (
     "history and the list of processes would show it."
 )
 _BUDGET_HELP = (
-    "Show how the key's budget stands, as this process sees it; nothing is sent. A new process "
-    "starts with a full budget unless SYNCRO_LIMITER names one that is shared."
+    "Show how the key's budget stands; no request is sent and no slot taken. What other programs "
+    "do shows when --limiter or SYNCRO_LIMITER names the limiter that they share."
 )
 _EXPORT_HELP = (
     "Export leads to FILE, which appears when the last one is written, or not at all; an earlier "
@@ -94,8 +94,15 @@ def _sandbox(
 
 
 @app.command("budget", help=f"{_BUDGET_HELP} {_KEY_NOTE}")
-def _budget(*, base_url: options.BaseUrl = None) -> Job:
-    return partial(show_budget, base_url)
+def _budget(
+    *,
+    base_url: options.BaseUrl = None,
+    limiter: options.LimiterUrl = None,
+    watch: options.Watch = False,
+    every: options.Every = 0.5,
+    seconds: options.ForSeconds = None,
+) -> Job:
+    return partial(show_budget, Look(base_url, limiter, watch, every, seconds))
 
 
 @leads_app.command("export", help=f"{_EXPORT_HELP} {_KEY_NOTE} {_EXITS}")

@@ -62,6 +62,16 @@ BaseUrl = Annotated[
     typer.Option(metavar="URL", help="Where the API is; else SYNCRO_BASE_URL, else the service."),
 ]
 
+LimiterUrl = Annotated[
+    str | None,
+    typer.Option("--limiter", metavar="URL", help="sqlite:///… or redis://…; else SYNCRO_LIMITER."),
+]
+Watch = Annotated[bool, typer.Option("--watch", help="Go on until Ctrl-C.")]
+Every = Annotated[float, typer.Option(min=0.1, help="How often to look (s), with --watch.")]
+ForSeconds = Annotated[
+    float | None, typer.Option("--for", min=0, metavar="SECONDS", help="End --watch after that.")
+]
+
 HowMany = Annotated[int, typer.Option(min=1, help="How many sample leads the sandbox holds.")]
 Minute = Annotated[float, typer.Option(min=0.1, help="How long its minute lasts (s).")]
 Host = Annotated[str, typer.Option(help="Where to listen.")]
