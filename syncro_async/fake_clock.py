@@ -8,6 +8,7 @@ import itertools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from typing import cast
 from weakref import WeakKeyDictionary
 
 from syncro_async.clock import SystemClock
@@ -150,7 +151,7 @@ class FakeClock:
             return  # the last of them has it watched again
         self._quiet_turns = 0 if _busy(loop) else self._quiet_turns + 1
         try:
-            if self._quiet_turns >= _QUIET_TURNS:
+            if self._quiet_turns >= _QUIET_TURNS and self._next_at() is not None:
                 self._quiet_turns = 0
                 self._fire_next()
         finally:
@@ -166,13 +167,10 @@ class FakeClock:
         return self._timers[0][0] if self._timers else None
 
     def _fire_next(self) -> None:
-        while self._timers:
-            when, _, timer = heapq.heappop(self._timers)
-            callback = timer.callback
-            if callback is not None:
-                self._now = max(self._now, when)
-                callback()
-                return
+        """Ring the first timer, which is not a cancelled one."""
+        when, _, timer = heapq.heappop(self._timers)
+        self._now = max(self._now, when)
+        cast("Callable[[], object]", timer.callback)()
 
 
 def _running_loop() -> asyncio.AbstractEventLoop | None:

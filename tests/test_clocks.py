@@ -173,6 +173,7 @@ class TestFakeClock:
     async def test_it_stands_still_while_work_is_done_that_it_cannot_see(self) -> None:
         clock = FakeClock()
         sleeper = asyncio.ensure_future(clock.sleep(5.0))
+        await asyncio.sleep(0)
         released = threading.Event()
 
         async def works() -> float:

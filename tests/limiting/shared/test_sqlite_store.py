@@ -264,6 +264,15 @@ class TestFilesThatAreNone:
         delete(path)
         assert (await store.attend("k", visit("a", "a1"))).granted == ["a1"]
 
+    async def test_so_is_one_whose_table_somebody_drops(
+        self, path: Path, store: SqliteStore
+    ) -> None:
+        await store.attend("k", visit("a", "a1"))
+        with closing(sqlite3.connect(path)) as connection:
+            connection.execute("DROP TABLE budgets")
+        with pytest.raises(ConfigurationError, match=r"no file of a limiter [(]no such table"):
+            await store.attend("k", visit("a"))
+
     async def test_a_file_that_cannot_be_there_is_out_of_reach(self, tmp_path: Path) -> None:
         (tmp_path / "file").write_text("no folder")
         for path in (tmp_path / "missing" / "budget.db", tmp_path, tmp_path / "file" / "budget.db"):
@@ -306,7 +315,8 @@ class TestFilesThatAreNone:
         delete(path)
         other = SqliteStore(path, still_clock())
         await other.attend("k", visit("b", "b1 b2"))
-        assert (await store.attend("k", visit("a", "a2"))).flying == 2
+        ruling = await store.attend("k", visit("a", "a2"))
+        assert (ruling.granted, ruling.places) == ([], {"a2": 0})
         await other.aclose()
 
 
