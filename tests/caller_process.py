@@ -23,8 +23,13 @@ from syncro_async.sandbox import FULL_KEY
 TIMEOUT = 3.0
 
 
+def say(*words: object) -> None:
+    sys.stdout.write(" ".join(map(str, words)) + "\n")
+    sys.stdout.flush()
+
+
 async def make_calls(
-    base_url: str, limiter: str, rate: tuple[int, float], lane: Any, calls: int, first: int
+    *, base_url: str, limiter: str, rate: tuple[int, float], lane: Any, calls: int, first: int
 ) -> None:
     async with AsyncClient(
         FULL_KEY,
@@ -39,15 +44,15 @@ async def make_calls(
             try:
                 lead = await syncro.leads.get(number)
             except SyncroError as error:
-                print(f"lost: {error!r}", file=sys.stderr, flush=True)
+                sys.stderr.write(f"lost: {error!r}\n")
                 return False
-            print(lead.id, flush=True)
+            say(lead.id)
             return True
 
-        print("ready", flush=True)
+        say("ready")
         sys.stdin.readline()
         answered = await asyncio.gather(*(call(first + number) for number in range(calls)))
-    print("done", answered.count(False), flush=True)
+    say("done", answered.count(False))
 
 
 class CallerProcess:

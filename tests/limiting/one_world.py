@@ -87,15 +87,11 @@ class Line:
             raise StoreUnreachableError("nobody there")
         with self._world.standing_still():
             async with self._turn:
-                visiting = asyncio.ensure_future(self._store.attend(key, visit))
-                try:
-                    ruling = await asyncio.shield(visiting)
-                finally:
-                    await asyncio.wait({visiting})  # also when its process is killed meanwhile
+                ruling = await self._store.attend(key, visit)
         meanwhile, self.meanwhile = self.meanwhile, None
         if meanwhile is not None:
             meanwhile()
-        if self.is_cut or trouble == "answer is lost":
+        if trouble == "answer is lost":
             self.visits_at_loss = self.visits
             raise StoreUnreachableError("no answer")
         self.visits += 1
@@ -342,13 +338,16 @@ class World:
                     await limiter.settle(slot, HandedBack())
                     came_first = True
         except BudgetWaitError as error:
-            assert call.patience is not None
-            assert error.wait_needed > 0.0
-            self.told += 1
             self._leave_queue(call)
+            self._is_told(call, error)
             return
         self._leave_queue(call)
         self._send(call, call.slot)
+
+    def _is_told(self, call: Call, error: BudgetWaitError) -> None:
+        assert call.patience is not None
+        assert error.wait_needed > 0.0
+        self.told += 1
 
     def _leave_queue(self, call: Call) -> None:
         self.waiting.remove(call)

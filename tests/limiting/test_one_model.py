@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -87,7 +87,7 @@ class Rules(RuleBasedStateMachine):
         calls=st.sampled_from([1, 1, 2, 6]),
     )
     def join(
-        self, who: int, lane: Lane, patience: float | None, came_first: bool, calls: int
+        self, *, who: int, lane: Lane, patience: float | None, came_first: bool, calls: int
     ) -> None:
         async def happen() -> None:
             for _ in range(calls):
@@ -158,7 +158,7 @@ class Rules(RuleBasedStateMachine):
 
     @precondition(lambda self: self.world.is_shared and len(self.world.alive) > 1)
     @rule(who=which, lane=lanes, joining=st.booleans())
-    def die(self, who: int, lane: Lane, joining: bool) -> None:
+    def die(self, *, who: int, lane: Lane, joining: bool) -> None:
         """With `joining` it is killed while the store attends to it."""
         user = self.user(who)
 
@@ -184,9 +184,14 @@ class Rules(RuleBasedStateMachine):
 
 def check(population: Population, examples: int, steps: int = 40) -> None:
     loop = asyncio.new_event_loop()
+
+    class Peopled(Rules):
+        def __init__(self) -> None:
+            super().__init__(loop, population)
+
     try:
         run_state_machine_as_test(
-            lambda: Rules(loop, population),
+            Peopled,
             settings=settings(
                 max_examples=examples,
                 stateful_step_count=steps,
@@ -210,7 +215,7 @@ def test_the_limiter_of_one_process() -> None:
     check(tasks, examples=200)
 
 
-def processes(world: World, key: str, stores: list[Store]) -> list[User]:
+def processes(world: World, key: str, stores: Sequence[Store]) -> list[User]:
     found = []
     for number, (store, ahead) in enumerate(zip(stores, CLOCKS, strict=True)):
         clock, line = HostClock(world.clock, ahead), Line(store, world.clock, world.turn)
@@ -226,7 +231,7 @@ def test_a_budget_in_an_sqlite_file(tmp_path: Path) -> None:
         path = tmp_path / f"{next(numbers)}.db"
         return processes(world, "k", [SqliteStore(path, world.store_clock) for _ in range(USERS)])
 
-    check(sharing, examples=25)
+    check(sharing, examples=60)
 
 
 class RedisOnOurClock(RedisStore):
@@ -260,4 +265,4 @@ def test_a_budget_in_redis(url: str) -> None:
         stores = [RedisOnOurClock(url, world.store_clock) for _ in range(USERS)]
         return processes(world, str(next(numbers)), stores)
 
-    check(sharing, examples=12)
+    check(sharing, examples=25)
