@@ -87,7 +87,7 @@ class ItemUnreadable(msgspec.Struct, frozen=True):
 
 
 class CallAbandoned(msgspec.Struct, frozen=True):
-    """A call was cancelled while on the wire; `outcome` is what became of it all the same."""
+    """A call was cancelled once it had been sent; `outcome` is what became of it all the same."""
 
     method: str
     path: str
@@ -160,6 +160,6 @@ def log_event(event: Event) -> None:
         case ItemUnreadable(path, index, reason):
             logger.warning("%s: item %d of the page is unreadable: %s", path, index, reason)
         case CallAbandoned(method, path, outcome) if method != "GET":
-            logger.warning("%s %s was cancelled on the wire: %s", method, path, outcome)
+            logger.warning("%s %s was cancelled after it was sent: %s", method, path, outcome)
         case _:
             logger.debug("%s", event)

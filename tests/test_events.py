@@ -135,7 +135,7 @@ class TestTheLog:
             (
                 CallAbandoned("POST", "/leads", "it ended well"),
                 logging.WARNING,
-                "POST /leads was cancelled on the wire: it ended well",
+                "POST /leads was cancelled after it was sent: it ended well",
             ),
         ],
     )

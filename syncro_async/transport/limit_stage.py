@@ -96,6 +96,7 @@ class LimitStage:
             await asyncio.wait((task,))
         except asyncio.CancelledError:
             if attempt.begun:
+                exchange.followed = True
                 task.add_done_callback(partial(self._report, exchange, attempt))
             else:
                 task.cancel()  # nothing was sent: it gives up its place and hands its slot back
@@ -185,7 +186,7 @@ class LimitStage:
     ) -> None:
         """Say what became of a request whose caller has gone."""
         if task.cancelled():
-            outcome = "its outcome is unknown, the client was closed before the answer came"
+            outcome = "its outcome is unknown, the client ended before the answer came"
         elif (error := task.exception()) is not None:
             outcome = f"{type(error).__name__}: {error}"
         else:

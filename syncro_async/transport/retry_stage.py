@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 from syncro_async.clock import Clock
@@ -13,7 +14,7 @@ from syncro_async.errors import (
     RateLimitedError,
     SyncroError,
 )
-from syncro_async.events import Observers, RetryScheduled
+from syncro_async.events import CallAbandoned, Observers, RetryScheduled
 from syncro_async.retrying.verdict import (
     Trial,
     leaves_outcome_unknown,
@@ -40,8 +41,17 @@ class RetryStage:
 
     async def __call__(self, exchange: Exchange[Any]) -> Reply:
         """Send until it succeeds, or raise the last error with `attempts` filled in."""
+        try:
+            return await self._see_through(exchange)
+        except asyncio.CancelledError:
+            if exchange.lost and not exchange.followed:
+                # The caller went before the attempt was made up for that may have done its work.
+                outcome = f"its outcome is unknown: {exchange.lost}"
+                self._tell(CallAbandoned(exchange.call.method, exchange.call.path, outcome))
+            raise
+
+    async def _see_through(self, exchange: Exchange[Any]) -> Reply:
         last: SyncroError | None = None
-        lost = False
         while True:
             try:
                 return await self._send(exchange)
@@ -53,12 +63,13 @@ class RetryStage:
                 exchange.refused += 1
                 last = error
             except NotFoundError as error:
-                if lost and exchange.call.gone_is_done:
+                if exchange.lost and exchange.call.gone_is_done:
                     return _DONE
                 raise _signed(error, exchange) from None
             except SyncroError as error:
                 last = error
-                lost = lost or may_have_been_done(error)
+                if may_have_been_done(error):
+                    exchange.lost = f"{type(error).__name__}: {error.message}"
                 await self._wait(error, exchange)
             exchange.came_first = isinstance(last, RateLimitedError)
             exchange.patience = self._patience_left(exchange)

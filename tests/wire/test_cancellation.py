@@ -20,6 +20,7 @@ from syncro_async.errors import (
 )
 from syncro_async.events import CallAbandoned, Event
 from syncro_async.fake_clock import FakeClock
+from syncro_async.transport.http_pool import in_process_transport
 from tests.wire.scripted_app import (
     AFTER_ITS_ANSWER,
     AFTER_ITS_LOSS,
@@ -185,6 +186,22 @@ class TestOnTheWire:
                 ConnectionResetError("by peer"),
                 f"NoAnswerError: {BROKEN} (ReadError: by peer)",
             ),
+            (
+                httpx.ConnectError("refused"),
+                "ConnectionFailedError: no connection to localhost (ConnectError: refused)",
+            ),
+            (
+                Answer(429, {"message": "Devagar."}, (("retry-after", "7"),)),
+                "RateLimitedError: → 429: Devagar.",
+            ),
+            (
+                Answer(302, b"", (("location", "/login"),)),
+                (
+                    "UnexpectedResponseError: → 302: a redirect to /login, which is not followed"
+                    " because it would take the key along; check base_url and the API key"
+                    " (the body: empty)"
+                ),
+            ),
         ],
     )
     async def test_what_became_of_a_write_is_told_and_logged(
@@ -200,7 +217,44 @@ class TestOnTheWire:
             held.go_on.set()
             await idle()
         assert seen[-1] == CallAbandoned("POST", "/leads", outcome)
-        assert f"POST /leads was cancelled on the wire: {outcome}" in caplog.text
+        assert f"POST /leads was cancelled after it was sent: {outcome}" in caplog.text
+
+    async def test_that_no_answer_came_in_time_is_told_too(self) -> None:
+        app, seen = App(never), list[Event]()
+        async with client_of(app, timeout=20.0, observers=[seen.append]) as client:
+            call = start_write(client)
+            await app.arrived()
+            call.cancel()
+            await settled(call)
+            await app.clock.sleep(20.0)
+            await idle()
+            lost = "RequestTimeoutError: no whole answer within 20 s"
+            assert seen[-1] == CallAbandoned("POST", "/leads", lost)
+
+    async def test_a_caller_that_leaves_after_a_lost_attempt_of_a_write_leaves_it_unknown(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        app, seen = App(ConnectionResetError("by peer"), clock=still()), list[Event]()
+        async with client_of(app, observers=[seen.append]) as client:
+            call = asyncio.ensure_future(client.leads.add_tags(7, "vip"))
+            await idle()
+            assert len(app.asked) == 1
+            call.cancel()
+            await settled(call)
+        outcome = f"its outcome is unknown: NoAnswerError: {BROKEN} (ReadError: by peer)"
+        assert seen[-1] == CallAbandoned("POST", "/leads/7/tags", outcome)
+        assert "POST /leads/7/tags was cancelled after it was sent: its outcome" in caplog.text
+
+    async def test_a_caller_that_leaves_after_a_refusal_leaves_nothing_to_tell(self) -> None:
+        no = Answer(503, headers=(("retry-after", "9"),))
+        app, seen = App(no, clock=still()), list[Event]()
+        async with client_of(app, observers=[seen.append]) as client:
+            call = start_write(client)
+            await idle()
+            assert len(app.asked) == 1
+            call.cancel()
+            await settled(call)
+        assert not any(isinstance(event, CallAbandoned) for event in seen)
 
     async def test_that_of_a_read_is_not_worth_a_warning(
         self, caplog: pytest.LogCaptureFixture
@@ -338,7 +392,40 @@ class TestClosing:
             await settled(call)
             await client.aclose()
             await idle()
-        assert "POST /leads was cancelled on the wire: its outcome is unknown" in caplog.text
+        assert "POST /leads was cancelled after it was sent: its outcome is unknown" in caplog.text
+
+    async def test_an_abandoned_write_that_is_answered_meanwhile_is_told(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        async def a_while(asked: Asked) -> Answer:
+            await asked.clock.sleep(4.0)
+            return Answer(201, {"lead": {"id": 7}})
+
+        app = App(a_while)
+        async with client_of(app) as client:
+            call = start_write(client)
+            await app.arrived()
+            call.cancel()
+            await settled(call)
+        assert "POST /leads was cancelled after it was sent: the server answered 201" in caplog.text
+
+    def test_an_event_loop_that_ends_over_a_write_leaves_its_outcome_unknown(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        app = App(never, clock=still())
+        client = AsyncClient(
+            KEY, base_url=BASE_URL, clock=app.clock, transport=in_process_transport(app)
+        )
+        calls: list[asyncio.Task[Any]] = []
+
+        async def leave() -> None:
+            calls.append(start_write(client))
+            await app.arrived()
+
+        asyncio.run(leave())
+        asyncio.run(client.aclose())
+        assert calls[0].cancelled()
+        assert "POST /leads was cancelled after it was sent: its outcome is unknown" in caplog.text
 
     async def test_a_call_still_in_the_queue_is_told_at_once(self) -> None:
         app = App(WELL, clock=still())
