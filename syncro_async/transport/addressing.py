@@ -13,13 +13,14 @@ def segment(name: str, value: int | str) -> str:
     """One path segment, percent-encoded.
 
     Raises `ValueError`, naming the argument, for what no path can carry: an empty text, a lone
-    `.` or `..` (every proxy would resolve it to another path), or something that is no id.
+    `.` or `..`, also as a step between slashes (some servers decode those, and would resolve it to
+    another path), or something that is no id.
     """
     kind = type(value)
     if kind is bool or not issubclass(kind, int | str):
         raise ValueError(f"{name} must be an int or a str, not {kind.__name__}")
     text = str(value)
-    if text.strip() in {"", ".", ".."}:
+    if not text.strip() or _has_dots(text):
         raise ValueError(f"{name}={text!r} cannot stand in a URL path")
     return quote(text, safe="")
 
@@ -37,7 +38,7 @@ def relative_path(path: str, base_url: str) -> str:
         raise ValueError(f"path={path!r} is not below {base_url}; the key goes nowhere else")
     if parts.query or parts.fragment or "?" in path or "#" in path:
         raise ValueError(f"path={path!r} holds a query or fragment; parameters go into params=")
-    if any(step in {".", ".."} for step in re.split(r"[/\\]", unquote(path))):
+    if _has_dots(unquote(path)):
         raise ValueError(f"path={path!r} must not hold . or .. as a step")
     return "/" + quote(path.removeprefix("/"), safe="/%:@!$&'()*+,;=-._~")
 
@@ -71,6 +72,11 @@ def moment(name: str, value: datetime | date) -> str:
             f"{name}={value!r} has no time zone; give one, for instance .replace(tzinfo=UTC)"
         )
     return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def _has_dots(path: str) -> bool:
+    """Whether a step of it leads to the same place or upwards."""
+    return any(step.strip() in {".", ".."} for step in re.split(r"[/\\]", path))
 
 
 def _text(name: str, value: object) -> str:
