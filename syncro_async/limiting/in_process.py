@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterable, Sequence
 
 from syncro_async.clock import Clock, Timer
+from syncro_async.forking import tell_of_forks
 from syncro_async.limiting.gate import Gate
 from syncro_async.limiting.limiter import (
     LATE_ARRIVAL,
@@ -55,6 +56,14 @@ class InProcessLimiter:
 
     def __init__(self, rates: Sequence[RateLimit], clock: Clock) -> None:
         self._clock = clock
+        self._begin(rates)
+        tell_of_forks(self)
+
+    def start_anew(self) -> None:
+        """A forked child has a budget of its own: all of it, and nobody waits."""
+        self._begin(self.rates)
+
+    def _begin(self, rates: Sequence[RateLimit]) -> None:
         # Reentrant: the collector may close an abandoned coroutine, which then gives its place
         # or slot up, at any moment and in any thread, also in one that holds the lock.
         self._lock = threading.RLock()
@@ -62,7 +71,7 @@ class InProcessLimiter:
         self._gate = Gate()
         self._timers: dict[asyncio.AbstractEventLoop, tuple[float, Timer]] = {}
         self._latency = 0.0
-        self._born = clock.monotonic()
+        self._born = self._clock.monotonic()
         self._keep(rates)
 
     def _keep(self, rates: Sequence[RateLimit]) -> None:

@@ -8,13 +8,13 @@ import weakref
 
 from syncro_async.clock import Clock
 from syncro_async.errors import ConfigurationError
+from syncro_async.forking import tell_of_forks
 from syncro_async.limiting.in_process import InProcessLimiter
 from syncro_async.limiting.limiter import Limiter
 from syncro_async.limiting.rate_limit import RateLimit
 
 _Identity = tuple[str, str, Clock]
 
-_lock = threading.Lock()
 # Whoever uses a limiter holds it; it is looked up here for as long as anybody does …
 _known: weakref.WeakValueDictionary[_Identity, InProcessLimiter] = weakref.WeakValueDictionary()
 _MANY = 64
@@ -31,6 +31,12 @@ class _Kept:
         self._limiters: set[InProcessLimiter] = set()
         self.add = self._limiters.add
         self._many = _MANY
+        self.start_anew()
+        tell_of_forks(self)
+
+    def start_anew(self) -> None:
+        """A forked child has a lock of its own; the parent's may be held there for ever."""
+        self.lock = threading.Lock()
 
     def forget_idle(self) -> None:
         """Let those go whose slots are free; cheap, however many there are and stay."""
@@ -62,7 +68,7 @@ def in_process_limiter(
     in use with other rates: two rates for one budget would mean no budget at all.
     """
     identity = (base_url, key_hash(api_key), clock)
-    with _lock:
+    with _kept.lock:
         _kept.forget_idle()
         limiter = _known.get(identity)
         if limiter is None:

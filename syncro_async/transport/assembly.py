@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import threading
+import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from syncro_async.clock import Clock
 from syncro_async.dialects.dialect import Dialect
@@ -23,8 +24,6 @@ from syncro_async.transport.retry_stage import RetryStage
 from syncro_async.transport.sends import Sends
 
 T = TypeVar("T")
-
-_building = threading.Lock()
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,29 +50,27 @@ class Journey:
         self._wiring = wiring
         self._limiter = limiter
         self._observers = observers
-        self._stages: _Stages | None = None
+        self._built: dict[str, _Stages] = {}
         self._closed = False
 
     async def __call__(self, call: Call[T], options: CallOptions) -> T:
         """Make the call. Raises `ConfigurationError` once closed."""
-        stages = self._stages or self._build()
+        stages = self._built.get("stages") or self._build()
         return await stages.decode(call, options)
 
     def _build(self) -> _Stages:
-        with _building:  # several threads may make their first call at the same moment
-            if self._closed:
-                raise client_is_closed()
-            if self._stages is None:
-                self._stages = _Stages(self._wiring, self._limiter, self._observers)
-            return self._stages
+        if self._closed:
+            raise client_is_closed()
+        # Several threads may make their first call at the same moment: all use the same stages.
+        new = _Stages(self._wiring, self._limiter, self._observers)
+        return self._built.setdefault("stages", new)
 
     async def aclose(self) -> None:
         """Follow what is on the wire to its end, then close the connections."""
-        with _building:
-            self._closed = True
+        self._closed = True
         try:
-            if self._stages is not None:
-                await self._stages.aclose()
+            for stages in self._built.values():
+                await stages.aclose()
         finally:
             if isinstance(self._limiter, SharedLimiter):
                 await self._limiter.aclose()
@@ -84,6 +81,7 @@ class _Stages:
 
     def __init__(self, wiring: Wiring, limiter: Limiter, observers: Observers) -> None:
         dialect, clock = wiring.dialect, wiring.clock
+        self._base_url = wiring.base_url
         headers = {
             "accept": "application/json",
             "user-agent": wiring.user_agent,
@@ -116,3 +114,13 @@ class _Stages:
             await self._sends.aclose()
         finally:
             await self._pool.aclose()
+
+    def __del__(self, _warn: Callable[..., Any] = warnings.warn) -> None:
+        """Say what was forgotten; the connections are closed all the same."""
+        pool: HttpPool | None = vars(self).get("_pool")  # none where the making of it failed
+        if pool is not None and pool.in_use:
+            message = (
+                f"a client of {self._base_url} was used and never closed: make it with"
+                " `async with AsyncClient(…)`, or call `await client.aclose()` when you are done"
+            )
+            _warn(message, ResourceWarning, source=self)

@@ -23,6 +23,7 @@ from syncro_async.per_loop import PerLoop
 from syncro_async.transport.api_key import ApiKey
 from syncro_async.transport.deadline import Deadline
 from syncro_async.transport.exchange import Attempt, Call, Exchange, Reply
+from syncro_async.transport.sockets import OpenSockets
 
 Transport = httpx.AsyncBaseTransport
 
@@ -65,6 +66,7 @@ class HttpPool:
         self._transport = transport
         self._lent = False
         self._clock = clock
+        self._sockets = OpenSockets()
         self._clients = PerLoop(self._open, httpx.AsyncClient.aclose)
 
     def _open(self) -> httpx.AsyncClient:
@@ -121,6 +123,11 @@ class HttpPool:
         """Make the running loop's pool, unless it is there. Raises `ConfigurationError`."""
         self._clients.here()
 
+    @property
+    def in_use(self) -> bool:
+        """Whether there are pools that nobody has closed."""
+        return self._clients.in_use
+
     async def aclose(self) -> None:
         """Close every pool; harmless when there is none."""
         await self._clients.aclose()
@@ -134,7 +141,7 @@ class HttpPool:
             content=call.body,
             headers=self._headers if call.body is None else self._headers_with_json,
             timeout=httpx.Timeout(seconds, connect=seconds * _CONNECT_SHARE),
-            extensions={"trace": _Watch(attempt, self._clock, self._api_key)},
+            extensions={"trace": _Watch(attempt, self._clock, self._api_key, self._sockets)},
         )
         with Deadline(self._clock, over_at):
             response = await client.send(request, stream=True)
@@ -175,12 +182,15 @@ async def _collect(response: httpx.Response, attempt: Attempt, chunks: list[byte
 class _Watch:
     """Follows one attempt through httpx, as its trace hook and as the first to see its answer."""
 
-    __slots__ = ("_api_key", "_attempt", "_clock", "_response")
+    __slots__ = ("_api_key", "_attempt", "_clock", "_response", "_sockets")
 
-    def __init__(self, attempt: Attempt, clock: Clock, api_key: ApiKey) -> None:
+    def __init__(
+        self, attempt: Attempt, clock: Clock, api_key: ApiKey, sockets: OpenSockets
+    ) -> None:
         self._attempt = attempt
         self._clock = clock
         self._api_key = api_key
+        self._sockets = sockets
 
     async def __call__(self, event: str, info: dict[str, Any]) -> None:
         """Hear from httpcore what it is doing."""
@@ -192,6 +202,8 @@ class _Watch:
             await self._response.extensions["network_stream"].aclose()
         else:
             attempt.written = attempt.written or False
+            if event.endswith((".connect_tcp.complete", ".start_tls.complete")):
+                self._sockets.add(info["return_value"])
 
     def answered(self, response: httpx.Response) -> None:
         """Note that the headers of the answer are there."""

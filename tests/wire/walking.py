@@ -35,8 +35,8 @@ class Walk:
             self.caller = asyncio.ensure_future(_of(call))
         finally:
             _walk.reset(token)
-        outcomes: list[Any] = await asyncio.gather(self.caller, return_exceptions=True)
-        return outcomes[0]
+        ended = await asyncio.gather(self.caller, return_exceptions=True)
+        return ended[0]
 
     @property
     def arrived(self) -> bool:
