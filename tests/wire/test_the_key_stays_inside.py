@@ -4,23 +4,56 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import gc
 import logging
 import pickle
 import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import asynccontextmanager
-from types import FrameType
+from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
+from functools import partial
+from types import CellType, FrameType, MethodType, ModuleType
 from typing import Any
 
 import httpx
 import pytest
 
 from syncro_async import AsyncClient, RateLimit
-from syncro_async.errors import ConfigurationError, SyncroError
+from syncro_async.dialects import SYNCRO
+from syncro_async.errors import (
+    AccountSuspendedError,
+    APIError,
+    AuthenticationError,
+    BadRequestError,
+    BudgetWaitError,
+    CircuitOpenError,
+    ConfigurationError,
+    ConflictError,
+    ConnectionFailedError,
+    MessagingWindowClosedError,
+    NoAnswerError,
+    NotFoundError,
+    OutcomeUnknownError,
+    PermissionDeniedError,
+    PlanLimitError,
+    ProviderAuthenticationError,
+    ProviderError,
+    ProviderRateLimitedError,
+    RateLimitedError,
+    ReauthenticationRequiredError,
+    RequestTimeoutError,
+    ServerError,
+    ServiceUnavailableError,
+    StageBlockedError,
+    SyncroError,
+    UnexpectedResponseError,
+    UnprocessableError,
+    ValidationError,
+)
 from syncro_async.events import Event
 from syncro_async.transport.api_key import ApiKey
 from tests.wire.scripted_app import BASE_URL, KEY, Answer, App, at_once, client_of, never
-from tests.wire.scripted_server import Connection, ScriptedServer, drops
+from tests.wire.scripted_server import Connection, ScriptedServer, answers, drops, http
 
 HTML = (("content-type", "text/html"),)
 ECHO = f'{{"message": "no such key: {KEY}", "errors": {{"key": ["{KEY}"]}}}}'.encode()
@@ -77,6 +110,12 @@ def shown_by(error: BaseException) -> str:
     texts = ["".join(traceback.format_exception(error))]
     for link in links(error):
         texts += [str(link), repr(link), repr(link.args), repr(vars(link))]
+        steps = [
+            (frame, line)
+            for frame, line in traceback.walk_tb(link.__traceback__)
+            if frame.f_code.co_filename != __file__
+        ]
+        texts += traceback.StackSummary.extract(steps, capture_locals=True).format()
     for frame in frames(error):
         texts += [f"{name}={safely(value)}" for name, value in frame.f_locals.items()]
     if isinstance(error, SyncroError):
@@ -188,7 +227,19 @@ async def test_settings_that_cannot_work_do_not_show_it(options: dict[str, Any])
     assert ":password" not in str(caught.value)
 
 
-@pytest.mark.parametrize("bad", [f"{KEY}\n", f"{KEY} ", f"{KEY}é", f"Bearer {KEY}"])
+@pytest.mark.parametrize(
+    "bad",
+    [
+        *(
+            f"{KEY}{end}"
+            for end in ("\n", "\r\n", " ", "\t", "é", "\x7f", "\u200b", "\N{NO-BREAK SPACE}")
+        ),
+        *(f"{start}{KEY}" for start in ("Bearer ", " ", "\n", "\ufeff", "“")),
+        f"{KEY}\r\nX-Evil: 1",
+        f"{KEY} {KEY}",
+    ],
+    ids=ascii,
+)
 @pytest.mark.parametrize("environment", [True, False])
 def test_a_key_that_is_none_is_not_shown_either(
     bad: str,
@@ -211,6 +262,139 @@ async def test_no_cancelled_call_shows_it() -> None:
             await call
         assert KEY not in shown_by(caught.value)
         assert KEY not in repr(asyncio.all_tasks())
+
+
+class Reachable:
+    """Everything of this package that a client holds, however deep."""
+
+    def __init__(self, root: object) -> None:
+        self.found: list[object] = []
+        self._seen: set[int] = set()
+        ahead = [root]
+        while ahead:
+            here = ahead.pop()
+            if id(here) in self._seen or isinstance(here, type | ModuleType):
+                continue
+            self._seen.add(id(here))
+            ours = type(here).__module__.partition(".")[0] == "syncro_async"
+            if ours:
+                self.found.append(here)
+            if ours or isinstance(here, _VESSELS):
+                ahead += gc.get_referents(here)
+
+
+_VESSELS = (dict, list, tuple, set, frozenset, MethodType, CellType, partial)
+
+
+@pytest.mark.parametrize("of", ["client", "view", "leads", "list"])
+async def test_nothing_that_a_client_holds_shows_or_pickles_it(of: str) -> None:
+    async with client_of(App()) as client:
+        await client.request("GET", "/x")
+        view = client.with_options(lane="bulk")
+        roots = {"client": client, "view": view, "leads": view.leads, "list": view.leads.list()}
+        found = Reachable(roots[of]).found
+        assert len({type(each) for each in found}) >= 1
+        for each in found:
+            assert KEY not in repr(each)
+            assert KEY not in str(each)
+            with suppress(TypeError, AttributeError, pickle.PicklingError, DeprecationWarning):
+                assert KEY.encode() not in pickle.dumps(each)
+        kinds = {type(each).__name__ for each in found}
+        assert kinds >= {"ApiKey", "HttpPool", "Journey"} or of == "list"
+
+
+async def test_no_log_shows_it_when_all_goes_well(caplog: pytest.LogCaptureFixture) -> None:
+    lead = http(b'{"success": true, "lead": {"id": 7}}')
+    async with (
+        ScriptedServer(answers(lead)) as server,
+        AsyncClient(KEY, base_url=server.url) as client,
+    ):
+        await client.leads.get(7)
+    assert KEY.encode() in server.requests[0]
+    assert {"httpcore.http11", "httpcore.connection", "httpx", "syncro_async"} <= {
+        record.name for record in caplog.records
+    }
+    for record in caplog.records:
+        assert KEY not in record.getMessage()
+        assert KEY not in repr(vars(record))
+
+
+CODES: dict[str, type[APIError]] = {
+    "REAUTH": ReauthenticationRequiredError,
+    "PROVIDER_LIMIT": ProviderRateLimitedError,
+    "PROVIDER_AUTH": ProviderAuthenticationError,
+    "CIRCUIT": CircuitOpenError,
+}
+
+
+def said(status: int, **body: Any) -> Answer:
+    """An answer that echoes the key beside what it says."""
+    return Answer(status, {"message": f"no: {KEY}", "key": KEY, **body})
+
+
+# What makes each error that a call can raise.
+ORIGINS: dict[type[SyncroError], Answer | Exception | Callable[..., Awaitable[Answer]]] = {
+    ConnectionFailedError: httpx.ConnectError(f"refused {KEY}"),
+    RequestTimeoutError: never,
+    NoAnswerError: httpx.ReadError(f"broken {KEY}"),
+    OutcomeUnknownError: httpx.ReadError(f"broken {KEY}"),
+    UnexpectedResponseError: Answer(200, f"<p>{KEY}".encode(), HTML),
+    APIError: said(418),
+    BadRequestError: said(400),
+    AuthenticationError: said(401),
+    PermissionDeniedError: said(403, required_permission=f"leads:{KEY}"),
+    AccountSuspendedError: Answer(403, {"message": "Conta inativa.", "key": KEY}),
+    NotFoundError: said(404),
+    ConflictError: said(409),
+    UnprocessableError: said(422),
+    ValidationError: said(422, errors={KEY: [KEY]}),
+    StageBlockedError: said(422, blocked=True, pending_tasks=[{"id": 1, "subject": KEY}]),
+    PlanLimitError: said(422, limit_reached=True),
+    MessagingWindowClosedError: said(422, skip_reason="window_closed"),
+    RateLimitedError: said(429, retry_after=900),
+    ServerError: said(500),
+    ProviderError: said(502, raw={"key": KEY}),
+    ServiceUnavailableError: said(503),
+    **{kind: said(400, code=code) for code, kind in CODES.items()},
+}
+# Those that come before anything is sent.
+UNSENT = {ConfigurationError, BudgetWaitError}
+
+
+def every_error(kind: type[SyncroError] = SyncroError) -> Iterator[type[SyncroError]]:
+    for child in kind.__subclasses__():
+        yield child
+        yield from every_error(child)
+
+
+def test_each_error_has_its_origin_here() -> None:
+    ours = {kind for kind in every_error() if kind.__module__ == "syncro_async.errors"}
+    assert ours == ORIGINS.keys() | UNSENT
+
+
+@pytest.mark.parametrize("kind", ORIGINS, ids=lambda kind: kind.__name__)
+async def test_no_error_of_any_kind_shows_it(kind: type[SyncroError]) -> None:
+    app = App(ORIGINS[kind])
+    call = CALLS["write" if kind in {OutcomeUnknownError, ServerError} else "read"]
+    dialect = replace(SYNCRO, codes=CODES)
+    async with client_of(app, dialect=dialect, retry=at_once(1), max_wait=5.0) as client:
+        with pytest.raises(kind) as caught:
+            await call(client)
+    assert caught.type is kind
+    assert KEY in app.asked[0].headers["x-api-key"]
+    assert KEY not in shown_by(caught.value)
+
+
+async def test_nor_do_those_that_come_before_anything_is_sent() -> None:
+    app = App()
+    async with client_of(app, rate_limit=RateLimit(1, 60.0), max_wait=1.0) as client:
+        await client.request("GET", "/x")
+        with pytest.raises(BudgetWaitError) as too_long:
+            await client.leads.get(7)
+    with pytest.raises(ConfigurationError) as closed:
+        await client.leads.get(7)
+    assert KEY not in shown_by(too_long.value)
+    assert KEY not in shown_by(closed.value)
 
 
 class TestTheWrapping:
