@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -49,9 +50,9 @@ class Program:
         assert self.process.stdin is not None
         self.process.stdin.write(f"{word}\n".encode())
 
-    def interrupt(self, signal: int) -> None:
-        """Send it a signal."""
-        self.process.send_signal(signal)
+    def interrupt(self) -> None:
+        """Do as Ctrl-C does."""
+        self.process.send_signal(signal.SIGINT)
 
     async def end(self) -> tuple[int, str, str]:
         """Its exit code, the rest of what it says, and all that it complains of."""
@@ -84,12 +85,13 @@ async def running(
         stdin=pipe,
         stdout=pipe,
         stderr=pipe,
+        start_new_session=True,
     )
     try:
         yield Program(process, server)
     finally:
-        with suppress(ProcessLookupError):
-            process.kill()
+        with suppress(ProcessLookupError):  # all have ended
+            os.killpg(process.pid, signal.SIGKILL)  # with it those it has forked
         await process.wait()
 
 

@@ -41,9 +41,13 @@ class Connection:
             self._writer.write(part)
             await self._writer.drain()
 
+    async def read(self) -> bytes:
+        """The next bytes, whatever they are; none once the client has closed."""
+        return await self._reader.read(65536)
+
     async def hello(self) -> None:
-        """Wait for the first bytes, whatever they are."""
-        await self._reader.read(65536)
+        """Wait for the first bytes."""
+        await self.read()
 
     async def gone(self) -> None:
         """Wait until the client has closed the connection."""

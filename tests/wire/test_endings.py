@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 from collections.abc import Iterable
 
 import pytest
@@ -240,7 +239,7 @@ except KeyboardInterrupt:
         running(server, WRITING + text, "-W", "always") as program,
     ):
         await server.arrived()
-        program.interrupt(signal.SIGINT)
+        program.interrupt()
         assert await program.says() == "leaving"
         gone.set()
         assert await program.says() == "stopped"
@@ -268,8 +267,8 @@ except KeyboardInterrupt:
         running(server, WRITING + text, "-W", "always") as program,
     ):
         await server.arrived()
-        program.interrupt(signal.SIGINT)
+        program.interrupt()
         assert await program.says() == "leaving"
-        program.interrupt(signal.SIGINT)
+        program.interrupt()
         assert await program.says() == "stopped"
         assert await program.end() == (0, "", UNKNOWN)
