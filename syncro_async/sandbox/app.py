@@ -71,17 +71,20 @@ class Api:
         wire: Wire,
         clock: Clock,
         windows: Mapping[str, Window],
+        *,
         max_leads: int | None,
+        script: Script,
     ) -> None:
         self._store = store
         self._wire = wire
         self._clock = clock
         self._windows = windows
         self._max_leads = max_leads
-        self.script = Script()
+        self.script = script
         self.arrivals: list[Arrival] = []
         self.writes: list[tuple[str, str]] = []
         self.refused = 0
+        self.overdrawn = 0
         self.app: ASGIApp = Router(
             routes=[Mount(API_ROOT, app=self._call)], default=self._page, redirect_slashes=False
         )
@@ -141,6 +144,7 @@ class Api:
     def _count(self, arrival: Arrival) -> None:
         seconds = self._windows[arrival.key_name or ""].arrive(arrival.at)
         if seconds is not None:
+            self.overdrawn += 1
             raise refused(
                 _TOO_MANY,
                 {"message": "Rate limit excedido para esta API Key.", "retry_after": seconds},

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import multiprocessing
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from multiprocessing.connection import Connection
 from typing import Any
@@ -13,6 +13,11 @@ from typing import Any
 from syncro_async.sandbox.sandbox import Sandbox
 from syncro_async.sandbox.serve import serving
 
+_ANSWERS: dict[str, Callable[[Sandbox], Any]] = {
+    "refused": lambda sandbox: sandbox.refused,
+    "overdrawn": lambda sandbox: sandbox.overdrawn,
+    "emails": lambda sandbox: [lead.get("email") for lead in sandbox.leads.values()],
+}
 # How long the end of the block waits for the other process to end (s).
 _PATIENCE = 10.0
 
@@ -26,10 +31,23 @@ class SandboxElsewhere:
 
     def refused(self) -> int:
         """How many requests it has answered with 429. Raises `OSError` when it has gone."""
-        with suppress(OSError):  # what it cannot be asked it cannot answer, which is said below
-            self._line.send("refused?")
-        count: int = self._hear()
+        count: int = self._ask("refused")
         return count
+
+    def overdrawn(self) -> int:
+        """How many of them because the rate limit's window was full. Raises `OSError` likewise."""
+        count: int = self._ask("overdrawn")
+        return count
+
+    def emails(self) -> list[str | None]:
+        """The email of each lead it has, in the order of their ids. Raises `OSError` likewise."""
+        emails: list[str | None] = self._ask("emails")
+        return emails
+
+    def _ask(self, what: str) -> Any:
+        with suppress(OSError):  # what it cannot be asked it cannot answer, which is said below
+            self._line.send(what)
+        return self._hear()
 
     def _hear(self) -> Any:
         try:
@@ -60,7 +78,7 @@ def serving_elsewhere(**settings: Any) -> Iterator[SandboxElsewhere]:
 
 
 def serve_until_left(line: Connection[Any, Any], settings: dict[str, Any]) -> None:
-    """The other process: say the URL, then answer every question with the count of 429s."""
+    """The other process: say the URL, then answer what is asked of the sandbox."""
     # A terminal sends Ctrl-C to both processes; the one that asks decides for both.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     sandbox = Sandbox(**settings)
@@ -68,5 +86,5 @@ def serve_until_left(line: Connection[Any, Any], settings: dict[str, Any]) -> No
     gc.freeze()
     with suppress(EOFError, OSError), serving(sandbox) as url:
         line.send(url)
-        while line.recv():
-            line.send(sandbox.refused)
+        while what := line.recv():
+            line.send(_ANSWERS[what](sandbox))

@@ -8,14 +8,16 @@ from syncro_async.clock import Clock, SystemClock
 from syncro_async.sandbox.access import KEYS
 from syncro_async.sandbox.app import Api, Arrival
 from syncro_async.sandbox.store import Store
+from syncro_async.sandbox.trouble import Script, Trouble
 from syncro_async.sandbox.window import WindowKind, make_window
 from syncro_async.sandbox.wire import Wire
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from starlette.types import ASGIApp
 
     from syncro_async.sandbox.record import LeadRecord
-    from syncro_async.sandbox.trouble import Trouble
 
 
 class Sandbox:
@@ -28,6 +30,8 @@ class Sandbox:
     - `php_quirks`: `[]` for an empty map, numeric strings, microseconds, few fields in the answers
       for one lead, fields no document names.
     - `max_leads`: the plan's limit. `seed`: other sample leads.
+    - `hazards`: trouble that may come at any time (its `times` do not count): a share of the
+      requests, `hazard_share` (0.05 is one in twenty), meets one of those that match it.
 
     Raises `ValueError` for a number or a window that cannot be.
     """
@@ -43,12 +47,17 @@ class Sandbox:
         php_quirks: bool = False,
         max_leads: int | None = None,
         seed: int = 1,
+        hazards: Sequence[Trouble] = (),
+        hazard_share: float = 0.0,
     ) -> None:
         if leads < 0:
             raise ValueError(f"leads={leads} cannot be fewer than none")
         self._store = Store(leads, seed)
         windows = {key.name: make_window(window, per_minute, minute) for key in KEYS.values()}
-        self._api = Api(self._store, Wire(php_quirks), clock or SystemClock(), windows, max_leads)
+        script = Script(hazards, hazard_share=hazard_share, seed=seed)
+        wire = Wire(php_quirks)
+        time = clock or SystemClock()
+        self._api = Api(self._store, wire, time, windows, max_leads=max_leads, script=script)
 
     @property
     def app(self) -> ASGIApp:
@@ -64,6 +73,11 @@ class Sandbox:
     def refused(self) -> int:
         """How many 429s were answered."""
         return self._api.refused
+
+    @property
+    def overdrawn(self) -> int:
+        """How many of them because the rate limit's window was full, and not by script."""
+        return self._api.overdrawn
 
     @property
     def leads(self) -> dict[int, LeadRecord]:

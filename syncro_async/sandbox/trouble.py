@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -101,10 +102,17 @@ class Trouble:
 
 
 class Script:
-    """The trouble still to come, in the order it was queued."""
+    """The trouble still to come, in the order it was queued, and what may come at any time."""
 
-    def __init__(self) -> None:
+    def __init__(
+        self, hazards: Sequence[Trouble] = (), *, hazard_share: float = 0.0, seed: int = 1
+    ) -> None:
+        if not 0 <= hazard_share <= 1:
+            raise ValueError(f"hazard_share={hazard_share} is no share: 0.0 to 1.0")
         self._queue: list[Trouble] = []
+        self._hazards = tuple(hazards)
+        self._hazard_share = hazard_share
+        self._dice = random.Random(seed)  # noqa: S311 - the same trouble every time is the point
 
     def add(self, trouble: Trouble) -> None:
         """Queue it, as often as its `times` say."""
@@ -112,11 +120,19 @@ class Script:
 
     def waiting_for(self, method: str, path: str) -> Trouble | None:
         """The first trouble this request would meet; it stays queued."""
-        return next((trouble for trouble in self._queue if trouble.meets(method, path)), None)
+        queued = next((trouble for trouble in self._queue if trouble.meets(method, path)), None)
+        return queued or self._hazard(method, path)
+
+    def _hazard(self, method: str, path: str) -> Trouble | None:
+        if self._dice.random() >= self._hazard_share:
+            return None
+        ahead = [hazard for hazard in self._hazards if hazard.meets(method, path)]
+        return self._dice.choice(ahead) if ahead else None
 
     def consume(self, trouble: Trouble) -> None:
         """It has met its request."""
-        self._queue.remove(trouble)
+        if trouble in self._queue:  # a hazard stays where it is
+            self._queue.remove(trouble)
 
 
 def _pairs(headers: Mapping[str, str] | Sequence[tuple[str, str]]) -> Headers:

@@ -38,11 +38,12 @@ def test_it_serves_and_tells_what_it_has_counted() -> None:
         answers = [
             httpx.get(f"{sandbox.url}/leads", headers={"X-API-Key": FULL_KEY}) for _ in range(3)
         ]
-        refused = sandbox.refused()
+        counts = sandbox.refused(), sandbox.overdrawn()
+        emails = sandbox.emails()
 
     assert [answer.status_code for answer in answers] == [200, 200, 429]
-    assert answers[0].json()["meta"]["total"] == 12
-    assert refused == 1
+    assert answers[0].json()["meta"]["total"] == len(emails) == 12
+    assert counts == (1, 1)
     assert multiprocessing.active_children() == []
 
 
@@ -70,7 +71,7 @@ def test_a_process_that_dies_is_an_error_and_not_a_wait() -> None:
 def test_it_serves_until_the_line_is_closed() -> None:
     ours, theirs = multiprocessing.Pipe()
     with ours, theirs:
-        ours.send("refused?")
+        ours.send("refused")
         ours.send(None)
         serve_until_left(theirs, {"leads": 3})
         assert ours.recv().endswith("/api/v1")

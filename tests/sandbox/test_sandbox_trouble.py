@@ -162,6 +162,51 @@ async def test_a_truncated_answer_begins_and_never_ends(sandbox: Sandbox) -> Non
     assert sandbox.arrivals[0].status == 200
 
 
+class TestHazards:
+    async def test_a_share_of_the_requests_meets_one_of_those_that_match(
+        self, connect: Connect
+    ) -> None:
+        hazards = (
+            Trouble(status=500, method="GET"),
+            Trouble(status=503, method="GET"),
+            Trouble(status=418, path="/elsewhere"),
+        )
+        sandbox = Sandbox(clock=FakeClock(), per_minute=10_000, hazards=hazards, hazard_share=0.2)
+        api = connect(sandbox)
+        met = [(await api.get("/leads/1")).status_code for _ in range(1000)]
+        assert set(met) == {200, 500, 503}
+        assert 150 < 1000 - met.count(200) < 250
+        answers = [(await api.delete("/leads/1/tags/x")).status_code for _ in range(50)]
+        assert answers == [200] * 50
+
+    async def test_it_is_the_same_each_time(self, connect: Connect) -> None:
+        async def answers(seed: int) -> list[int]:
+            hazards = [Trouble(status=500)]
+            sandbox = Sandbox(clock=FakeClock(), hazards=hazards, hazard_share=0.5, seed=seed)
+            api = connect(sandbox)
+            return [(await api.get("/leads/1")).status_code for _ in range(30)]
+
+        assert await answers(1) == await answers(1) != await answers(2)
+
+    async def test_what_was_scripted_comes_first(self, connect: Connect) -> None:
+        sandbox = Sandbox(clock=FakeClock(), hazards=[Trouble(status=500)], hazard_share=1.0)
+        sandbox.script(Trouble(status=503))
+        api = connect(sandbox)
+        assert [(await api.get("/leads/1")).status_code for _ in range(3)] == [503, 500, 500]
+
+    async def test_a_full_window_is_told_from_a_429_by_script(self, connect: Connect) -> None:
+        sandbox = Sandbox(clock=FakeClock(), per_minute=1)
+        sandbox.script(Trouble(status=429))
+        api = connect(sandbox)
+        assert [(await api.get("/leads/1")).status_code for _ in range(3)] == [429, 200, 429]
+        assert (sandbox.refused, sandbox.overdrawn) == (2, 1)
+
+    @pytest.mark.parametrize("share", [-0.1, 1.1, float("nan")])
+    def test_what_is_no_share_is_refused(self, share: float) -> None:
+        with pytest.raises(ValueError, match="is no share"):
+            Sandbox(hazard_share=share)
+
+
 @pytest.mark.parametrize(
     "contradiction",
     [

@@ -133,7 +133,7 @@ only_made.budget()
 async def test_clients_that_were_closed_leave_no_word(loop: str) -> None:
     async with (
         ScriptedServer(answers_everything) as server,
-        running(server, loop + CAREFUL, "-X", "dev") as program,
+        running(server, loop + CAREFUL, "-W", "always") as program,
     ):
         assert await program.end() == (0, "", "")
 

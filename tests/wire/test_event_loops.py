@@ -52,17 +52,18 @@ class TestOneAfterTheOther:
             asyncio.run(client.leads.get(7))
         assert client.budget().in_flight == 0
 
-    @pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
     def test_sockets_of_a_loop_that_has_gone_are_not_used_again(self) -> None:
         server = ScriptedServer(answers(LEAD, LEAD))
         rates = RateLimit(1000, 1.0)
 
         async def serve(ready: Future[str], over: Future[None]) -> None:
             async with server:
+                loop.set_result(asyncio.get_running_loop())
                 ready.set_result(server.url)
                 await asyncio.wrap_future(over)
 
         ready: Future[str] = Future()
+        loop: Future[asyncio.AbstractEventLoop] = Future()
         over: Future[None] = Future()
         thread = threading.Thread(target=asyncio.run, args=(serve(ready, over),))
         thread.start()
@@ -73,6 +74,8 @@ class TestOneAfterTheOther:
                 return (await client.leads.get(7)).id
 
             assert [asyncio.run(call()) for _ in range(3)] == [7, 7, 7]
+            # Each loop has taken its connection along, closed or not.
+            asyncio.run_coroutine_threadsafe(server.closed(), loop.result()).result()
             asyncio.run(client.aclose())
             gc.collect()
         finally:
@@ -146,14 +149,8 @@ class TestThreads:
             met = threading.Barrier(50)
 
             def in_a_loop() -> list[int]:
-                async def all_of_it() -> list[int]:
-                    ids = await four_calls()
-                    pool = client._journey._build()._pool
-                    await pool._clients.here().aclose()  # this loop's sockets
-                    return ids
-
                 met.wait()
-                return asyncio.run(all_of_it())
+                return asyncio.run(four_calls())
 
             with ThreadPoolExecutor(50) as threads:
                 runs = [threads.submit(in_a_loop) for _ in range(50)]
@@ -258,20 +255,61 @@ class TestPerLoop:
         assert closed == []
         stopped.close()
 
-    async def test_a_closed_loop_s_value_is_forgotten_when_another_is_made(self) -> None:
+    async def test_a_value_is_closed_when_its_loop_ends_and_forgotten_when_another_is_made(
+        self,
+    ) -> None:
+        closed: list[asyncio.AbstractEventLoop] = []
+
         async def close(value: object) -> None:
-            raise AssertionError("there is no loop left to close it in")
+            closed.append(asyncio.get_running_loop())
 
         values = PerLoop(object, close)
 
         async def use() -> None:
             values.here()
+            assert values.here() is values.here()
 
         await asyncio.to_thread(asyncio.run, use())
         before = list(values._values)
+        assert closed == before
         await asyncio.to_thread(asyncio.run, use())
         assert len(before) == len(values._values) == 1
         assert list(values._values) != before
+        await values.aclose()
+        assert len(closed) == 2
+
+    async def test_values_that_nobody_can_use_any_more_are_closed_in_their_loops(self) -> None:
+        closed: list[asyncio.AbstractEventLoop] = []
+        done = asyncio.Event()
+        own = asyncio.get_running_loop()
+
+        async def close(value: str) -> None:
+            closed.append(asyncio.get_running_loop())
+            own.call_soon_threadsafe(done.set)
+
+        async def use(values: PerLoop[str]) -> None:
+            values.here()
+
+        other = Loop()
+        values = PerLoop(lambda: "forgotten", close)
+        ended = asyncio.new_event_loop()
+        await asyncio.to_thread(ended.run_until_complete, use(values))
+        ended.close()
+        other.run(values.here)
+        del values
+        gc.collect()
+        await done.wait()
+        assert closed == [other.loop]
+        other.end()
+
+    def test_where_no_loop_runs_it_says_so(self) -> None:
+        async def close(value: str) -> None:
+            raise AssertionError("nothing was made")
+
+        values = PerLoop(str, close)
+        with pytest.raises(ConfigurationError, match="no asyncio event loop runs here"):
+            values.here()
+        assert not values.in_use
 
 
 class Ending(asyncio.SelectorEventLoop):

@@ -295,7 +295,7 @@ async def main():
 client = client_of()
 asyncio.run(main())
 """
-    assert await outcome_of(text, "-X", "dev") == (0, "", "")
+    assert await outcome_of(text, "-W", "always") == (0, "", "")
 
 
 async def test_a_fork_in_the_middle_of_a_write_leaves_the_write_to_the_parent() -> None:
