@@ -136,6 +136,13 @@ print("imported", syncro_async.__name__, wanted)
 
 
 @nox.session
+def soak(session: nox.Session) -> None:
+    """Half a minute of trouble, every call accounted for; `-- --seconds 600` for the long form."""
+    session.install("-e", ".[sandbox]")
+    session.run("python", str(HERE / "benchmarks" / "soak.py"), *session.posargs)
+
+
+@nox.session
 def bench(session: nox.Session) -> None:
     """Every benchmark, one after the other."""
     session.install("-e", ".[cli,sandbox]")

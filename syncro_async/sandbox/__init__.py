@@ -25,6 +25,7 @@ from syncro_async.sandbox.account import (
 )
 from syncro_async.sandbox.app import Arrival
 from syncro_async.sandbox.elsewhere import SandboxElsewhere, serving_elsewhere
+from syncro_async.sandbox.hazards import HAZARDS
 from syncro_async.sandbox.sample_data import (
     BARE_LEAD_ID,
     BLOCKED_LEAD_ID,
@@ -50,6 +51,7 @@ __all__ = [
     "FAILING_INSTANCE_ID",
     "FIRST_STAGE_ID",
     "FULL_KEY",
+    "HAZARDS",
     "INACTIVE_SEQUENCE_ID",
     "LOST_LEAD_ID",
     "LOST_REASON_ID",

@@ -47,7 +47,7 @@ class _BreakableProtocol(H11Protocol):
     def _drop(self) -> None:
         # What uvicorn sees of it: a client that left, which it takes quietly.
         self.cycle.disconnected = True
-        if self.cycle.response_started:
+        if self.cycle.response_started or self.transport.is_closing():
             self.transport.close()
             return
         sock = self.transport.get_extra_info("socket")

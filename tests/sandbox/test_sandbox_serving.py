@@ -210,3 +210,18 @@ def test_run_refuses_a_taken_port_before_it_serves() -> None:
         assert port is not None
         with pytest.raises(OSError, match="is taken"):
             run(Sandbox(0), port=port)
+
+
+def test_a_caller_that_has_left_before_its_answer_is_no_reason_to_complain(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    sandbox = Sandbox(5)
+    sandbox.script(Trouble(delay=3600.0, path="/leads/2"))
+    with serving(sandbox) as url:
+        caller = connection(url)
+        caller.request("GET", "/api/v1/leads/2", headers=HEADERS)
+        while not sandbox.arrivals:
+            assert ask(url)[0] == 200
+        caller.close()
+        assert ask(url)[0] == 200  # and so the server has seen it go
+    assert caplog.messages == []
