@@ -233,7 +233,10 @@ class AsyncClient:
         await self.aclose()
 
     def __repr__(self) -> str:
-        return f"<AsyncClient {self._settings.wiring.base_url} lane={self._settings.options.lane}>"
+        settings: Settings | None = vars(self).get("_settings")
+        if settings is None:  # a traceback shows it while it is being made
+            return "<AsyncClient>"
+        return f"<AsyncClient {settings.wiring.base_url} lane={settings.options.lane}>"
 
     async def _perform(self, call: Call[T], /) -> T:
         options = self._settings.options

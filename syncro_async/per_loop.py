@@ -120,9 +120,12 @@ async def _until_closed(
 
 
 def _let_go(values: dict[asyncio.AbstractEventLoop, _Kept[Any]]) -> None:
-    """Close what nobody can use any more, each in its loop; called at any moment, by anyone."""
+    """Close what nobody can use any more, each in its loop; called at any moment, by anyone.
+
+    A loop that stands still does it when it goes on, if ever; one that is closed took it along.
+    """
     for loop, kept in values.items():
-        with suppress(RuntimeError):  # a loop that is closed has ended it, or takes it along
+        with suppress(RuntimeError):
             loop.call_soon_threadsafe(_close_soon, loop, kept)
 
 
@@ -139,6 +142,7 @@ _closings: set[asyncio.Task[None]] = set()
 async def _in_its_loop(loop: asyncio.AbstractEventLoop, kept: _Kept[Any]) -> None:
     """Have another thread's loop close its value; one that has ended took it along."""
     if not loop.is_running():
+        _let_go({loop: kept})
         return
     closing = kept.aclose()
     try:

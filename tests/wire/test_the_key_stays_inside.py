@@ -97,14 +97,6 @@ def frames(error: BaseException) -> Iterator[FrameType]:
                 yield frame
 
 
-def safely(value: object) -> str:
-    """Its repr; an object whose construction failed may have none."""
-    try:
-        return repr(value)
-    except AttributeError:
-        return object.__repr__(value)
-
-
 def shown_by(error: BaseException) -> str:
     """All that a report of the error could show."""
     texts = ["".join(traceback.format_exception(error))]
@@ -117,7 +109,7 @@ def shown_by(error: BaseException) -> str:
         ]
         texts += traceback.StackSummary.extract(steps, capture_locals=True).format()
     for frame in frames(error):
-        texts += [f"{name}={safely(value)}" for name, value in frame.f_locals.items()]
+        texts += [f"{name}={value!r}" for name, value in frame.f_locals.items()]
     if isinstance(error, SyncroError):
         revived = pickle.loads(pickle.dumps(error))
         texts += [str(revived), repr(vars(revived)), repr(pickle.dumps(error))]
@@ -288,12 +280,14 @@ _VESSELS = (dict, list, tuple, set, frozenset, MethodType, CellType, partial)
 
 @pytest.mark.parametrize("of", ["client", "view", "leads", "list"])
 async def test_nothing_that_a_client_holds_shows_or_pickles_it(of: str) -> None:
-    async with client_of(App()) as client:
+    async with (
+        ScriptedServer(answers(http())) as server,
+        AsyncClient(KEY, base_url=server.url) as client,
+    ):
         await client.request("GET", "/x")
         view = client.with_options(lane="bulk")
         roots = {"client": client, "view": view, "leads": view.leads, "list": view.leads.list()}
         found = Reachable(roots[of]).found
-        assert len({type(each) for each in found}) >= 1
         for each in found:
             assert KEY not in repr(each)
             assert KEY not in str(each)
