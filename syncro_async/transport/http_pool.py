@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import AsyncIterable, Iterator, Mapping
+from http.cookiejar import CookieJar
+from typing import Any, cast
 from urllib.parse import urlsplit
 
 import httpx
@@ -23,12 +24,15 @@ from syncro_async.per_loop import PerLoop
 from syncro_async.transport.api_key import ApiKey
 from syncro_async.transport.deadline import Deadline
 from syncro_async.transport.exchange import Attempt, Call, Exchange, Reply
+from syncro_async.transport.kept_connections import closed_meanwhile, unread
 from syncro_async.transport.sockets import OpenSockets
+from syncro_async.transport.unpacking import ACCEPTED, PackingError, unpacker
 
 Transport = httpx.AsyncBaseTransport
 
 # The largest answer that is read, decoded: a page of 200 leads is about 0.1 MB.
 RESPONSE_CAP = 64 * 2**20
+_TOO_LARGE = f"the answer is larger than {RESPONSE_CAP // 2**20} MB; reading was stopped"
 # Many servers drop a connection that was idle for 5 s; leaving first avoids writing into the gap.
 _KEEP_ALIVE = 4.0
 # httpx's own timeout ends first, for the TCP and for the TLS handshake: then it frees the half-open
@@ -60,8 +64,10 @@ class HttpPool:
         self._base_url = base_url
         self._host = urlsplit(base_url).netloc
         self._api_key = api_key
-        self._headers = httpx.Headers(headers)
-        self._headers_with_json = httpx.Headers({**headers, "content-type": "application/json"})
+        self._headers = httpx.Headers({**headers, "accept-encoding": ACCEPTED})
+        self._headers_with_json = httpx.Headers(
+            {**self._headers, "content-type": "application/json"}
+        )
         self._max_connections = max_connections
         self._transport = transport
         self._lent = False
@@ -85,6 +91,7 @@ class HttpPool:
             return httpx.AsyncClient(
                 transport=self._transport,
                 follow_redirects=False,
+                cookies=_NoCookies(),
                 limits=httpx.Limits(
                     max_connections=self._max_connections,
                     max_keepalive_connections=self._max_connections,
@@ -103,8 +110,8 @@ class HttpPool:
         seconds = exchange.options.timeout
         try:
             return await self._send(exchange.call, attempt, seconds)
-        except SyncroError:
-            raise
+        except SyncroError as error:
+            raise error.with_traceback(None) from None
         except Exception as error:  # whatever a transport throws: callers see only ours
             for link in _family(error):
                 self._clean(link)
@@ -141,10 +148,12 @@ class HttpPool:
             content=call.body,
             headers=self._headers if call.body is None else self._headers_with_json,
             timeout=httpx.Timeout(seconds, connect=seconds * _CONNECT_SHARE),
-            extensions={"trace": _Watch(attempt, self._clock, self._api_key, self._sockets)},
+            extensions={
+                "trace": _Watch(attempt, client, self._sockets, self._clock, self._api_key)
+            },
         )
         with Deadline(self._clock, over_at):
-            response = await client.send(request, stream=True)
+            response = await _begin(client, request, attempt)
         try:
             content = await self._read(response, attempt, over_at)
         finally:
@@ -158,36 +167,68 @@ class HttpPool:
         chunks: list[bytes] = []
         try:
             with Deadline(self._clock, over_at):
-                await _collect(response, attempt, chunks)
+                await self._collect(response, attempt, chunks)
         except Exception:
             if response.status_code < 300:
                 raise
         return b"".join(chunks)
 
+    async def _collect(
+        self, response: httpx.Response, attempt: Attempt, chunks: list[bytes]
+    ) -> None:
+        packed_as = self._api_key.mask_text(response.headers.get("content-encoding", ""))
+        room = RESPONSE_CAP
+        try:
+            unpack = unpacker(packed_as)
+            # Not `aiter_bytes()`, which unpacks each piece to whatever size it may have.
+            async for piece in cast("AsyncIterable[bytes]", response.stream):
+                for portion in unpack.feed(piece):
+                    room -= len(portion)
+                    if room < 0:
+                        raise _unusable(_TOO_LARGE, attempt)
+                    chunks.append(portion)
+            unpack.end()
+        except PackingError as error:
+            raise _unusable(f"the answer cannot be unpacked: {error}", attempt) from None
 
-async def _collect(response: httpx.Response, attempt: Attempt, chunks: list[bytes]) -> None:
-    left = RESPONSE_CAP
-    async for chunk in response.aiter_bytes():
-        left -= len(chunk)
-        if left < 0:
-            raise UnexpectedResponseError(
-                f"the answer is larger than {RESPONSE_CAP // 2**20} MB; reading was stopped",
-                status=attempt.status,
-                content_type=attempt.content_type,
-                excerpt="",
-            )
-        chunks.append(chunk)
+
+async def _begin(
+    client: httpx.AsyncClient, request: httpx.Request, attempt: Attempt
+) -> httpx.Response:
+    """Send, on a connection that was open when the first byte was written."""
+    while True:
+        try:
+            return await client.send(request, stream=True)
+        except _ClosedMeanwhile:
+            attempt.written = None  # that connection is gone from the pool; the next one, then
+
+
+class _ClosedMeanwhile(Exception):  # noqa: N818 - named after what the hook meets
+    """The server closed a kept connection before anything was written on it."""
+
+
+class _NoCookies(CookieJar):
+    """Keeps none: the key says who we are, and what a server sets must not change later calls."""
+
+    def extract_cookies(self, response: Any, request: Any) -> None:
+        """Leave the cookies where they are."""
 
 
 class _Watch:
     """Follows one attempt through httpx, as its trace hook and as the first to see its answer."""
 
-    __slots__ = ("_api_key", "_attempt", "_clock", "_response", "_sockets")
+    __slots__ = ("_api_key", "_attempt", "_client", "_clock", "_response", "_sockets")
 
     def __init__(
-        self, attempt: Attempt, clock: Clock, api_key: ApiKey, sockets: OpenSockets
+        self,
+        attempt: Attempt,
+        client: httpx.AsyncClient,
+        sockets: OpenSockets,
+        clock: Clock,
+        api_key: ApiKey,
     ) -> None:
         self._attempt = attempt
+        self._client = client
         self._clock = clock
         self._api_key = api_key
         self._sockets = sockets
@@ -196,9 +237,12 @@ class _Watch:
         """Hear from httpcore what it is doing."""
         attempt = self._attempt
         if event.endswith("send_request_headers.started"):
+            # Nothing was heard of connecting: it is a kept connection.
+            if attempt.written is None and closed_meanwhile(self._client, self):
+                raise _ClosedMeanwhile
             # A CONNECT goes no further than to the proxy.
             attempt.written = info["request"].method != b"CONNECT"
-        elif event.endswith("receive_response_body.complete") and _unread(self._response):
+        elif event.endswith("receive_response_body.complete") and unread(self._response):
             await self._response.extensions["network_stream"].aclose()
         else:
             attempt.written = attempt.written or False
@@ -215,15 +259,6 @@ class _Watch:
         self._attempt.content_type = content_type and self._api_key.mask_text(content_type)
 
 
-def _unread(response: httpx.Response) -> bytes:
-    """What came behind the whole answer: httpcore would take it for the next request's answer."""
-    link: Any = response
-    for name in ("stream", "_stream", "_httpcore_stream", "_stream", "_connection", "_h11_state"):
-        link = getattr(link, name, None)
-    trailing: tuple[bytes, bool] = getattr(link, "trailing_data", (b"", False))
-    return trailing[0]
-
-
 async def _note(response: httpx.Response) -> None:
     watch: _Watch = response.request.extensions["trace"]
     watch.answered(response)
@@ -236,7 +271,9 @@ def _translate(error: Exception, attempt: Attempt, seconds: float, host: str) ->
             f"the request cannot be sent to {host} ({what})", permanent=True
         )
     if isinstance(error, httpx.ProxyError):
-        return ConnectionFailedError(f"the proxy refused ({what})", permanent="407" in what)
+        return ConnectionFailedError(
+            f"the proxy refused ({what})", permanent=str(error).startswith("407")
+        )
     if isinstance(error, _NO_CONNECTION):
         return ConnectionFailedError(
             f"no connection to {host} ({what})", permanent=_bad_certificate(error)
@@ -247,18 +284,17 @@ def _translate(error: Exception, attempt: Attempt, seconds: float, host: str) ->
 
 
 def _broken_answer(error: Exception, attempt: Attempt, seconds: float, what: str) -> NoAnswerError:
-    unusable = None
-    if isinstance(error, httpx.DecodingError):
-        unusable = f"the answer's compression is broken ({what})"
-    elif 300 <= attempt.status < 400:
-        unusable = "a redirect to what is no URL; check base_url and the API key"
-    if unusable is not None:
-        return UnexpectedResponseError(
-            unusable, status=attempt.status, content_type=attempt.content_type, excerpt=""
-        )
+    if 300 <= attempt.status < 400:
+        return _unusable("a redirect to what is no URL; check base_url and the API key", attempt)
     if isinstance(error, TimeoutError | httpx.TimeoutException):
         return RequestTimeoutError(f"no whole answer within {seconds:g} s")
     return NoAnswerError(f"the connection broke before the whole answer was there ({what})")
+
+
+def _unusable(why: str, attempt: Attempt) -> UnexpectedResponseError:
+    return UnexpectedResponseError(
+        why, status=attempt.status, content_type=attempt.content_type, excerpt=""
+    )
 
 
 def _bad_certificate(error: Exception) -> bool:

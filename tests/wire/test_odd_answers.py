@@ -21,6 +21,7 @@ from syncro_async.errors import (
     ServerError,
     SyncroError,
     UnexpectedResponseError,
+    UnprocessableError,
     ValidationError,
 )
 from syncro_async.transport.http_pool import RESPONSE_CAP
@@ -122,6 +123,23 @@ class TestBodiesUnder200:
             lead = await client.leads.get(7)
         assert (lead.id, lead.value) == (7, 12.5)
 
+    @pytest.mark.parametrize(
+        "value",
+        [
+            b'"nan"',
+            b'"NaN"',
+            b'"inf"',
+            b'"-Infinity"',
+            b"1e400",
+            b"-1e400",
+            b'"1e400"',
+            b"9" * 5000,
+        ],
+    )
+    async def test_what_cannot_be_counted_with_is_no_number(self, value: bytes) -> None:
+        error = await raised_by(Answer(200, b'{"lead": {"id": 7, "value": ' + value + b"}}"))
+        assert "at `$.lead.value`" in str(error)
+
     @pytest.mark.parametrize("status", [200, 204])
     async def test_an_empty_answer_is_none_where_nothing_is_expected(self, status: int) -> None:
         async with client_of(App(Answer(status, b""))) as client:
@@ -186,15 +204,46 @@ class TestCompression:
 
     async def test_a_corrupt_one_is_a_typed_error(self) -> None:
         error = await raised_by(Answer(200, b"no gzip at all", GZIP))
-        assert "the answer's compression is broken" in str(error)
+        assert "the answer cannot be unpacked: its compression is broken: Error -3" in str(error)
         assert (error.status, error.content_type) == (200, "application/json")
 
-    async def test_a_truncated_one_is_no_answer_at_all(self) -> None:
-        error = await raised_by(Answer(200, gzip.compress(LEAD * 50)[:40], GZIP))
-        assert "is not JSON" in str(error)
+    @pytest.mark.parametrize("length", [1, 10, 25, -8, -1])
+    async def test_one_cut_short_is_never_taken_for_the_whole(self, length: int) -> None:
+        app = App(Answer(200, gzip.compress(LEAD)[:length], GZIP))
+        async with client_of(app) as client:
+            for call in (
+                client.leads.get(7),
+                client.request("GET", "/leads/7"),
+                client.leads.delete(7),
+            ):
+                with pytest.raises(UnexpectedResponseError, match="broken: the end is missing"):
+                    await call
+        assert len(app.asked) == 3
 
-    async def test_an_encoding_nobody_asked_for_is_no_json(self) -> None:
-        await raised_by(Answer(200, b"\x28\xb5\x2f\xfd", (("content-encoding", "zstd-9"),)))
+    async def test_bytes_behind_the_end_are_not_passed_over(self) -> None:
+        error = await raised_by(Answer(200, gzip.compress(LEAD) + gzip.compress(LEAD), GZIP))
+        assert "its compression is broken: bytes behind the end" in str(error)
+
+    @pytest.mark.parametrize("coding", ["br", "zstd", "deflate", "gzip, gzip", "utf-8"])
+    async def test_a_coding_nobody_asked_for_is_named(self, coding: str) -> None:
+        error = await raised_by(Answer(200, LEAD, (("content-encoding", coding),)))
+        assert f"it is packed as {coding!r}, which was not asked for" in str(error)
+
+    @pytest.mark.parametrize("coding", ["", "identity", "Identity"])
+    async def test_a_coding_that_changes_nothing_is_none(self, coding: str) -> None:
+        async with client_of(App(Answer(200, LEAD, (("content-encoding", coding),)))) as client:
+            assert (await client.leads.get(7)).id == 7
+
+    @pytest.mark.parametrize("coding", ["gzip", "x-gzip", "GZIP"])
+    async def test_an_empty_body_need_not_be_packed(self, coding: str) -> None:
+        async with client_of(App(Answer(204, b"", (("content-encoding", coding),)))) as client:
+            await client.leads.delete(7)
+
+    async def test_only_what_can_be_undone_is_asked_for(self) -> None:
+        app = App(Answer(200, LEAD))
+        async with client_of(app) as client:
+            await client.leads.get(7)
+        assert app.asked[0].headers["accept-encoding"] == "gzip"
 
     async def test_a_bomb_is_left_at_the_cap(self) -> None:
         bomb = gzip.compress(b" " * (RESPONSE_CAP + 1), compresslevel=1)
@@ -258,6 +307,15 @@ class TestErrorBodies:
         assert caught.value.body == body
         assert caught.value.message == body[:200].decode("utf-8", "replace")
         assert pickle.loads(pickle.dumps(caught.value)).body == body
+
+    @pytest.mark.parametrize("depth", [100, 101, 400, 800, 990])
+    async def test_one_nested_deeper_than_pickle_can_go_is_kept_as_bytes(self, depth: int) -> None:
+        content = b'{"errors": {"x": ' + b"[" * (depth - 2) + b"]" * (depth - 2) + b"}}"
+        async with client_of(App(Answer(422, content))) as client:
+            with pytest.raises(UnprocessableError) as caught:
+                await client.leads.get(7)
+        assert (caught.value.body == content) is (depth > 100)
+        assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)
 
     async def test_an_empty_one_is_named_by_its_status(self) -> None:
         async with client_of(App(Answer(503, b""))) as client:
