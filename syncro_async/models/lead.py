@@ -8,6 +8,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 from msgspec.structs import force_setattr
 
+from syncro_async.models.amounts import Amount
 from syncro_async.models.maps import Map
 from syncro_async.models.moments import Moment
 from syncro_async.models.references import PipelineReference, StageReference
@@ -63,7 +64,7 @@ class Lead(msgspec.Struct, frozen=True, kw_only=True, repr_omit_defaults=True):
     email: str | None = None
     company: str | None = None
     birthday: date | None = None
-    value: float | None = None
+    value: Amount | None = None
     source: str | None = None
     tags: list[str] | None = None
     pipeline_id: int | None = None

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from syncro_async.models.amounts import Amount
 from syncro_async.models.moments import Moment
 
 # The reference names `author`, `closed_by`, `lost_by` and `performed_by` without their type.
@@ -28,10 +29,10 @@ class LeadProduct(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     id: int
     product_id: int | None = None
     product_name: str | None = None
-    quantity: float | None = None
-    unit_price: float | None = None
-    discount_percent: float | None = None
-    total: float | None = None
+    quantity: Amount | None = None
+    unit_price: Amount | None = None
+    discount_percent: Amount | None = None
+    total: Amount | None = None
 
 
 class LeadContact(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -59,7 +60,7 @@ class Sale(msgspec.Struct, frozen=True, kw_only=True):
 
     id: int
     pipeline_id: int | None = None
-    value: float | None = None
+    value: Amount | None = None
     closed_by: Person | None = None
     closed_at: Moment | None = None
 

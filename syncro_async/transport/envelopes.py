@@ -7,7 +7,7 @@ one envelope has it is looked for where the others do.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
@@ -36,6 +36,8 @@ from syncro_async.errors import (
 )
 
 _EXCERPT = 200
+# Deeper bodies are kept as bytes: neither pickle nor `str()` gets through many more levels.
+_DEEPEST = 100
 _BOM = b"\xef\xbb\xbf"
 _BY_STATUS: Mapping[int, type[APIError]] = {
     400: BadRequestError,
@@ -52,11 +54,27 @@ _VALIDATION_CODES = frozenset({"VALIDATION_ERROR", "INVALID_INPUT"})
 
 
 def parse_body(content: bytes) -> Any:
-    """The decoded JSON, or the bytes themselves where they are none."""
+    """The decoded JSON, or the bytes themselves where they are none, or one nested absurdly."""
     try:
-        return msgspec.json.decode(without_bom(content))
+        body = msgspec.json.decode(without_bom(content))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return content
+    return content if _is_deeper(body, _DEEPEST) else body
+
+
+def _is_deeper(body: Any, levels: int) -> bool:
+    layer = [body]
+    for _ in range(levels):
+        layer = [part for whole in layer for part in _parts(whole)]
+        if not layer:
+            return False
+    return True
+
+
+def _parts(whole: Any) -> Iterable[Any]:
+    if isinstance(whole, dict):
+        return whole.values()
+    return whole if isinstance(whole, list) else ()
 
 
 def without_bom(content: bytes) -> bytes:
