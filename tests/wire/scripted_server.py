@@ -57,11 +57,30 @@ class Connection:
         except ConnectionError:
             return
 
+    async def pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Carry bytes to and fro between this connection and another until one of them ends."""
+        ways = [
+            asyncio.ensure_future(_carry(self._reader, writer)),
+            asyncio.ensure_future(_carry(reader, self._writer)),
+        ]
+        try:
+            await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for way in ways:
+                way.cancel()
+            await asyncio.gather(*ways, return_exceptions=True)
+
     def reset(self) -> None:
         """Drop the connection with an RST."""
         raw: socket.socket = self._writer.get_extra_info("socket")
         raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
         self._writer.transport.abort()
+
+
+async def _carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    while content := await reader.read(65536):
+        writer.write(content)
+        await writer.drain()
 
 
 Script = Callable[[Connection], Awaitable[None]]

@@ -425,6 +425,14 @@ class TestSlowBodies:
             # Its headers came at once, so its clock has been running for those 30 seconds.
             assert client.budget().next_free_in == AFTER_ITS_ANSWER - 30.0
 
+    async def test_a_write_whose_answer_drips_is_sent_once_and_its_outcome_unknown(self) -> None:
+        pieces = [b" "] * 300
+        async with dripping(201, *pieces, rate_limit=ONE, timeout=30.0) as client:
+            with pytest.raises(OutcomeUnknownError, match="no whole answer within 30 s") as caught:
+                await client.leads.create(name="Ana", pipeline_id=1, stage_id=2)
+            assert client.budget().next_free_in == AFTER_ITS_ANSWER - 30.0
+        assert caught.value.attempts == 1
+
     @pytest.mark.parametrize(
         ("status", "kind"), [(500, ServerError), (422, UnprocessableError), (404, NotFoundError)]
     )
