@@ -462,3 +462,14 @@ class TestErrorsThatBreakOff:
                 await client.leads.create(name="Ana", pipeline_id=1, stage_id=2)
             assert client.budget().next_free_in == AFTER_ITS_ANSWER
             assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("status", ["301 Moved", "302 Found", "307 Temporary", "308 Permanent"])
+async def test_a_redirect_takes_the_key_nowhere(status: str) -> None:
+    async with ScriptedServer(answers(LEAD)) as elsewhere:
+        there = http(b"", status, (f"Location: {elsewhere.url}/leads/7",))
+        async with ScriptedServer(answers(there)) as server, client_of(server) as client:
+            with pytest.raises(UnexpectedResponseError, match="which is not followed"):
+                await client.leads.get(7)
+            assert len(server.requests) == 1
+        assert elsewhere.connections == 0

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import gzip
 import pickle
+from dataclasses import replace
 from typing import Any
 
 import msgspec
 import pytest
 
-from syncro_async import Lead
+from syncro_async import SYNCRO, AsyncClient, Lead
 from syncro_async.errors import (
     AccountSuspendedError,
     APIError,
@@ -32,6 +33,7 @@ from tests.wire.scripted_app import (
     ONE,
     Answer,
     App,
+    Asked,
     at_once,
     client_of,
     page_of,
@@ -43,6 +45,9 @@ DEEP = b"[" * 100_000
 GZIP = (("content-encoding", "gzip"),)
 
 
+KEY_REFUSED = [(401, AuthenticationError), (403, PermissionDeniedError)]
+
+
 async def raised_by(answer: Answer, **options: Any) -> UnexpectedResponseError:
     """What a read raises, having been sent once."""
     app = App(answer, Answer(500))
@@ -51,6 +56,11 @@ async def raised_by(answer: Answer, **options: Any) -> UnexpectedResponseError:
             await client.leads.get(7)
     assert len(app.asked) == 1
     return caught.value
+
+
+async def read_ahead(client: AsyncClient, seen: list[Lead]) -> None:
+    async with client.leads.list(page_size=1).prefetch(pages=3) as leads:
+        await keep(leads, seen)
 
 
 class TestBodiesUnder200:
@@ -367,6 +377,16 @@ class TestErrorBodies:
                 assert client.budget().available == 1
         assert app.times == [0.0] * 5
 
+    @pytest.mark.parametrize("status", [401, 403])
+    async def test_where_the_service_counts_those_too_the_slot_runs_from_the_answer(
+        self, status: int
+    ) -> None:
+        counts_all = replace(SYNCRO, uncounted=frozenset())
+        async with client_of(App(Answer(status)), rate_limit=ONE, dialect=counts_all) as client:
+            with pytest.raises((AuthenticationError, PermissionDeniedError)):
+                await client.leads.get(7)
+            assert client.budget().next_free_in == AFTER_ITS_ANSWER
+
     @pytest.mark.parametrize("status", [400, 404, 405, 409, 422, 500])
     async def test_any_other_no_costs_a_slot_from_its_answer_on(self, status: int) -> None:
         app = App(Answer(status))
@@ -375,14 +395,39 @@ class TestErrorBodies:
                 await client.leads.get(7)
             assert client.budget().next_free_in == AFTER_ITS_ANSWER
 
-    async def test_paging_stops_at_a_401_and_what_was_read_stays(self) -> None:
+    @pytest.mark.parametrize(("status", "kind"), KEY_REFUSED)
+    async def test_paging_stops_at_once_and_what_was_read_stays(
+        self, status: int, kind: type[APIError]
+    ) -> None:
         first = Answer(200, page_of([{"id": 1}, {"id": 2}], last=3))
+        app = App(first, Answer(status, {"message": "API Key expirada."}), first)
         seen: list[Lead] = []
-        async with client_of(App(first, Answer(401, {"message": "API Key expirada."}))) as client:
-            with pytest.raises(AuthenticationError) as caught:
+        async with client_of(app) as client:
+            with pytest.raises(kind, match="API Key expirada"):
                 await keep(client.leads.list(), seen)
         assert [lead.id for lead in seen] == [1, 2]
-        assert caught.value.reason == "expired"
+        assert [asked.query["page"] for asked in app.asked] == ["1", "2"]
+
+    @pytest.mark.parametrize(("status", "kind"), KEY_REFUSED)
+    async def test_so_it_does_when_pages_are_fetched_ahead(
+        self, status: int, kind: type[APIError]
+    ) -> None:
+        async def page(asked: Asked) -> Answer:
+            await asked.clock.sleep(1.0)
+            number = int(asked.query["page"])
+            if number >= 6:
+                return Answer(status, {"message": "API Key expirada."})
+            return Answer(200, page_of([{"id": number}], number=number, last=100, total=100))
+
+        app = App(page)
+        seen: list[Lead] = []
+        async with client_of(app) as client:
+            with pytest.raises(kind):
+                await read_ahead(client, seen)
+        assert client.budget().in_flight == 0
+        assert [lead.id for lead in seen] == [1, 2, 3, 4, 5]
+        # Nothing was asked for but what was on its way already.
+        assert max(int(asked.query["page"]) for asked in app.asked) <= 8
 
 
 class TestTheTransport:
