@@ -34,6 +34,8 @@ Every one of them can be pickled, and none holds the API key.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from itertools import islice
 from typing import Any, Literal, NamedTuple
 
 
@@ -43,6 +45,20 @@ class PendingTask(NamedTuple):
     id: int | None
     subject: str | None
     type: str | None
+
+
+# How many fields or tasks a text names.
+_FEW = 5
+
+
+def _some(names: Iterable[str]) -> str:
+    """The first few of them."""
+    shown = list(islice(names, _FEW + 1))
+    return ", ".join([*shown[:_FEW], "…"] if len(shown) > _FEW else shown)
+
+
+def _wait(seconds: float | None) -> str:
+    return "" if seconds is None else f"asks to wait {seconds:g} s"
 
 
 class SyncroError(Exception):
@@ -70,14 +86,20 @@ class SyncroError(Exception):
         return _revive, (type(self), self.args, self.__dict__.copy())
 
     def __str__(self) -> str:
-        """`GET /leads/7 → 404 not_found: No such lead. (2 attempts)`, as far as it is known."""
+        """`GET /leads/7 → 503: Down. [asks to wait 9 s] (2 attempts)`, as far as it is known."""
         where = f"{self.method} {self.path}" if self.method else ""
         result = " ".join(part for part in (where, self._verdict()) if part)
+        detail = f" [{known}]" if (known := self._detail()) else ""
         tries = f" ({self.attempts} attempts)" if self.attempts > 1 else ""
-        return f"{result}: {self.message}{tries}" if result else f"{self.message}{tries}"
+        text = f"{self.message}{detail}{tries}"
+        return f"{result}: {text}" if result else text
 
     def _verdict(self) -> str:
         """What stands between the call and the message."""
+        return ""
+
+    def _detail(self) -> str:
+        """The one thing to know beside the message; the attributes have it whole."""
         return ""
 
 
@@ -215,6 +237,9 @@ class PermissionDeniedError(APIError):
         super().__init__(message, **answer)
         self.required_permission = required_permission
 
+    def _detail(self) -> str:
+        return f"needs {self.required_permission}" if self.required_permission else ""
+
 
 class AccountSuspendedError(PermissionDeniedError):
     """403: the whole account is inactive."""
@@ -245,6 +270,9 @@ class ValidationError(UnprocessableError):
         super().__init__(message, **answer)
         self.errors = errors if errors is not None else {}
 
+    def _detail(self) -> str:
+        return _some(self.errors)
+
 
 class StageBlockedError(UnprocessableError):
     """422: mandatory tasks (`pending_tasks`) keep the lead in its stage."""
@@ -254,6 +282,9 @@ class StageBlockedError(UnprocessableError):
     ) -> None:
         super().__init__(message, **answer)
         self.pending_tasks = pending_tasks
+
+    def _detail(self) -> str:
+        return _some(f"{task.subject or task.id}" for task in self.pending_tasks)
 
 
 class PlanLimitError(UnprocessableError):
@@ -276,6 +307,9 @@ class RateLimitedError(APIError):
     """
 
     pause: float = 0.0
+
+    def _detail(self) -> str:
+        return _wait(self.retry_after)
 
 
 class ProviderRateLimitedError(RateLimitedError):
@@ -300,6 +334,9 @@ class ProviderAuthenticationError(ProviderError):
 
 class ServiceUnavailableError(ServerError):
     """503: maintenance or overload; `retry_after` where the server said how long."""
+
+    def _detail(self) -> str:
+        return _wait(self.retry_after)
 
 
 class CircuitOpenError(ServiceUnavailableError):

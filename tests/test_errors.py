@@ -109,11 +109,11 @@ SAMPLES: list[tuple[SyncroError, str]] = [
     ),
     (
         PermissionDeniedError("No.", **answer(403, required_permission="leads.write")),
-        "PUT /leads/7/stage → 403: No. (3 attempts)",
+        "PUT /leads/7/stage → 403: No. [needs leads.write] (3 attempts)",
     ),
     (
         AccountSuspendedError("No.", **answer(403, required_permission="any")),
-        "PUT /leads/7/stage → 403: No. (3 attempts)",
+        "PUT /leads/7/stage → 403: No. [needs any] (3 attempts)",
     ),
     (
         ReauthenticationRequiredError("No.", **answer(403, "NEEDS_REAUTH")),
@@ -124,19 +124,25 @@ SAMPLES: list[tuple[SyncroError, str]] = [
     (UnprocessableError("No.", **answer(422)), "PUT /leads/7/stage → 422: No. (3 attempts)"),
     (
         ValidationError("No.", **answer(422, errors={"email": ["Too short.", "No @."]})),
-        "PUT /leads/7/stage → 422: No. (3 attempts)",
+        "PUT /leads/7/stage → 422: No. [email] (3 attempts)",
     ),
     (
         StageBlockedError("No.", **answer(422, pending_tasks=(PendingTask(1, "Call", "call"),))),
-        "PUT /leads/7/stage → 422: No. (3 attempts)",
+        "PUT /leads/7/stage → 422: No. [Call] (3 attempts)",
     ),
     (PlanLimitError("No.", **answer(422)), "PUT /leads/7/stage → 422: No. (3 attempts)"),
     (
         MessagingWindowClosedError("No.", **answer(422, skip_reason="window")),
         "PUT /leads/7/stage → 422: No. (3 attempts)",
     ),
-    (RateLimitedError("No.", **answer(429)), "PUT /leads/7/stage → 429: No. (3 attempts)"),
-    (ProviderRateLimitedError("No.", **answer(429)), "PUT /leads/7/stage → 429: No. (3 attempts)"),
+    (
+        RateLimitedError("No.", **answer(429)),
+        "PUT /leads/7/stage → 429: No. [asks to wait 12.5 s] (3 attempts)",
+    ),
+    (
+        ProviderRateLimitedError("No.", **answer(429)),
+        "PUT /leads/7/stage → 429: No. [asks to wait 12.5 s] (3 attempts)",
+    ),
     (ServerError("No.", **answer(500)), "PUT /leads/7/stage → 500: No. (3 attempts)"),
     (
         ProviderError("No.", **answer(502, raw={"code": 131047})),
@@ -146,10 +152,13 @@ SAMPLES: list[tuple[SyncroError, str]] = [
         ProviderAuthenticationError("No.", **answer(502, "PROVIDER_AUTH_FAILED", raw="denied")),
         "PUT /leads/7/stage → 502 PROVIDER_AUTH_FAILED: No. (3 attempts)",
     ),
-    (ServiceUnavailableError("No.", **answer(503)), "PUT /leads/7/stage → 503: No. (3 attempts)"),
+    (
+        ServiceUnavailableError("No.", **answer(503)),
+        "PUT /leads/7/stage → 503: No. [asks to wait 12.5 s] (3 attempts)",
+    ),
     (
         CircuitOpenError("No.", **answer(503, "CIRCUIT_OPEN")),
-        "PUT /leads/7/stage → 503 CIRCUIT_OPEN: No. (3 attempts)",
+        "PUT /leads/7/stage → 503 CIRCUIT_OPEN: No. [asks to wait 12.5 s] (3 attempts)",
     ),
 ]
 
