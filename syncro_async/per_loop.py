@@ -88,9 +88,9 @@ class PerLoop(Generic[T]):
         )
 
 
-def client_is_closed() -> ConfigurationError:
-    """The error of whoever uses a client after its end."""
-    return ConfigurationError("this client is closed; make a new one")
+def client_is_closed(method: str | None = None, path: str | None = None) -> ConfigurationError:
+    """The error of whoever uses a client after its end, for that call."""
+    return ConfigurationError("this client is closed; make a new one", method=method, path=path)
 
 
 class _Kept(Generic[T]):

@@ -55,12 +55,12 @@ class Journey:
 
     async def __call__(self, call: Call[T], options: CallOptions) -> T:
         """Make the call. Raises `ConfigurationError` once closed."""
+        if self._closed:
+            raise client_is_closed(call.method, call.path)
         stages = self._built.get("stages") or self._build()
         return await stages.decode(call, options)
 
     def _build(self) -> _Stages:
-        if self._closed:
-            raise client_is_closed()
         # Several threads may make their first call at the same moment: all use the same stages.
         new = _Stages(self._wiring, self._limiter, self._observers)
         return self._built.setdefault("stages", new)

@@ -192,7 +192,7 @@ class TestOnTheWire:
             ),
             (
                 Answer(429, {"message": "Devagar."}, (("retry-after", "7"),)),
-                "RateLimitedError: → 429: Devagar.",
+                "RateLimitedError: → 429: Devagar. [asks to wait 7 s]",
             ),
             (
                 Answer(302, b"", (("location", "/login"),)),

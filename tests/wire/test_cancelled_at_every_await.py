@@ -65,10 +65,10 @@ class Ground:
         """Nothing of a call is left: no slot, no place, no task, no half-read connection."""
         budget = self.client.budget()
         assert (budget.in_flight, budget.waiting) == (0, 0)
-        sends = self.client._journey._sends.here()
+        sends = self.client._journey._built["stages"]._sends.here()
         assert sends.places._value == self.client._settings.wiring.max_connections
         assert (sends._tasks, sends._queued) == (set(), set())
-        transport = self.client._journey._pool._clients.here()._transport
+        transport = self.client._journey._built["stages"]._pool._clients.here()._transport
         if isinstance(transport, httpx.AsyncHTTPTransport):
             pool: Any = transport._pool
             assert not pool._requests
@@ -93,7 +93,7 @@ async def walk_all(ground: Ground, call: Callable[[AsyncClient], Awaitable[objec
 
 def server_tasks(ground: Ground) -> int:
     """How many tasks of this loop are a scripted server's, one for a connection."""
-    transport: Any = ground.client._journey._pool._clients.here()._transport
+    transport: Any = ground.client._journey._built["stages"]._pool._clients.here()._transport
     return len(transport._pool.connections) + 1 if hasattr(transport, "_pool") else 0
 
 

@@ -183,7 +183,8 @@ from syncro_async.limiting import registry
 def hold():
     journey = client._journey
     with client._limiter._lock, registry._kept.lock:
-        with journey._sends._lock, journey._pool._clients._lock:
+        stages = journey._built["stages"]
+        with stages._sends._lock, stages._pool._clients._lock:
             held.set()
             over.wait()
 

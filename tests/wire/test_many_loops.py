@@ -73,6 +73,9 @@ class Noting:
     def budget(self) -> Budget:
         return self._inner.budget()
 
+    async def refresh(self) -> None:
+        await self._inner.refresh()
+
 
 number_of_the_call: ContextVar[int] = ContextVar("number_of_the_call")
 

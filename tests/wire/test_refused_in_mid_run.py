@@ -24,7 +24,7 @@ REFUSALS: dict[str, tuple[Answer, type[APIError], str]] = {
     "403": (
         Answer(403, {"message": "Sem permissão.", "required_permission": "leads:read"}),
         PermissionDeniedError,
-        r"GET /leads → 403: Sem permissão\.$",
+        r"GET /leads → 403: Sem permissão\. \[needs leads:read\]$",
     ),
 }
 
