@@ -319,7 +319,7 @@ async def test_after_ten_thousand_at_random_a_pool_of_five_serves_a_hundred_call
         waiting: list[asyncio.Task[object]] = []
         while cancelled < 10_000:
             waiting += [asyncio.ensure_future(chance.choice(CALLS)(client)) for _ in range(50)]
-            for _ in range(chance.randrange(60)):
+            for _ in range(chance.randrange(15)):
                 await asyncio.sleep(0)
             chance.shuffle(waiting)
             cancelled += sum(task.cancel() for task in waiting[20:])
@@ -330,6 +330,6 @@ async def test_after_ten_thousand_at_random_a_pool_of_five_serves_a_hundred_call
         assert [*seven, *(lead.id for lead in all_at_once)] == [7] * 100
         Ground(client, [], int).check()
         assert server.most_open <= 5
-        assert len(server.requests) >= 1000
+        assert len(server.requests) >= 300
     await asyncio.sleep(0)
     assert asyncio.all_tasks() == others
