@@ -19,12 +19,12 @@ REFUSALS: dict[str, tuple[Answer, type[APIError], str]] = {
     "401": (
         Answer(401, {"message": f"API Key inválida. ({KEY})"}),
         AuthenticationError,
-        r"GET /leads → 401: API Key inválida\. \(\*\*\*\)$",
+        r"GET /leads → 401: API Key inválida\. \(\*\*\*\)",
     ),
     "403": (
         Answer(403, {"message": "Sem permissão.", "required_permission": "leads:read"}),
         PermissionDeniedError,
-        r"GET /leads → 403: Sem permissão\. \[needs leads:read\]$",
+        r"GET /leads → 403: Sem permissão\.",
     ),
 }
 
