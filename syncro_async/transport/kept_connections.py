@@ -14,11 +14,11 @@ def closed_meanwhile(client: Any, trace: object) -> bool:
     event loop pass until it writes. Asked from the trace hook that announces the writing, no turn
     lies between this look and the first byte.
     """
-    for waiting in _requests(client):
-        if waiting.request.extensions.get("trace") is trace:
-            stream = getattr(_innermost(waiting.connection), "_network_stream", None)
-            return stream is not None and bool(stream.get_extra_info("is_readable"))
-    return False
+    return any(
+        _is_readable(waiting.connection)
+        for waiting in _requests(client)
+        if waiting.request.extensions.get("trace") is trace
+    )
 
 
 def unread(response: Any) -> bytes:
@@ -32,12 +32,14 @@ def unread(response: Any) -> bytes:
 
 def _requests(client: Any) -> Iterator[Any]:
     """What stands in the pools of a client of httpx: the direct one and those of its proxies."""
-    for transport in (client._transport, *client._mounts.values()):  # noqa: SLF001
+    mounted = getattr(client, "_mounts", {}).values()
+    for transport in (getattr(client, "_transport", None), *mounted):
         yield from getattr(getattr(transport, "_pool", None), "_requests", ())
 
 
-def _innermost(connection: Any) -> Any:
-    """The connection that does the talking, inside those that only set it up."""
+def _is_readable(connection: Any) -> bool:
+    """Whether there is something to read on the innermost connection, the one that talks."""
     while (inner := getattr(connection, "_connection", None)) is not None:
         connection = inner
-    return connection
+    stream = getattr(connection, "_network_stream", None)
+    return stream is not None and bool(stream.get_extra_info("is_readable"))
