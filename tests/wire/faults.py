@@ -274,6 +274,7 @@ ODD_ANSWERS: dict[str, Fault] = {
     "1xx before the answer": Fault(
         raw("HTTP/1.1 100 Continue\n\nHTTP/1.1 103 Early Hints\n\n", WELL), alike(Fine()), "answer"
     ),
+    "headers after 25 s": Fault(sandbox(Trouble(delay=25.0)), alike(Fine()), "answer"),
     "a Content-Length that is too small": final(
         raw("HTTP/1.1 200 OK\nContent-Length: 20\n\n", FULL)
     ),
@@ -324,6 +325,7 @@ REFUSALS: dict[str, Fault] = {
     "429, header alone": limited(6.0, NO_MESSAGE, retry_after="5"),
     "429, body alone, as text": limited(13.0, {"retry_after": "12"}),
     "429, 12.5 in the body": limited(13.5, {"retry_after": 12.5}),
+    "429, Retry-After: 2.5": limited(3.5, retry_after="2.5"),
     "429, a negative time": limited(61.0, {"retry_after": -1}, retry_after="-1"),
     "429, rubbish": limited(61.0, {"retry_after": [5]}, retry_after="soon"),
     "429, no time at all, in HTML": limited(61.0, PAGE, content_type=HTML),

@@ -131,6 +131,57 @@ async def test_it_costs_neither_an_attempt_nor_a_slot(turns: int) -> None:
         assert client.budget().available == 58
 
 
+OTHER = http(b'{"success": true, "lead": {"id": 666}}')
+SHORT = b"HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\n" + b'{"success": true}   ' + OTHER
+LEFTOVERS = {
+    "another answer": LEAD + OTHER,
+    "half of another answer": LEAD + OTHER[:30],
+    "a body longer than its length": SHORT,
+    "204 with a body": b"HTTP/1.1 204 No Content\r\n\r\n" + OTHER,
+    "304 with a body": b"HTTP/1.1 304 Not Modified\r\n\r\n" + OTHER,
+    "bytes behind an error": http(b"{}", "422 No") + OTHER,
+    "bytes behind the last chunk": (
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n" + OTHER
+    ),
+}
+
+
+@pytest.mark.parametrize("name", LEFTOVERS)
+async def test_what_is_left_over_from_one_answer_is_not_the_next_one(name: str) -> None:
+    async with (
+        ScriptedServer(answers(LEFTOVERS[name], OTHER), answers(LEAD)) as server,
+        client_of(server) as client,
+    ):
+        await asyncio.gather(client.leads.delete(7), return_exceptions=True)
+        assert (await client.leads.get(7)).id == 7
+        assert (server.connections, len(server.requests)) == (2, 2)
+
+
+async def test_nor_is_what_comes_while_nobody_asks() -> None:
+    async def talks_on(connection: Connection) -> None:
+        await connection.request()
+        await connection.send(LEAD)
+        await read.wait()
+        await connection.send(OTHER)
+        said.set()
+        await connection.gone()
+
+    read, said = asyncio.Event(), asyncio.Event()
+    transport: Any = httpx.AsyncHTTPTransport()
+    async with (
+        ScriptedServer(talks_on, answers(LEAD)) as server,
+        client_of(server, transport=transport) as client,
+    ):
+        await client.leads.get(7)
+        stream = transport._pool.connections[0]._connection._network_stream
+        read.set()
+        await said.wait()
+        readable, _, _ = select.select([stream.get_extra_info("socket")], [], [], 5.0)
+        assert readable
+        assert (await client.leads.get(7)).id == 7
+        assert (server.connections, len(server.requests)) == (2, 2)
+
+
 class TestOverTLS:
     @pytest.fixture(autouse=True)
     def _trust(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
