@@ -13,7 +13,6 @@ from tempfile import TemporaryDirectory
 from typing import Any
 from unittest.mock import patch
 
-from syncro_async.clock import SystemClock
 from syncro_async.fake_clock import FakeClock
 from syncro_async.sandbox import FULL_KEY, Sandbox, Trouble
 from syncro_async.transport.http_pool import in_process_transport
@@ -102,14 +101,14 @@ def no_tls(script: Script, **options: Any) -> Stage:
                 url,
                 lambda: len(server.requests),
                 clock,
-                options={"clock": SystemClock() if options else clock, **options},
+                options=options,
                 left=lambda: _left(server),
             )
 
     return stage
 
 
-def network(step: str, fault: Callable[[], Awaitable[Any]], **options: Any) -> Stage:
+def network(step: str, fault: Callable[[], Awaitable[Any]]) -> Stage:
     """A step of connecting that the operating system fails at, before any server is reached."""
 
     @asynccontextmanager
@@ -133,7 +132,6 @@ def network(step: str, fault: Callable[[], Awaitable[Any]], **options: Any) -> S
                     server.url.replace("127.0.0.1", host),
                     lambda: len(server.requests),
                     clock,
-                    options=options,
                     left=lambda: _left(server),
                 )
 
