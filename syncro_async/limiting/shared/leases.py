@@ -7,10 +7,12 @@ import threading
 import weakref
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from syncro_async.clock import Clock
-from syncro_async.limiting.shared.store import Store
+from syncro_async.forking import tell_of_forks
+from syncro_async.limiting.shared.store import Store, StoreUnreachableError
 from syncro_async.limiting.shared.visits import Ruling, Visit
 from syncro_async.per_loop import PerLoop
 
@@ -21,21 +23,30 @@ class Lease:
     """A store among others who use it; in each event loop the last of them closes it."""
 
     def __init__(self, identity: _Identity, make: Callable[[], Store]) -> None:
-        with _lock:
-            shared = _known.get(identity)
+        with _registry.lock:
+            shared = _registry.known.get(identity)
             if shared is None:
-                shared = _known[identity] = _Shared(make())
+                shared = _registry.known[identity] = _Shared(make())
         self._shared = shared
         self._uses = PerLoop(shared.begin, shared.end)
 
     async def attend(self, key: str, visit: Visit) -> Ruling:
         """See `Store.attend`. Raises `ConfigurationError` once closed."""
-        self._uses.here()
+        if self._uses.here().ended:
+            raise StoreUnreachableError("the event loop is ending")
         return await self._shared.store.attend(key, visit)
 
     async def aclose(self) -> None:
         """Leave the store to the others; harmless when done before."""
         await self._uses.aclose()
+
+
+@dataclass(eq=False, slots=True)
+class _Use:
+    """A lease in an event loop; it may end with the loop before those who have it know."""
+
+    loop: asyncio.AbstractEventLoop
+    ended: bool = False
 
 
 class _Shared:
@@ -45,23 +56,35 @@ class _Shared:
         self.store = store
         self.used_in: Counter[asyncio.AbstractEventLoop] = Counter()
 
-    def begin(self) -> asyncio.AbstractEventLoop:
+    def begin(self) -> _Use:
         loop = asyncio.get_running_loop()
-        with _lock:
+        with _registry.lock:
             for gone in [other for other in self.used_in if other.is_closed()]:
                 del self.used_in[gone]
             self.used_in[loop] += 1
-        return loop
+        return _Use(loop)
 
-    async def end(self, loop: asyncio.AbstractEventLoop) -> None:
-        with _lock:
-            self.used_in[loop] -= 1
-            if self.used_in[loop]:
+    async def end(self, use: _Use) -> None:
+        use.ended = True
+        with _registry.lock:
+            self.used_in[use.loop] -= 1
+            if self.used_in[use.loop]:
                 return
-            del self.used_in[loop]
+            del self.used_in[use.loop]
         await self.store.aclose()
 
 
-_lock = threading.Lock()
-# Whoever has a lease holds it.
-_known: weakref.WeakValueDictionary[_Identity, _Shared] = weakref.WeakValueDictionary()
+class _Registry:
+    """All stores there are; whoever has a lease holds its store."""
+
+    def __init__(self) -> None:
+        self.known: weakref.WeakValueDictionary[_Identity, _Shared] = weakref.WeakValueDictionary()
+        self.start_anew()
+        tell_of_forks(self)
+
+    def start_anew(self) -> None:
+        """A forked child has a lock of its own; the parent's may be held there for ever."""
+        self.lock = threading.Lock()
+
+
+_registry = _Registry()
