@@ -12,6 +12,8 @@ import nox
 
 HERE = Path(__file__).parent
 SUPPORTED = ("3.11", "3.12", "3.13")
+# Tests of one file stay together: some of them share a server.
+ON_ALL_CORES = ("-n", "auto", "--dist", "loadfile", "-q")
 
 nox.needs_version = ">=2025.5"
 nox.options.sessions = ["check"]
@@ -58,7 +60,7 @@ def _types(session: nox.Session) -> None:
 
 def _covered_tests(session: nox.Session) -> None:
     _run_module(session, "coverage", "erase")
-    _run_module(session, "coverage", "run", "-m", "pytest", *session.posargs)
+    _run_module(session, "coverage", "run", "-m", "pytest", *ON_ALL_CORES, *session.posargs)
     _run_module(session, "coverage", "combine", "--quiet")
     _run_module(session, "coverage", "report")
 
@@ -75,7 +77,7 @@ def check(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """The tests on each supported Python that is there."""
     session.install("-e", ".[test]")
-    _run_module(session, "pytest", *session.posargs)
+    _run_module(session, "pytest", *ON_ALL_CORES, *session.posargs)
 
 
 @nox.session
