@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
@@ -41,7 +40,6 @@ class RedisStore:
     def __init__(self, url: str) -> None:
         self._url = url
         self._scripts: dict[asyncio.AbstractEventLoop, AsyncScript] = {}
-        self._lock = threading.Lock()
         self._new_script()
 
     async def attend(self, key: str, visit: Visit) -> Ruling:
@@ -65,8 +63,7 @@ class RedisStore:
 
     async def aclose(self) -> None:
         """Close the running event loop's connections; harmless when there are none."""
-        with self._lock:
-            script = self._scripts.pop(asyncio.get_running_loop(), None)
+        script = self._scripts.pop(asyncio.get_running_loop(), None)
         if script is not None:
             await script.registered_client.aclose()
 
@@ -74,10 +71,10 @@ class RedisStore:
         loop = asyncio.get_running_loop()
         script = self._scripts.get(loop)
         if script is None:
-            with self._lock:
-                for closed in [other for other in self._scripts if other.is_closed()]:
-                    del self._scripts[closed]
-                script = self._scripts[loop] = self._new_script()
+            # Each step is one of the dictionary's own: other threads may be here as well.
+            for closed in [other for other in list(self._scripts) if other.is_closed()]:
+                self._scripts.pop(closed, None)
+            script = self._scripts[loop] = self._new_script()
         return script
 
     def _new_script(self) -> AsyncScript:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager, suppress
@@ -41,7 +40,6 @@ class SqliteStore:
         self._path = path
         self._clock = clock
         self._files: dict[asyncio.AbstractEventLoop, _File] = {}
-        self._lock = threading.Lock()
 
     async def attend(self, key: str, visit: Visit) -> Ruling:
         """Apply the visit to the key's state, atomically across processes. See `Store.attend`."""
@@ -49,8 +47,7 @@ class SqliteStore:
         file = self._files.get(loop)
         if file is None:
             self._leave_closed_loops()
-            with self._lock:
-                file = self._files[loop] = _File(self._path, self._clock)
+            file = self._files[loop] = _File(self._path, self._clock)
         # Cancelled meanwhile, the thread goes on to the end of the visit: it may be told again.
         return await loop.run_in_executor(file.thread, file.attend, key, visit)
 
@@ -58,17 +55,17 @@ class SqliteStore:
         """Close the running loop's file and end its thread; harmless when never opened."""
         self._leave_closed_loops()
         loop = asyncio.get_running_loop()
-        with self._lock:
-            file = self._files.pop(loop, None)
+        file = self._files.pop(loop, None)
         if file is not None:
             await loop.run_in_executor(file.thread, file.close)
 
     def _leave_closed_loops(self) -> None:
-        with self._lock:
-            closed = [loop for loop in self._files if loop.is_closed()]
-            files = [self._files.pop(loop) for loop in closed]
-        for file in files:
-            file.thread.submit(file.close)
+        # Each step is one of the dictionary's own: other loops' threads may be here as well, and a
+        # lock would be held for ever in a child that is forked meanwhile.
+        for loop in list(self._files):
+            file = self._files.pop(loop, None) if loop.is_closed() else None
+            if file is not None:
+                file.thread.submit(file.close)
 
 
 class _File:
