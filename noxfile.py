@@ -12,8 +12,8 @@ import nox
 
 HERE = Path(__file__).parent
 SUPPORTED = ("3.11", "3.12", "3.13")
-# Tests of one file stay together: some of them share a server.
-ON_ALL_CORES = ("-n", "auto", "--dist", "loadfile", "-q")
+# Whoever is done takes over what others have left: some files take a minute.
+ON_ALL_CORES = ("-n", "auto", "--dist", "worksteal", "-q")
 
 nox.needs_version = ">=2025.5"
 nox.options.sessions = ["check"]

@@ -46,6 +46,8 @@ class Journey:
     A program may hold thousands of clients, one for each account, and use a few at a time.
     """
 
+    __slots__ = ("__weakref__", "_built", "_closed", "_limiter", "_observers", "_wiring")
+
     def __init__(self, wiring: Wiring, limiter: Limiter, observers: Observers) -> None:
         self._wiring = wiring
         self._limiter = limiter
