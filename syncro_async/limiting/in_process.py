@@ -8,7 +8,6 @@ import threading
 from collections.abc import Iterable, Sequence
 
 from syncro_async.clock import Clock, Timer
-from syncro_async.forking import tell_of_forks
 from syncro_async.limiting.gate import Gate
 from syncro_async.limiting.limiter import (
     LATE_ARRIVAL,
@@ -57,10 +56,9 @@ class InProcessLimiter:
     def __init__(self, rates: Sequence[RateLimit], clock: Clock) -> None:
         self._clock = clock
         self._begin(rates)
-        tell_of_forks(self)
 
     def start_anew(self) -> None:
-        """A forked child has a budget of its own: all of it, and nobody waits."""
+        """Begin again in a forked child: with a whole budget, and nobody waiting."""
         self._begin(self.rates)
 
     def _begin(self, rates: Sequence[RateLimit]) -> None:

@@ -35,8 +35,10 @@ class _Kept:
         tell_of_forks(self)
 
     def start_anew(self) -> None:
-        """A forked child has a lock of its own; the parent's may be held there for ever."""
+        """A forked child has a lock and budgets of its own; the parent's may be in use for ever."""
         self.lock = threading.Lock()
+        for limiter in list(_known.values()):
+            limiter.start_anew()
 
     def forget_idle(self) -> None:
         """Let those go whose slots are free; cheap, however many there are and stay."""
