@@ -23,7 +23,6 @@ from syncro_async.limiting.limiter import (
     Refused,
     Slot,
 )
-from syncro_async.limiting.queue import INTERACTIVE_IN_A_ROW
 from syncro_async.limiting.rate_limit import RateLimit
 from syncro_async.limiting.shared.limiter import SharedLimiter
 from syncro_async.limiting.shared.state import HEARTBEAT, OWNER_LAPSES
@@ -34,7 +33,7 @@ T = TypeVar("T")
 
 # Every length of time in these worlds is a multiple of a power of two, so that no sum is rounded
 # and the model agrees with the limiter on what happens in one and the same moment.
-TIMEOUT = 1.5
+TIMEOUT = 3.0
 # In windows: what refusals have taught is kept for so long at the most.
 UNTIL_STRANGERS_ARE_FORGOTTEN = 25
 # After so long everybody has heard of everything, the death of others included (s).
@@ -75,7 +74,7 @@ class Line:
         self._world = world
         self._turn = turn
         self.trouble: Trouble | None = None
-        self.meanwhile: Callable[[], None] | None = None
+        self.meanwhile: Callable[[], object] | None = None
         self.is_cut = False
         self.visits = 0
         self.visits_at_trouble = -1
@@ -202,6 +201,11 @@ class World:
             self.in_a_row = 0  # the store may just have given it bulk's turn
         call.task.cancel()
 
+    def leave(self, call: Call) -> None:
+        """Its caller leaves, if it has not been sent or told meanwhile."""
+        if call in self.waiting:
+            self.cancel(call)
+
     async def end(self, call: Call, fate: Fate) -> None:
         """Its request meets with that fate."""
         assert call.slot is not None
@@ -285,7 +289,7 @@ class World:
     def _nobody_waits_for_what_is_free(self) -> None:
         for user in self.alive:
             budget = user.limiter.budget()
-            assert not (budget.available and budget.waiting), f"{user.name} sees {budget}"
+            assert not (budget.available and self.waiting), f"{user.name} sees {budget}"
 
     async def calm_down(self) -> None:
         """From now on everything goes well: every waiting call is sent or told, and soon."""
@@ -392,4 +396,4 @@ class World:
             return
         bulk_waits = any(other.lane == "bulk" and other.is_in_queue for other in self.waiting)
         self.in_a_row = self.in_a_row + 1 if bulk_waits and call.lane == "interactive" else 0
-        assert self.in_a_row <= INTERACTIVE_IN_A_ROW, "bulk is starved"
+        assert self.in_a_row <= 4, "bulk is starved"

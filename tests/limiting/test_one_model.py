@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -31,15 +31,20 @@ from syncro_async.limiting.shared.store import Store
 from tests.limiting.one_world import TIMEOUT, HostClock, Line, Trouble, User, World
 from tests.redis_server import PACKAGES, running
 
+# What fails is made smaller and smaller before it is shown.
+pytestmark = pytest.mark.timeout(600)
+
 USERS = 3
 # Hosts whose clocks differ by five minutes and more.
 CLOCKS = (0.0, 301.5, -7200.25)
 
 # Makes the users of a world.
-Drags = Literal["at once", "while the store decides"] | None
+Drags = Literal["at once", "while the store decides", "hearing of its slot"] | None
 Population = Callable[[World], list[User]]
 
-drags: st.SearchStrategy[Drags] = st.sampled_from([None, "at once", "while the store decides"])
+drags: st.SearchStrategy[Drags] = st.sampled_from(
+    [None, None, "at once", "while the store decides", "hearing of its slot"]
+)
 which = st.integers(0, 99)
 lanes = st.sampled_from(["interactive", "bulk"])
 patiences = st.sampled_from([None, None, None, 0.0, 0.5, 3.0, 20.0])
@@ -126,10 +131,13 @@ class Rules(RuleBasedStateMachine):
         await ending
         if drags is not None and self.world.waiting:
             first = self.world.waiting[0]
+            leaving = partial(self.world.leave, first)
             if drags == "at once" or first.user.line is None:
-                self.world.cancel(first)
+                leaving()
+            elif drags == "while the store decides":
+                first.user.line.meanwhile = leaving
             else:
-                first.user.line.meanwhile = partial(self.world.cancel, first)
+                first.user.line.meanwhile = partial(self.loop.call_soon, leaving)
         await self.world.settle()
         for user in self.world.users:
             if user.line is not None:
@@ -196,6 +204,7 @@ def check(population: Population, examples: int, steps: int = 40) -> None:
                 max_examples=examples,
                 stateful_step_count=steps,
                 deadline=None,
+                phases=set(Phase) - {Phase.explain},
                 suppress_health_check=[HealthCheck.too_slow],
             ),
         )
@@ -231,7 +240,7 @@ def test_a_budget_in_an_sqlite_file(tmp_path: Path) -> None:
         path = tmp_path / f"{next(numbers)}.db"
         return processes(world, "k", [SqliteStore(path, world.store_clock) for _ in range(USERS)])
 
-    check(sharing, examples=60)
+    check(sharing, examples=80)
 
 
 class RedisOnOurClock(RedisStore):

@@ -17,6 +17,7 @@ from syncro_async.limiting.rate_limit import RateLimit
 from syncro_async.limiting.shared import leases
 from syncro_async.limiting.shared.leases import Lease
 from syncro_async.limiting.shared.limiter import SharedLimiter
+from syncro_async.limiting.shared.store import StoreUnreachableError
 from syncro_async.limiting.shared.visits import Limit, Ruling, Visit
 from tests.limiting.shared.memory_store import MemoryStore
 from tests.limiting.waiting import LoopThread, still_clock
@@ -133,6 +134,26 @@ def test_event_loops_that_have_gone_are_forgotten(lease: Leasing, stores: list[S
     assert not one._shared.used_in
     asyncio.run(one.aclose())
     assert stores[0].closings == 3  # each loop took its connections along
+
+
+def test_so_are_those_that_were_closed_by_hand(lease: Leasing) -> None:
+    one = lease()
+    for _ in range(2):
+        loop = asyncio.new_event_loop()
+        loop.run_until_complete(one.attend("k", TOLD))
+        loop.close()
+    assert list(one._shared.used_in) == [loop]
+
+
+async def test_what_ends_with_the_event_loop_is_not_opened_anew(
+    lease: Leasing, stores: list[Store]
+) -> None:
+    one = lease()
+    await one.attend("k", TOLD)
+    await one._shared.end(one._uses.here())  # as the loop does, in no order
+    with pytest.raises(StoreUnreachableError, match="the event loop is ending"):
+        await one.attend("k", TOLD)
+    assert stores[0].open_in == []
 
 
 # ------------------------------------------------------------------------------ as clients do it

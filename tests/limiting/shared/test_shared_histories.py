@@ -40,7 +40,7 @@ def through(world: World, plan: list[Step]) -> None:
 
 
 @given(limits, steps())
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=150, deadline=None)
 def test_never_above_quota_never_overtaken_and_never_stuck_whatever_happens(
     limits: list[Limit], plan: list[Step]
 ) -> None:
@@ -48,7 +48,7 @@ def test_never_above_quota_never_overtaken_and_never_stuck_whatever_happens(
 
 
 @given(limits=limits, plan=steps())
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_the_script_rules_and_remembers_exactly_as_the_python_does(
     server: RedisServer, limits: list[Limit], plan: list[Step]
 ) -> None:
