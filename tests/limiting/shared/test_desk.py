@@ -403,6 +403,40 @@ class TestPatience:
         await key.clock.advance(100.0)
         assert key.names == ["a"]
 
+    async def test_who_was_turned_away_out_of_the_queue_is_told_a_second_at_least(
+        self, key: Key
+    ) -> None:
+        a = key.process(ONE)
+        await a.call("a")
+        await a.call("b", patience=60.5)  # it looks as if the answer took no time
+        await key.clock.advance(0.5)
+        await a.answer("a")
+        await key.clock.advance(60.0)
+        error = await a.error("b")
+        assert isinstance(error, BudgetWaitError)
+        assert error.wait_needed == 1.0
+
+    async def test_who_is_turned_away_at_once_is_told_the_wait_as_it_is(self, key: Key) -> None:
+        a = key.process(ONE)
+        await a.call("a")
+        await a.answer("a")
+        await key.clock.advance(60.0)
+        await a.call("b", patience=0.125)
+        error = await a.error("b")
+        assert isinstance(error, BudgetWaitError)
+        assert error.wait_needed == pytest.approx(0.25)
+
+    async def test_the_store_is_not_asked_when_patience_ends_that_is_needed_no_more(
+        self, key: Key
+    ) -> None:
+        a = key.process(ONE)
+        await a.call("a")
+        await a.answer("a")
+        await a.call("b", patience=61.125)
+        await key.clock.advance(62.0)
+        assert key.names == ["a", "b"]
+        assert 1061.125 not in a.way.visited_at
+
     async def test_who_has_none_and_would_be_next_is_told_so_too(self, key: Key) -> None:
         a, b = key.process(MINUTE), key.process(MINUTE)
         await a.call("a")

@@ -9,7 +9,7 @@ import pytest
 
 from syncro_async.errors import BudgetWaitError, ConfigurationError, ConnectionFailedError
 from syncro_async.fake_clock import FakeClock
-from syncro_async.limiting.limiter import Answered, HandedBack, Slot
+from syncro_async.limiting.limiter import LATE_ARRIVAL, Answered, HandedBack, Lost, Slot
 from syncro_async.limiting.rate_limit import RateLimit
 from syncro_async.limiting.shared.limiter import SharedLimiter
 from syncro_async.limiting.shared.state import AMNESIA, HEARTBEAT, OWNER_LAPSES
@@ -198,6 +198,18 @@ class TestTheLocalShare:
         await key.clock.advance(60.25 - 10.0 - 2.5)
         assert key.names == list("abcde")
 
+    async def test_what_was_lost_before_counts_five_seconds_longer(self, key: Key) -> None:
+        a = key.process(ONE, local_share=1.0)
+        await a.call("a")
+        await a.settle(Lost(), "a")
+        a.way.trouble = AWAY
+        await key.clock.advance(HEARTBEAT)
+        await a.call("b")
+        await key.clock.advance(LATE_ARRIVAL + 60.25 - HEARTBEAT - 0.01)
+        assert key.names == ["a"]
+        await key.clock.advance(0.01)
+        assert key.names == ["a", "b"]
+
     async def test_other_lanes_and_the_first_to_come_are_kept_apart_there_too(
         self, key: Key
     ) -> None:
@@ -237,6 +249,17 @@ class TestTheLocalShare:
         assert isinstance(error, BudgetWaitError)
         assert "58.2 s away, 58.0 s are allowed" in str(error)
 
+    async def test_a_patience_of_less_than_a_second_is_no_second(self, key: Key) -> None:
+        a = key.process(ONE, local_share=1.0)
+        await cut_off(a)
+        await a.call("a")
+        await a.answer("a")
+        await key.clock.advance(59.75)
+        await a.call("hasty", patience=0.25)
+        error = await a.error("hasty")
+        assert isinstance(error, BudgetWaitError)
+        assert error.wait_needed == 0.5
+
     async def test_a_slot_of_it_comes_back_at_once_when_nothing_was_sent(self, key: Key) -> None:
         a = key.process(ONE, local_share=1.0)
         await cut_off(a)
@@ -263,9 +286,11 @@ class TestTheLocalShare:
         await a.limiter.settle(a.slots["a"], HandedBack())
         for _ in range(turns):
             await asyncio.sleep(0)
+        went = a.tasks["gone"].done()
         a.tasks["gone"].cancel()
         await key.clock.advance(0)
-        if not a.tasks["gone"].cancelled():
+        assert a.tasks["gone"].cancelled() is not went
+        if went:
             await a.hand_back("gone")
         assert key.names[-1] == "b"
 
@@ -313,6 +338,18 @@ class TestTheLocalShare:
         await a.answer("b")  # a slot of the share, and by now one of the store's
         await key.clock.advance(60.25 - 5.0 - HEARTBEAT - AMNESIA)
         assert key.names == list("abcde")
+
+    async def test_who_moves_over_has_no_more_patience_than_it_began_with(self, key: Key) -> None:
+        a = key.process(ONE, local_share=1.0)
+        await cut_off(a)
+        await a.call("a")
+        await a.call("patient", patience=61.0)  # it looks as if the answer took no time
+        await key.clock.advance(10.0)
+        a.way.trouble = None
+        await key.clock.advance(HEARTBEAT)
+        error = await a.error("patient")
+        assert isinstance(error, BudgetWaitError)
+        assert f"{61.0 - 10.0 - HEARTBEAT:.1f} s are allowed" in str(error)
 
     async def test_a_call_that_comes_as_the_store_is_back_asks_the_store(self, key: Key) -> None:
         a = key.process(FOUR, local_share=0.25)
@@ -393,12 +430,14 @@ class TestTheLocalShare:
         await other.call("other")
         await cut_off(a)
         await a.call("a", "b", "c")
+        asked = len(a.way.visited_at)
         a.way.trouble = None
         await key.clock.advance(HEARTBEAT)
         for name in "bc":
             error = await a.error(name)
             assert isinstance(error, ConfigurationError)
             assert "other rates" in str(error)
+        assert len(a.way.visited_at) == asked + 1, "it would say the same to each"
         await a.call("d")
         assert isinstance(await a.error("d"), ConfigurationError)
         await a.answer("a")

@@ -89,6 +89,14 @@ def test_a_slot_handed_back_is_free_at_once_and_one_that_is_lost_later() -> None
     assert ruling.free_in == [[LATE_ARRIVAL + HOLD]]
 
 
+def test_one_that_was_lost_a_while_before_the_visit_returns_so_much_earlier() -> None:
+    key = Key(1)
+    key.visit("a", joins="a1")
+    key.now += 10.0
+    ruling = key.visit("a", Settled("a1", "lost", 4.0))
+    assert ruling.free_in == [[LATE_ARRIVAL + HOLD - 4.0]]
+
+
 def test_every_limit_holds() -> None:
     key = Key()
     key.limits = key.state.limits = [Limit(3, 1.0), Limit(2, 10.0)]
@@ -112,6 +120,11 @@ def test_news_that_is_told_twice_changes_nothing_twice() -> None:
     before = msgspec.msgpack.encode(key.state)
     assert key.visit("a", *told, leaves="a3").free_in == [[0.0, HOLD]]
     assert msgspec.msgpack.encode(key.state) == before
+
+
+def test_a_call_that_is_named_twice_in_a_visit_stands_in_the_queue_once() -> None:
+    key = Key(1)
+    assert key.visit("a", joins="a1 a2 a2 a3").places == {"a2": 0, "a3": 1}
 
 
 def test_an_answer_counts_although_the_state_was_lost() -> None:
@@ -344,7 +357,28 @@ def test_it_grows_again_ever_faster_and_waits_twice_as_long_after_each_429() -> 
 
 def test_a_429_in_the_first_window_teaches_nothing_for_nobody_knows_what_went_before() -> None:
     key = Key(60)
-    assert key.refused("a", "a1", 10.0).limits == [60]
+    key.visit("a", joins="a1 a2 a3")
+    told = Settled("a1", "answered"), Settled("a2", "refused", 10.0)
+    assert key.visit("a", *told).limits == [60]
+
+
+def test_a_call_that_leaves_in_the_pause_teaches_something_only_if_it_had_a_slot() -> None:
+    key = Key(60)
+    used_up(key)
+    assert key.visit("a", Settled("t59", "refused", 10.0)).limits == [59]
+    key.visit("a", joins="waits")
+    assert key.visit("a", leaves="waits").limits == [59]
+    assert key.visit("a", leaves="t58").limits == [58]
+
+
+def test_nor_does_an_opener_that_leaves_teach_anything() -> None:
+    key = Key(60)
+    used_up(key)
+    sent = [Settled(f"t{n}", "answered") for n in range(30, 59)]
+    assert key.visit("a", Settled("t59", "refused", 10.0), *sent).limits == [59]
+    key.now += 10.0 + HOLD - 1.0
+    assert key.visit("a", joins="opener").opener == "opener"
+    assert key.visit("a", leaves="opener").limits == [59]
 
 
 def test_a_429_where_nothing_was_let_through_teaches_nothing() -> None:
@@ -361,3 +395,12 @@ def test_what_the_server_has_left_lowers_the_budget_and_never_raises_it() -> Non
     assert key.visit("a", Settled("a3", "answered", 0.0, 2)).free_in[0].count(0.0) == 2
     key.now += HOLD
     assert key.visit("a").free_in == [[0.0] * 10]
+
+
+def test_what_the_server_counted_for_others_counts_from_the_answer_that_told_it() -> None:
+    key = Key(3)
+    key.visit("a", joins="a1")
+    key.now += 10.0
+    assert key.visit("a", Settled("a1", "answered", 4.0, 1)).free_in == [
+        [0.0, HOLD - 4.0, HOLD - 4.0]
+    ]
