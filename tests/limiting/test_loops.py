@@ -15,6 +15,7 @@ from syncro_async.errors import BudgetWaitError
 from syncro_async.fake_clock import FakeClock
 from syncro_async.limiting.in_process import InProcessLimiter
 from syncro_async.limiting.limiter import Answered, HandedBack, Lane, Refused, Slot
+from syncro_async.limiting.queue import INTERACTIVE_IN_A_ROW
 from syncro_async.limiting.rate_limit import RateLimit
 from tests.limiting.waiting import LoopThread, SharedClock, still_clock
 
@@ -71,6 +72,17 @@ def test_a_waiter_in_another_thread_gets_its_timer_when_the_answer_comes(
     assert not waiting.done()
     clock.advance(0.5)
     assert waiting.result(timeout=10).taken_at == 1012.0
+
+
+def test_that_timer_outlives_the_event_loop_in_which_the_answer_came(there: LoopThread) -> None:
+    clock = SharedClock()
+    limiter = InProcessLimiter([ONE], clock)
+    slot = at_once(limiter.acquire("interactive"))
+    waiting = there.start(limiter.acquire("interactive"))
+    asyncio.run(limiter.settle(slot, Answered(clock.monotonic())))
+    there.catch_up()
+    clock.advance(10)
+    assert waiting.result(timeout=10).taken_at == 1010.0
 
 
 def test_waiters_of_several_threads_go_in_the_order_in_which_they_came(
@@ -255,6 +267,27 @@ async def test_waiters_of_a_closed_loop_are_passed_over() -> None:
     assert alive.result().taken_at == 1000.0
     gone.close()
     assert limiter.budget().in_flight == 1
+
+
+async def test_nor_do_they_use_up_the_turns_of_their_lane() -> None:
+    clock = still_clock()
+    limiter = InProcessLimiter([ONE], clock)
+    slot = await limiter.acquire("interactive")
+    loop = asyncio.new_event_loop()
+    gone = [limiter.acquire("interactive") for _ in range(INTERACTIVE_IN_A_ROW)]
+    for waiter in gone:
+        _begin_in(loop, waiter)
+    bulk = asyncio.ensure_future(limiter.acquire("bulk"))
+    interactive = asyncio.ensure_future(limiter.acquire("interactive"))
+    await clock.advance(0)
+    loop.close()
+    await limiter.settle(slot, HandedBack())
+    await clock.advance(0)
+    assert (interactive.done(), bulk.done()) == (True, False)
+    for waiter in gone:
+        waiter.close()
+    await limiter.settle(interactive.result(), HandedBack())
+    await bulk
 
 
 def _begin_in(loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, Slot]) -> None:

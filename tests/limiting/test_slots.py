@@ -31,6 +31,27 @@ def test_a_slot_handed_back_is_free_at_once() -> None:
     assert slots.is_idle(0.0)
 
 
+def test_what_is_left_to_strangers_is_as_of_the_time_asked_for() -> None:
+    slots = SlotLedger([RateLimit(10, 60.0, guard=0.5)])
+    for _ in range(4):
+        slots.take()
+    slots.refuse(30.0)
+    assert slots.foreign(90.4) == 5
+    assert slots.foreign(90.5) == 4
+    assert slots.foreign(151.0) == 2
+
+
+def test_what_was_answered_before_is_no_stranger_to_the_servers_count() -> None:
+    slots = SlotLedger([RateLimit(10, 60.0, guard=0.5)])
+    for _ in range(3):
+        mark = slots.take()
+        slots.start_clock(1.0)
+    slots.count_strangers(1.0, mark, 7)
+    assert slots.free(1.0) == 7
+    slots.count_strangers(1.0, mark, 5)
+    assert slots.free(1.0) == 5
+
+
 def test_free_slots_never_fall_below_none() -> None:
     slots = SlotLedger([MINUTE])
     for _ in range(4):
