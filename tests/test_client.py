@@ -105,6 +105,8 @@ class TestRequest:
             "\\\\evil.invalid",
             "/leads?key=1",
             "/leads#top",
+            "/leads?",
+            "/leads#",
             "http://localhost/api/v2/leads",
             "file:///etc/passwd",
             f"{BASE_URL}evil/leads",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import pickle
+import zlib
 from dataclasses import replace
 from typing import Any
 
@@ -212,8 +213,11 @@ class TestCompression:
         async with client_of(App(Answer(200, gzip.compress(LEAD), GZIP))) as client:
             assert (await client.leads.get(7)).id == 7
 
-    async def test_a_corrupt_one_is_a_typed_error(self) -> None:
-        error = await raised_by(Answer(200, b"no gzip at all", GZIP))
+    @pytest.mark.parametrize(
+        "body", [b"no gzip at all", zlib.compress(LEAD)], ids=["not packed", "zlib's own format"]
+    )
+    async def test_a_corrupt_one_is_a_typed_error(self, body: bytes) -> None:
+        error = await raised_by(Answer(200, body, GZIP))
         assert "the answer cannot be unpacked: its compression is broken: Error -3" in str(error)
         assert (error.status, error.content_type) == (200, "application/json")
 

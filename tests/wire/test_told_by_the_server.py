@@ -64,6 +64,16 @@ class TestAStranger:
         assert len([event for event in seen if isinstance(event, GateClosed)]) > 1
         assert [round(event.foreign_estimate, -1) for event in lowered] == [20]
 
+    async def test_is_told_of_though_it_takes_a_single_call(self) -> None:
+        seen: list[Event] = []
+        server = Shared(strangers=1)
+        async with client_of(
+            App(*[server] * 500), rate_limit=MINUTE, observers=[seen.append], max_connections=1
+        ) as client:
+            await asyncio.gather(*(client.leads.get(7) for _ in range(180)))
+        lowered = [event for event in seen if isinstance(event, BudgetLowered)]
+        assert lowered[0].foreign_estimate == 1
+
     async def test_is_said_in_the_log(self, caplog: pytest.LogCaptureFixture) -> None:
         server = Shared(strangers=20)
         async with client_of(App(*[server] * 500), rate_limit=MINUTE, max_connections=1) as client:

@@ -1,0 +1,21 @@
+"""Who holds the tasks in which requests are on the wire."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import weakref
+
+from syncro_async.fake_clock import FakeClock
+from syncro_async.transport.sends import Sends
+
+
+async def test_a_send_that_is_over_is_held_no_more() -> None:
+    sends = Sends(FakeClock(), max_connections=1)
+    task = sends.start(asyncio.sleep(0, "the reply"))
+    over = weakref.ref(task)
+    reply = await task
+    del task
+    await asyncio.sleep(0)  # the step in which it ended is over then
+    gc.collect()
+    assert (reply, over()) == ("the reply", None)
