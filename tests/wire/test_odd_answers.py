@@ -348,6 +348,15 @@ class TestErrorBodies:
             with pytest.raises(NotFoundError, match="404: O nome é"):
                 await client.leads.get(7)
 
+    @pytest.mark.parametrize("odd", [7, [1], {"pt": "x"}, True])
+    async def test_what_should_be_text_and_is_none_counts_as_unsaid(self, odd: Any) -> None:
+        body = {"message": odd, "code": odd, "required_permission": odd}
+        async with client_of(App(Answer(403, body))) as client:
+            with pytest.raises(PermissionDeniedError, match=r"→ 403: Forbidden$") as caught:
+                await client.leads.get(7)
+        assert (caught.value.code, caught.value.required_permission) == (None, None)
+        assert caught.value.body == body
+
     async def test_the_fields_of_a_422_are_kept(self) -> None:
         body = {"message": "Inválido.", "errors": {"name": ["obrigatório"], "email": "inválido"}}
         async with client_of(App(Answer(422, body))) as client:
