@@ -145,7 +145,7 @@ def log_event(event: Event) -> None:
             logger.warning("the server answered 429: every call of this key waits %.1f s", seconds)
         case BudgetLowered(foreign_estimate):
             logger.warning(
-                "somebody else uses this key: %d calls of each window are left to them from now on",
+                "somebody else uses this key; calls of each window left to them from now on: %d",
                 foreign_estimate,
             )
         case RetryScheduled(method, path, attempt, delay, reason):
