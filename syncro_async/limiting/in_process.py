@@ -23,13 +23,15 @@ from syncro_async.limiting.limiter import (
 from syncro_async.limiting.pace import Pace
 from syncro_async.limiting.queue import LaneQueue, Waiter
 from syncro_async.limiting.rate_limit import RateLimit
-from syncro_async.limiting.slots import SlotLedger
-from syncro_async.limiting.waking import call_in, running_loop, too_long, turn_away, wake
-
-# How much of the estimated latency the newest answer decides.
-_NEWEST = 0.2
-# What a caller is told to wait at least who was turned away out of the queue (s).
-_SHORTEST_ADVICE = 1.0
+from syncro_async.limiting.slots import NEWEST, SlotLedger
+from syncro_async.limiting.waking import (
+    SHORTEST_ADVICE,
+    call_in,
+    running_loop,
+    too_long,
+    turn_away,
+    wake,
+)
 
 
 class InProcessLimiter:
@@ -205,7 +207,7 @@ class InProcessLimiter:
         needed = self._forecast(now, self._queue.ahead_of_waiter(waiter)) - now
         self._queue.leave(waiter)
         # Where an estimate has just proved too hopeful, it is not repeated.
-        error = too_long(max(needed, _SHORTEST_ADVICE), None)
+        error = too_long(max(needed, SHORTEST_ADVICE), None)
         turn_away(waiter, error)
 
     def _may_send(self, now: float) -> bool:
@@ -233,7 +235,7 @@ class InProcessLimiter:
                 self._slots.start_clock(at)
                 if left is not None:
                     self._slots.count_strangers(at, slot.mark, left)
-                self._latency += _NEWEST * (at - slot.taken_at - self._latency)
+                self._latency += NEWEST * (at - slot.taken_at - self._latency)
             case Lost():
                 self._slots.start_clock(now + LATE_ARRIVAL)
             case Refused():

@@ -28,6 +28,9 @@ from typing import NamedTuple
 from syncro_async.limiting.foreign import Share, lowered, one_fewer, regrown
 from syncro_async.limiting.rate_limit import RateLimit
 
+# How much of the latency that forecasts count with the newest answer decides.
+NEWEST = 0.2
+
 
 class SlotLedger:
     """The slots of one key, under one or several limits that hold at once.

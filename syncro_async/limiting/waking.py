@@ -9,6 +9,9 @@ from syncro_async.errors import BudgetWaitError
 from syncro_async.limiting.limiter import Slot
 from syncro_async.limiting.queue import Waiter
 
+# What a caller is told to wait at least who was turned away out of the queue (s).
+SHORTEST_ADVICE = 1.0
+
 
 def wake(waiter: Waiter, slot: Slot) -> bool:
     """Give a waiter its slot; False when its event loop has gone."""

@@ -24,11 +24,11 @@ from syncro_async.limiting.rate_limit import RateLimit
 from syncro_async.limiting.shared.limiter import SharedLimiter
 from syncro_async.limiting.shared.sqlite_store import SqliteStore
 from syncro_async.limiting.shared.state import KeyState, attend, state_for
-from syncro_async.limiting.shared.store import Store
 from syncro_async.limiting.shared.visits import Ruling, Visit
 from syncro_async.sandbox import FULL_KEY, Sandbox
 from syncro_async.sandbox.window import WindowKind
 from syncro_async.transport.http_pool import in_process_transport
+from tests.limiting.shared.memory_store import InVirtualTime
 
 logger = logging.getLogger(__name__)
 
@@ -63,22 +63,6 @@ class StoreInMemory:
 
     async def aclose(self) -> None:
         pass
-
-
-class InNoTime:
-    """A store whose work takes none of the virtual time."""
-
-    def __init__(self, store: Store, clock: FakeClock) -> None:
-        self._store = store
-        self._clock = clock
-
-    async def attend(self, key: str, visit: Visit) -> Ruling:
-        with self._clock.standing_still():
-            return await self._store.attend(key, visit)
-
-    async def aclose(self) -> None:
-        with self._clock.standing_still():
-            await self._store.aclose()
 
 
 def far_away(app: Asgi, clock: FakeClock) -> Asgi:
@@ -238,7 +222,7 @@ async def test_so_it_is_however_the_server_counts(window: WindowKind) -> None:
 
 async def test_so_it_is_for_processes_that_share_a_file(tmp_path: Path) -> None:
     def sharing_a_file(clock: FakeClock) -> list[Limiter]:
-        store = InNoTime(SqliteStore(tmp_path / "budget.db", clock), clock)
+        store = InVirtualTime(SqliteStore(tmp_path / "budget.db", clock), clock)
         return [SharedLimiter(store, "k", [RATE], timeout=TIMEOUT, clock=clock) for _ in range(2)]
 
     await little_is_refused_and_nothing_lost(World(sharing_a_file), "all at once")

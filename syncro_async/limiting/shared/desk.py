@@ -16,13 +16,10 @@ from syncro_async.limiting.shared.outlook import Outlook
 from syncro_async.limiting.shared.state import HEARTBEAT, OWNER_LAPSES
 from syncro_async.limiting.shared.store import Store, StoreUnreachableError
 from syncro_async.limiting.shared.visits import Join, Limit, Ruling
-from syncro_async.limiting.waking import too_long
+from syncro_async.limiting.slots import NEWEST
+from syncro_async.limiting.waking import SHORTEST_ADVICE, too_long
 from syncro_async.per_loop import client_is_closed
 
-# How much of the estimated latency the newest answer decides.
-_NEWEST = 0.2
-# What a caller is told to wait at least who was turned away out of the queue (s).
-_SHORTEST_ADVICE = 1.0
 # A slot may be due this very moment, and be due still: so long is waited before it is asked for
 # again (s), or rounding could have it asked for without an end.
 _ROUNDING = 1e-6
@@ -96,7 +93,7 @@ class Desk:
         now = self._clock.monotonic()
         self._news.settled(slot.ticket, fate, now)
         if isinstance(fate, Answered):
-            self._latency += _NEWEST * (fate.at - slot.taken_at - self._latency)
+            self._latency += NEWEST * (fate.at - slot.taken_at - self._latency)
         elif isinstance(fate, Refused):
             self._gate_is_open = False
             self._paused_until = max(self._paused_until, now + fate.pause)
@@ -182,7 +179,7 @@ class Desk:
             needed, allowed = outlook.wait(place, now), None if caller.judged else max(0.0, left)
             if caller.judged:
                 # Where an estimate has just proved too hopeful, it is not repeated.
-                needed = max(needed, _SHORTEST_ADVICE)
+                needed = max(needed, SHORTEST_ADVICE)
             caller.judged = True
             if needed > left:
                 self._turn_away(caller, too_long(needed, allowed))
