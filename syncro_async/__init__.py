@@ -2,6 +2,10 @@
 
 from msgspec import UNSET
 
+from syncro_async.bulk.bulk import Bulk
+from syncro_async.bulk.plan import Plan
+from syncro_async.bulk.progress import OnProgress, Progress
+from syncro_async.bulk.runner import Failed, Outcomes, Succeeded
 from syncro_async.client import AsyncClient
 from syncro_async.clock import Clock, SystemClock
 from syncro_async.dialects import SYNCRO, Dialect
@@ -57,6 +61,7 @@ __all__ = [
     "BadRequestError",
     "Budget",
     "BudgetWaitError",
+    "Bulk",
     "CircuitOpenError",
     "Clock",
     "ConfigurationError",
@@ -64,19 +69,24 @@ __all__ = [
     "ConnectionFailedError",
     "Dialect",
     "Enrollment",
+    "Failed",
     "Lane",
     "Lead",
     "Limiter",
     "MessagingWindowClosedError",
     "NoAnswerError",
     "NotFoundError",
+    "OnProgress",
     "OutcomeUnknownError",
+    "Outcomes",
     "Page",
     "PageMeta",
     "Paginator",
     "PendingTask",
     "PermissionDeniedError",
+    "Plan",
     "PlanLimitError",
+    "Progress",
     "ProviderAuthenticationError",
     "ProviderError",
     "ProviderRateLimitedError",
@@ -89,6 +99,7 @@ __all__ = [
     "ServerError",
     "ServiceUnavailableError",
     "StageBlockedError",
+    "Succeeded",
     "SyncroError",
     "SystemClock",
     "UnexpectedResponseError",

@@ -9,6 +9,8 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self, TypeVar, cast, overload
 
+from syncro_async.bulk.bulk import Bulk
+from syncro_async.bulk.ground import Ground, job_of
 from syncro_async.clock import Clock, SystemClock
 from syncro_async.dialects import SYNCRO, Dialect
 from syncro_async.events import ItemUnreadable, Observer, Observers
@@ -110,12 +112,30 @@ class AsyncClient:
         self._tell = Observers(observers)
         self._journey = Journey(wiring, self._limiter, self._tell)
         self._owns_journey = True
+        self._chosen_lane: Lane | None = None
         hold_while_used(self._journey, self._limiter)
 
     @property
     def leads(self) -> Leads:
         """The calls about leads."""
         return Leads(self._perform, self._paginate)
+
+    @property
+    def bulk(self) -> Bulk:
+        """The jobs of many calls; they stand in the bulk lane unless `with_options` chose one."""
+        wiring = self._settings.wiring
+        ground = Ground(
+            leads=self.leads,
+            request=self.request,
+            budget=self.budget,
+            rates=self._limiter.rates,
+            clock=wiring.clock,
+            base_url=wiring.base_url,
+            lane=self._chosen_lane or "bulk",
+            client=self._journey,
+            tally=self._settings.options.tally,
+        )
+        return Bulk(ground)
 
     def with_options(
         self,
@@ -134,7 +154,9 @@ class AsyncClient:
         changes = {name: value for name, value in given.items() if value is not _UNCHANGED}
         options = checked_options(replace(self._settings.options, **cast("Any", changes)))
         view = copy.copy(self)
-        vars(view).update(_settings=replace(self._settings, options=options), _owns_journey=False)
+        chosen = self._chosen_lane if lane is _UNCHANGED else lane
+        settings = replace(self._settings, options=options)
+        vars(view).update(_settings=settings, _owns_journey=False, _chosen_lane=chosen)
         return view
 
     def budget(self) -> Budget:
@@ -215,7 +237,11 @@ class AsyncClient:
         return f"<AsyncClient {self._settings.wiring.base_url} lane={self._settings.options.lane}>"
 
     async def _perform(self, call: Call[T], /) -> T:
-        return await self._journey(call, self._settings.options)
+        options = self._settings.options
+        job = job_of(self._journey)
+        if job is not None:
+            options = job.options(options, lane_chosen=self._chosen_lane is not None)
+        return await self._journey(call, options)
 
     def _paginate(
         self,

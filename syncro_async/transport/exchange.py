@@ -8,6 +8,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from syncro_async.limiting.limiter import Lane
 from syncro_async.retrying.policy import RetryPolicy
+from syncro_async.transport.tally import Tally
 
 T = TypeVar("T")
 
@@ -32,12 +33,16 @@ class Call(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class CallOptions:
-    """How to ask: the part of the settings that `with_options` may change."""
+    """How to ask: the part of the settings that `with_options` may change.
+
+    `tally` counts the attempts that are made so.
+    """
 
     lane: Lane
     max_wait: float | None
     timeout: float
     retry: RetryPolicy
+    tally: Tally = field(default_factory=Tally, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
