@@ -2,6 +2,8 @@
 
     SyncroError
     ├── ConfigurationError (also ValueError)
+    ├── BadRowsError (also ValueError)
+    ├── ImportStoppedError
     ├── BudgetWaitError
     ├── NoAnswerError
     │   ├── ConnectionFailedError
@@ -35,6 +37,8 @@ Every one of them can be pickled, and none holds the API key.
 from __future__ import annotations
 
 from typing import Any, Literal, NamedTuple
+
+from syncro_async.receipts import FailureGroup, ImportSummary, RowProblem, in_words
 
 
 class PendingTask(NamedTuple):
@@ -94,6 +98,42 @@ def _revive(kind: type[SyncroError], args: tuple[Any, ...], state: dict[str, Any
 
 class ConfigurationError(SyncroError, ValueError):
     """The client was made or used in a way that cannot work; the message says what to change."""
+
+
+class BadRowsError(SyncroError, ValueError):
+    """Rows of an import cannot be sent as they are, so none was.
+
+    `problems` holds every one of them in the order of the lines, `groups` the same by reason.
+    """
+
+    def __init__(self, message: str, *, problems: tuple[RowProblem, ...]) -> None:
+        super().__init__(message)
+        self.problems = problems
+
+    @property
+    def groups(self) -> tuple[FailureGroup, ...]:
+        """The problems that are alike together, the most frequent first."""
+        lines: dict[str, list[int]] = {}
+        for problem in self.problems:
+            reason = f"{problem.column} {problem.reason}" if problem.column else problem.reason
+            lines.setdefault(reason, []).append(problem.line)
+        groups = [FailureGroup(why, len(at), tuple(at[:5])) for why, at in lines.items()]
+        return tuple(sorted(groups, key=lambda group: -group.count))
+
+    def __str__(self) -> str:
+        return f"{self.message}: {in_words(self.groups)}"
+
+
+class ImportStoppedError(SyncroError):
+    """An import ended before its last row; what was not sent can be sent by another run.
+
+    `summary` says what became of the rows so far, `summary.reasons` why rows failed. The cause
+    (`__cause__`) is the error that ended it, where it was a single one.
+    """
+
+    def __init__(self, message: str, *, summary: ImportSummary) -> None:
+        super().__init__(message)
+        self.summary = summary
 
 
 class BudgetWaitError(SyncroError):

@@ -24,7 +24,7 @@ ROWS = (
     {"transport", "paging"},
     {"limiting", "retrying", "dialects"},
     {"models"},
-    {"errors", "clock", "fake_clock", "events", "numeric", "version"},
+    {"errors", "clock", "fake_clock", "events", "numeric", "receipts", "version"},
 )
 ROW_OF = {part: row for row, parts in enumerate(ROWS) for part in parts}
 # The emulated API stands beside the client: a fault must not be able to hide on both sides.

@@ -60,7 +60,7 @@ class Outcomes(Generic[T, R]):
         self._over = False
         self._feeder: asyncio.Task[None] | None = None
 
-    def start(self, context: Context, on_finished: Callable[[], object]) -> None:
+    def start(self, context: Context, on_finished: Callable[[], object] = int) -> None:
         """Begin to take items; the function runs in copies of this context."""
         self._context = context
         self._on_finished = on_finished
@@ -127,7 +127,7 @@ class Outcomes(Generic[T, R]):
             return Failed(index, item, error)
 
 
-class Mapping(Generic[T, R]):
+class MapRun(Generic[T, R]):
     """An async context manager around `Outcomes`; nothing runs before and after its block."""
 
     def __init__(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -15,14 +16,18 @@ class LeadRecord(dict[str, Any]):
     are kept here too, though an answer shows them only on request or never.
     """
 
-    __slots__ = ("encoded",)
+    __slots__ = ("encoded", "on_change")
 
     encoded: dict[frozenset[str], msgspec.Raw]
+    on_change: Callable[[LeadRecord, str], object] | None
 
     def __init__(self, fields: dict[str, Any]) -> None:
         super().__init__(fields)
         self.encoded = {}
+        self.on_change = None
 
     def __setitem__(self, name: str, value: Any) -> None:
         super().__setitem__(name, value)
         self.encoded.clear()
+        if self.on_change is not None:
+            self.on_change(self, name)

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from syncro_async.sandbox.record import LeadRecord
 
 _FIRST_TASK_ID = 45
+_KEYS = ("email", "phone")
 
 History = defaultdict[int, list[dict[str, Any]]]
 
@@ -38,7 +39,11 @@ class Store:
     """
 
     def __init__(self, leads: int, seed: int) -> None:
-        self.leads: dict[int, LeadRecord] = {lead["id"]: lead for lead in sample_leads(leads, seed)}
+        self.leads: dict[int, LeadRecord] = {}
+        # Which leads have, or once had, that email or phone: an upsert must find its own quickly.
+        self._had: defaultdict[tuple[str, str], list[int]] = defaultdict(list)
+        for lead in sample_leads(leads, seed):
+            self._keep(lead)
         self.samples = leads
         self.sales = History(list)
         self.lost_sales = History(list)
@@ -71,8 +76,14 @@ class Store:
 
     def add(self, lead: LeadRecord) -> None:
         """Keep a new lead, with the sale or loss its stage means."""
-        self.leads[lead["id"]] = lead
+        self._keep(lead)
         self._arrived(lead, STAGES[lead["stage_id"]], lead["created_at"])
+
+    def oldest_with(self, key: str, value: str) -> LeadRecord | None:
+        """The lead that has had this email or phone (`key`) for longest, if any has it now."""
+        ids = sorted(self._had.get((key, value), ()))
+        known = (self.leads.get(lead_id) for lead_id in ids)
+        return next((lead for lead in known if lead is not None and lead[key] == value), None)
 
     def remove(self, lead: LeadRecord) -> None:
         """Forget a lead and everything about it."""
@@ -124,6 +135,16 @@ class Store:
     def window_is_open(self, lead: LeadRecord) -> bool:
         """Whether the lead wrote within 24 hours: sample leads did, but for one; new ones never."""
         return bool(lead["id"] <= self.samples) and lead["id"] != CLOSED_WINDOW_LEAD_ID
+
+    def _keep(self, lead: LeadRecord) -> None:
+        self.leads[lead["id"]] = lead
+        for key in _KEYS:
+            self._note_key(lead, key)
+        lead.on_change = self._note_key
+
+    def _note_key(self, lead: LeadRecord, name: str) -> None:
+        if name in _KEYS and lead[name] is not None:
+            self._had[name, lead[name]].append(lead["id"])
 
     def _arrived(self, lead: LeadRecord, stage: Stage, at: str, **deal: Any) -> None:
         lead_id = lead["id"]
