@@ -14,11 +14,13 @@ from syncro_async.errors import (
     APIError,
     AuthenticationError,
     BadRequestError,
+    BadRowsError,
     BudgetWaitError,
     CircuitOpenError,
     ConfigurationError,
     ConflictError,
     ConnectionFailedError,
+    ImportStoppedError,
     MessagingWindowClosedError,
     NoAnswerError,
     NotFoundError,
@@ -48,6 +50,7 @@ from syncro_async.models.message import SentMessage
 from syncro_async.models.page import Page, PageMeta, UnreadableItem
 from syncro_async.models.upsert import UpsertResult
 from syncro_async.paging.paginator import Paginator
+from syncro_async.receipts import FailureGroup, ImportSummary, RowChange, RowProblem
 from syncro_async.retrying.policy import RetryPolicy
 from syncro_async.version import __version__
 
@@ -59,6 +62,7 @@ __all__ = [
     "AsyncClient",
     "AuthenticationError",
     "BadRequestError",
+    "BadRowsError",
     "Budget",
     "BudgetWaitError",
     "Bulk",
@@ -70,6 +74,9 @@ __all__ = [
     "Dialect",
     "Enrollment",
     "Failed",
+    "FailureGroup",
+    "ImportStoppedError",
+    "ImportSummary",
     "Lane",
     "Lead",
     "Limiter",
@@ -95,6 +102,8 @@ __all__ = [
     "ReauthenticationRequiredError",
     "RequestTimeoutError",
     "RetryPolicy",
+    "RowChange",
+    "RowProblem",
     "SentMessage",
     "ServerError",
     "ServiceUnavailableError",
