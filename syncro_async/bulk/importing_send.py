@@ -49,6 +49,7 @@ class Sender:
         self._lookup = lookup
         self._send = send
         self._on_outcome = on_outcome
+        self._began = self._clock.monotonic()
 
     async def carry(self, row: QueuedRow) -> None:
         """Send the row unless the job has stopped meanwhile, and see to it that it has an outcome.
@@ -80,38 +81,41 @@ class Sender:
 
     async def _outcome_of(self, row: QueuedRow, tally: Tally) -> _Ended:
         fields, _ = self._fields.of(msgspec.json.decode(row.body))
-        lost, sends = row.state == "doubt", 0
+        # When the answer was lost; that of an earlier run's row, before this one began.
+        lost = self._began if row.state == "doubt" else None
+        sends = 0
         while True:
-            done = await self._look(row, fields) if lost else None
+            done = None if lost is None else await self._look(row, fields, lost)
             if done is not None:
                 return done
             try:
-                return await self._sent(row, fields, tally, lost=lost), None
+                return await self._sent(row, fields, tally, again=lost is not None), None
             except SyncroError as error:
                 verdict = verdict_on(error)
                 sends += verdict != "again"
+                now = self._clock.monotonic()
                 if verdict == "lost" and sends < _SENDS:
-                    lost = True
+                    lost = now
                 elif verdict == "stop":
-                    return Outcome(row.idx, "doubt" if lost else "pending"), error
+                    return Outcome(row.idx, "pending" if lost is None else "doubt"), error
                 elif verdict in {"lost", "unclear"}:
-                    return await self._look(row, fields) or _failed(row, error)
+                    return await self._look(row, fields, now) or _failed(row, error)
                 elif verdict == "failed":
                     return _failed(row, error)
 
     async def _sent(
-        self, row: QueuedRow, fields: dict[str, Any], tally: Tally, *, lost: bool
+        self, row: QueuedRow, fields: dict[str, Any], tally: Tally, *, again: bool
     ) -> Outcome:
         before = tally.sent
         created, lead_id = await self._send(fields)
-        if not created and (lost or tally.sent > before + 1):
+        if not created and (again or tally.sent > before + 1):
             created = await self._was_created(row, fields, lead_id)
         return Outcome(row.idx, "created" if created else "updated", lead_id)
 
-    async def _look(self, row: QueuedRow, fields: dict[str, Any]) -> _Ended | None:
+    async def _look(self, row: QueuedRow, fields: dict[str, Any], lost: float) -> _Ended | None:
         """What the server shows of a row whose answer was lost; None: it was not carried out."""
         # A request whose connection broke may still be on its way to the server.
-        await self._clock.sleep(LATE_ARRIVAL)
+        await self._clock.sleep(lost + LATE_ARRIVAL - self._clock.monotonic())
         try:
             done = await self._lookup.done(fields, row.idx, row.sent_at or 0.0)
         except SyncroError as error:
