@@ -5,6 +5,7 @@ from msgspec import UNSET
 from syncro_async.bulk.bulk import Bulk
 from syncro_async.bulk.plan import Plan
 from syncro_async.bulk.progress import OnProgress, Progress
+from syncro_async.bulk.progress_bar import ProgressBar
 from syncro_async.bulk.runner import Failed, Outcomes, Succeeded
 from syncro_async.client import AsyncClient
 from syncro_async.clock import Clock, SystemClock
@@ -94,6 +95,7 @@ __all__ = [
     "Plan",
     "PlanLimitError",
     "Progress",
+    "ProgressBar",
     "ProviderAuthenticationError",
     "ProviderError",
     "ProviderRateLimitedError",

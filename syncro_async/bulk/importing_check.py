@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from syncro_async.bulk.journal import Journal, read_meta, write_meta
+from syncro_async.bulk.journal import Journal, link, read_meta, write_meta
 from syncro_async.bulk.rows import Read, as_path, csv_header, file_rows, given_row
 from syncro_async.bulk.rows_custom import read_definitions
 from syncro_async.bulk.rows_fields import CUSTOM, Fields, Kind
@@ -27,14 +27,6 @@ CREATE TEMP TABLE incoming (
     idx INTEGER PRIMARY KEY, line INTEGER, hash BLOB, body BLOB, key_a TEXT, key_b TEXT,
     custom INTEGER
 )
-"""
-# What came before a row for the same lead, by each of its keys.
-_LINK = """
-UPDATE rows SET after_{key} = linked.before FROM (
-    SELECT idx, LAG(idx) OVER (PARTITION BY key_{key} ORDER BY idx) AS before
-    FROM rows WHERE key_{key} IS NOT NULL
-) AS linked
-WHERE rows.idx = linked.idx AND linked.before IS NOT NULL
 """
 # A row that says once more what the last one of its lead said has nothing left to do.
 _REPEATS = """
@@ -170,10 +162,10 @@ class Intake:
                 "INSERT INTO rows (idx, line, hash, body, key_a, key_b)"
                 " SELECT idx, line, hash, body, key_a, key_b FROM incoming"
             )
-            db.execute(_LINK.format(key="a"))
-            db.execute(_LINK.format(key="b"))
+            link(db, "TRUE")
             if self._kind == "upsert":
                 db.execute(_REPEATS)
+                link(db, "state = 'pending'")
         db.execute("DROP TABLE incoming")
 
     def _compare(

@@ -53,6 +53,13 @@ CREATE INDEX rows_by_key_a ON rows (key_a, idx) WHERE key_a IS NOT NULL;
 CREATE INDEX rows_by_key_b ON rows (key_b, idx) WHERE key_b IS NOT NULL;
 CREATE INDEX rows_by_lead ON rows (lead_id) WHERE lead_id IS NOT NULL;
 """
+_LINK = """
+UPDATE rows SET after_{key} = linked.before FROM (
+    SELECT idx, LAG(idx) OVER (PARTITION BY key_{key} ORDER BY idx) AS before
+    FROM rows WHERE key_{key} IS NOT NULL AND {which}
+) AS linked
+WHERE rows.idx = linked.idx AND rows.after_{key} IS NOT linked.before
+"""
 _ROW = "idx, line, body, state, sent_at, after_a, after_b"
 _LINES_SHOWN = 5
 
@@ -146,6 +153,8 @@ class Journal:
         db = cast("sqlite3.Connection", self._db)
         db.execute("BEGIN")
         try:
+            # Whatever is decided on is decided with all that is known.
+            write_outcomes(db, self._taken())
             result = work(db)
         except BaseException:
             db.execute("ROLLBACK")
@@ -155,12 +164,18 @@ class Journal:
 
     def _write(self) -> None:
         # The first to come writes for all who have come; the others find nothing left.
-        outcomes = [self._outcomes.popleft() for _ in range(len(self._outcomes))]
-        if outcomes:
-            self._transaction(lambda db: write_outcomes(db, outcomes))
+        if self._outcomes:
+            self._transaction(_nothing)
+
+    def _taken(self) -> list[Outcome]:
+        return [self._outcomes.popleft() for _ in range(len(self._outcomes))]
 
 
 # ------------------------------------------------------------------ in the thread, one transaction
+
+
+def _nothing(_: sqlite3.Connection) -> None:
+    pass
 
 
 def _opened(path: Path | None) -> sqlite3.Connection:
@@ -229,7 +244,14 @@ def begin_run(db: sqlite3.Connection) -> list[int]:
         " WHERE state = 'failed'"
     )
     db.execute("UPDATE rows SET state = 'doubt' WHERE state = 'sent'")
+    link(db, "state IN ('pending', 'doubt')")
     return [idx for (idx,) in db.execute("SELECT idx FROM rows WHERE state = 'doubt' ORDER BY idx")]
+
+
+def link(db: sqlite3.Connection, which: str) -> None:
+    """Write for each of those rows which of them comes before it for the same lead, by each key."""
+    for key in ("a", "b"):
+        db.execute(_LINK.format(key=key, which=which))
 
 
 def rows_after(db: sqlite3.Connection, idx: int, limit: int) -> list[QueuedRow]:
@@ -254,7 +276,10 @@ def intend(db: sqlite3.Connection, places: Collection[int], wall: float) -> None
 
 def put_back(db: sqlite3.Connection, on_the_wire: Collection[int]) -> None:
     """Write that what was about to be sent was not, but for those rows."""
-    db.executemany("UPDATE rows SET state = 'doubt' WHERE idx = ?", [(at,) for at in on_the_wire])
+    db.executemany(
+        "UPDATE rows SET state = 'doubt' WHERE idx = ? AND state = 'sent'",
+        [(at,) for at in on_the_wire],
+    )
     db.execute("UPDATE rows SET state = 'pending', sent_at = NULL WHERE state = 'sent'")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import typer
 
@@ -12,6 +13,7 @@ from syncro_async.cli import options
 from syncro_async.cli.budget import show_budget
 from syncro_async.cli.demo import demo
 from syncro_async.cli.endings import conclude
+from syncro_async.cli.importing import ImportOrder, filled, import_leads, mapped
 from syncro_async.cli.leads import Order, export_leads
 from syncro_async.cli.logbook import logbook
 from syncro_async.cli.serve import Serving, serve
@@ -41,6 +43,12 @@ _EXPORT_HELP = (
     "others to FILE, and the exit code is 1; so it is when the server shows fewer leads than it "
     "counts. In CSV every field is a column, lists and objects are JSON, and text a spreadsheet "
     "would run as a formula gets an apostrophe in front (phones stay as they are)."
+)
+_IMPORT_HELP = (
+    "Import leads from FILE: a row updates the lead of its email or phone, or creates one. All "
+    "rows are checked before the first is sent. FILE.journal remembers what was done until all is: "
+    "after Ctrl-C or a crash, --resume goes on and sends nothing twice. Rows that fail go to a "
+    "file of their own, to be mended and imported, and the exit code is 1."
 )
 _EXITS = "Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted."
 
@@ -134,3 +142,48 @@ def _export(
         "page_size": page_size,
     }
     return partial(export_leads, Order(file, form, base_url, filters))
+
+
+@leads_app.command("import", help=f"{_IMPORT_HELP} {_KEY_NOTE} {_EXITS}")
+def _import(
+    file: options.ImportFile,
+    *,
+    create: options.Create = False,
+    match_by: options.MatchBy = "email_or_phone",
+    column: options.Column = None,
+    ignore: options.Ignore = None,
+    default: options.Default = None,
+    diff: options.Diff = False,
+    dry_run: options.DryRun = False,
+    plan: options.PlanOnly = False,
+    canary: options.Canary = 20,
+    max_failures: options.MaxFailures = None,
+    journal: options.JournalFile = None,
+    failures: options.FailuresFile = None,
+    resume: options.Resume = None,
+    lane: options.InLane = None,
+    limiter: options.Limiter = None,
+    base_url: options.BaseUrl = None,
+) -> Job:
+    settings: dict[str, Any] = {
+        "columns": mapped(column or [], ignore or []),
+        "defaults": filled(default or []),
+        "canary": canary,
+        "max_failures": max_failures,
+    }
+    if not create:
+        settings |= {"match_by": match_by, "diff": diff}
+    order = ImportOrder(
+        file=file,
+        create=create,
+        plan=plan,
+        dry_run=dry_run,
+        resume=resume,
+        journal=journal,
+        failures=failures,
+        lane=lane,
+        limiter=limiter,
+        base_url=base_url,
+        settings=settings,
+    )
+    return partial(import_leads, order)

@@ -71,6 +71,50 @@ PhpQuirks = Annotated[
     bool, typer.Option("--php-quirks", help="Write JSON the way a PHP server may.")
 ]
 
+ImportFile = Annotated[str, typer.Argument(metavar="FILE", help="A .csv, .jsonl or .parquet file.")]
+Create = Annotated[
+    bool, typer.Option("--create", help="A new lead for each row, instead of matching.")
+]
+MatchBy = Annotated[
+    Literal["email", "phone", "email_or_phone"], typer.Option(help="What a row's lead is told by.")
+]
+Column = Annotated[
+    list[str] | None,
+    typer.Option(metavar="COLUMN=FIELD", help="The column holds this field; repeatable."),
+]
+Ignore = Annotated[
+    list[str] | None, typer.Option(metavar="COLUMN", help="Leave the column out; repeatable.")
+]
+Default = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="FIELD=VALUE", help="For rows without a value; repeatable."),
+]
+Diff = Annotated[bool, typer.Option("--diff", help="Read all leads first, send only changes.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Print what would change; send nothing.")]
+PlanOnly = Annotated[bool, typer.Option("--plan", help="Say how long it takes; send nothing.")]
+Canary = Annotated[int, typer.Option(min=0, help="So many rows go first, alone. 0: none.")]
+MaxFailures = Annotated[
+    int | None,
+    typer.Option(min=0, help="More failures alike stop the job. Else 20, or 1 % of the rows."),
+]
+JournalFile = Annotated[
+    str | None, typer.Option("--journal", metavar="PATH", help="Else FILE.journal.")
+]
+FailuresFile = Annotated[
+    str | None, typer.Option("--failures", metavar="PATH", help="Else FILE with .failed in it.")
+]
+Resume = Annotated[
+    bool | None,
+    typer.Option("--resume/--no-resume", help="Go on with an unfinished run, or forget it."),
+]
+InLane = Annotated[
+    Literal["interactive", "bulk"] | None, typer.Option("--lane", help="Else the bulk lane.")
+]
+Limiter = Annotated[
+    str | None,
+    typer.Option(metavar="URL", help="Where the budget is kept; else SYNCRO_LIMITER."),
+]
+
 Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks of errors, and the log.")]
 Version = Annotated[
     bool,

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
@@ -10,21 +10,13 @@ from syncro_async import AsyncClient, ConfigurationError, Failed, NotFoundError,
 from syncro_async.bulk.progress import Progress
 from syncro_async.sandbox import Sandbox
 from syncro_async.testing import FakeClock, sandbox_client
+from tests.bulk.turns import until
 
 
 @pytest.fixture
 async def syncro() -> AsyncIterator[AsyncClient]:
     async with sandbox_client(leads=200) as client:
         yield client
-
-
-async def until(holds: Callable[[], bool]) -> None:
-    """Give other tasks their turns until it holds."""
-    for _ in range(10_000):
-        if holds():
-            return
-        await asyncio.sleep(0)
-    raise AssertionError("it never came to hold")
 
 
 async def double(number: int) -> int:
