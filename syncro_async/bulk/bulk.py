@@ -10,7 +10,6 @@ from syncro_async.bulk.ground import Ground, Job
 from syncro_async.bulk.importing import Import, Order
 from syncro_async.bulk.importing_check import Source
 from syncro_async.bulk.plan import (
-    USUAL_LATENCY,
     Plan,
     ahead_of,
     checked_requests,
@@ -217,7 +216,7 @@ class Bulk:
         seconds = seconds_for(
             checked_requests(requests),
             ground.rates,
-            ground.tally.mean_latency or USUAL_LATENCY,
+            ground.latency,
             budget,
             ahead=ahead_of(ground.lane, budget),
         )

@@ -15,6 +15,9 @@ from syncro_async.resources.leads import Leads
 from syncro_async.transport.exchange import CallOptions
 from syncro_async.transport.tally import Tally
 
+# What an answer is taken to need before any has come (s).
+_USUAL_LATENCY = 0.3
+
 
 @dataclass(frozen=True, slots=True)
 class Ground:
@@ -33,6 +36,12 @@ class Ground:
     lane: Lane
     client: object
     tally: Tally
+
+    @property
+    def latency(self) -> float:
+        """How long an answer takes (s): the mean of all so far, or what is usual before any."""
+        measured = self.tally.mean_latency
+        return _USUAL_LATENCY if measured is None else measured
 
 
 @dataclass(frozen=True, slots=True)

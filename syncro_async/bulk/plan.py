@@ -11,9 +11,6 @@ from syncro_async.limiting.limiter import Budget, Lane
 from syncro_async.limiting.rate_limit import RateLimit
 from syncro_async.numeric import is_whole
 
-# What an answer is taken to need before any has come (s).
-USUAL_LATENCY = 0.3
-
 
 class Plan(msgspec.Struct, frozen=True):
     """A forecast: so many `requests` take `seconds`, which is until `finishes_at` (aware, UTC).
@@ -90,5 +87,6 @@ def _sent_after_now(
     rounds, part = divmod(waiting, limit)
     if part >= taken:
         return (rounds + 1) * period
-    first = min(budget.next_free_in, period)
+    # While a slot is free, nothing tells when the next of those in use returns.
+    first = period / (taken + 1) if budget.available else min(budget.next_free_in, period)
     return rounds * period + first + (period - first) * part / taken

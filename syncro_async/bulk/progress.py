@@ -8,7 +8,7 @@ from collections.abc import Callable
 import msgspec
 
 from syncro_async.bulk.ground import Job
-from syncro_async.bulk.plan import USUAL_LATENCY, seconds_for
+from syncro_async.bulk.plan import seconds_for
 
 logger = logging.getLogger("syncro_async")
 
@@ -94,5 +94,4 @@ class Meter:
         budget = ground.budget()
         # The job's own calls stand in the queue, too: they are among those still to be sent.
         ahead = budget.waiting - budget.waiting_bulk if ground.lane == "bulk" else 0
-        latency = self._job.ground.tally.mean_latency or USUAL_LATENCY
-        return seconds_for(requests, ground.rates, latency, budget, ahead=ahead)
+        return seconds_for(requests, ground.rates, ground.latency, budget, ahead=ahead)

@@ -63,7 +63,8 @@ def csv_header(path: Path) -> list[str]:
     """The names of a CSV file's columns. Raises as `file_rows` does."""
     with _opened(path) as file:
         try:
-            return _header(csv.reader(file, delimiter=_delimiter(file)))
+            header = _header(csv.reader(file, delimiter=_delimiter(file)))
+            return [name for name in header if name.strip()]
         except UnicodeDecodeError:
             raise _unreadable(path, RowProblem(1, None, _NOT_UTF8)) from None
 
@@ -102,12 +103,14 @@ def _csv_row(line: int, header: list[str], cells: list[str]) -> Read:
     if len(cells) != len(header):
         reason = f"has not the {len(header)} cells that the header has"
         return RowProblem(line, None, reason, len(cells))
-    return Row(line, dict(zip(header, cells, strict=True)))
+    # Spreadsheets add columns without a name; what somebody wrote into one must not be lost.
+    named = zip(header, cells, strict=True)
+    return Row(line, {name: cell for name, cell in named if name.strip() or cell.strip()})
 
 
 def _header(lines: Iterator[list[str]]) -> list[str]:
     header = next(lines, [])
-    twice = {name for name in header if header.count(name) > 1}
+    twice = {name for name in header if name.strip() and header.count(name) > 1}
     if not any(name.strip() for name in header) or twice:
         reason = f"names {', '.join(sorted(twice))} twice" if twice else "holds no column names"
         message = "the file cannot be imported, nothing was sent"

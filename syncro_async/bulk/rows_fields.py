@@ -69,13 +69,13 @@ class Fields:
     def learn(self, definitions: Definitions | None) -> None:
         """Know the custom fields from now on. Raises `ValueError` for defaults that do not fit."""
         self.definitions = definitions
-        self._defaults, complaints = self._convert(self._given_defaults)
+        self._defaults, complaints = self._convert(self._given_defaults, self._named_like)
         for complaint in complaints:
             raise ValueError(f"defaults: {complaint.column} {complaint.reason}")
 
     def of(self, row: Mapping[str, Any]) -> tuple[dict[str, Any], list[Complaint]]:
         """The fields to be sent, and every complaint about the row."""
-        fields, complaints = self._convert(row)
+        fields, complaints = self._convert(row, self._target)
         custom = {**self._defaults.get(CUSTOM, {}), **fields.get(CUSTOM, {})}
         fields = {**self._defaults, **fields}
         if custom:
@@ -113,11 +113,13 @@ class Fields:
         names = MATCH_KEYS[self._match_by]
         return "email" in names, "phone" in names
 
-    def _convert(self, row: Mapping[str, Any]) -> tuple[dict[str, Any], list[Complaint]]:
+    def _convert(
+        self, row: Mapping[str, Any], target: Callable[[str], str | None]
+    ) -> tuple[dict[str, Any], list[Complaint]]:
         fields: dict[str, Any] = {}
         complaints: list[Complaint] = []
         for column, value in row.items():
-            field = self._target(column)
+            field = target(column)
             if field == "":
                 complaints.append(Complaint(column, self.complaint_about(column) or ""))
             elif field is not None and not values.is_blank(value):
@@ -166,12 +168,13 @@ class Fields:
     def _find_target(self, column: str) -> str | None:
         if column == ERROR_COLUMN:
             return None
-        if column in self.columns:
-            return self.columns[column]
+        return self.columns[column] if column in self.columns else self._named_like(column)
+
+    @staticmethod
+    def _named_like(column: str) -> str:
+        """The field of that name, or "" for none."""
         plain = column.strip()
-        if plain.startswith(_DOTTED):
-            return plain
-        usual = "_".join(plain.lower().split())
+        usual = plain if plain.startswith(_DOTTED) else "_".join(plain.lower().split())
         return usual if _is_field(usual) else ""
 
 
