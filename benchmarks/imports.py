@@ -34,7 +34,7 @@ from syncro_async.transport.http_pool import in_process_transport
 
 RATE = RateLimit(60, 60.0)
 SANDBOX = str(Path("syncro_async", "sandbox"))
-LOOKS = 20
+LOOKS = 10
 
 
 @dataclass(slots=True)

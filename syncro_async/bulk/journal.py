@@ -185,6 +185,7 @@ def _opened(path: Path | None) -> sqlite3.Connection:
     db = sqlite3.connect("" if path is None else path, isolation_level=None, timeout=0.0)
     try:
         db.execute("PRAGMA locking_mode = EXCLUSIVE")
+        is_new = _is_new(db, path)  # before anything is written into what may be somebody else's
         db.execute("PRAGMA temp_store = FILE")
         if path is None:
             db.execute("PRAGMA synchronous = OFF")
@@ -192,7 +193,8 @@ def _opened(path: Path | None) -> sqlite3.Connection:
             db.execute("PRAGMA journal_mode = WAL")
             db.execute("PRAGMA synchronous = FULL")
         db.execute("BEGIN EXCLUSIVE")
-        _check_schema(db, path)
+        if is_new:
+            _make_schema(db)
         db.execute("COMMIT")
     except sqlite3.OperationalError as error:
         db.close()
@@ -206,14 +208,18 @@ def _opened(path: Path | None) -> sqlite3.Connection:
     return db
 
 
-def _check_schema(db: sqlite3.Connection, path: Path | None) -> None:
+def _is_new(db: sqlite3.Connection, path: Path | None) -> bool:
+    """Whether the file is still empty. Raises `ConfigurationError` for what is no journal."""
     tables = {name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type='table'")}
-    if not tables:
-        for statement in _SCHEMA.split(";")[:-1]:
-            db.execute(statement)
-        db.execute("INSERT INTO meta VALUES ('version', ?)", (_VERSION,))
-    elif tables != {"meta", "rows"} or read_meta(db).get("version") != _VERSION:
+    if tables and (tables != {"meta", "rows"} or read_meta(db).get("version") != _VERSION):
         raise ConfigurationError(f"{path} is no journal")
+    return not tables
+
+
+def _make_schema(db: sqlite3.Connection) -> None:
+    for statement in _SCHEMA.split(";")[:-1]:
+        db.execute(statement)
+    db.execute("INSERT INTO meta VALUES ('version', ?)", (_VERSION,))
 
 
 def read_meta(db: sqlite3.Connection) -> dict[str, str]:

@@ -73,7 +73,8 @@ def given_row(line: int, item: object) -> Read:
     """A mapping, a struct or a dataclass as a row."""
     try:
         columns = msgspec.to_builtins(item)
-    except (TypeError, ValueError, msgspec.MsgspecError) as error:
+        msgspec.json.encode(columns)
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
         return RowProblem(line, None, f"cannot be written as JSON: {error}")
     if not isinstance(columns, dict) or not all(isinstance(name, str) for name in columns):
         return RowProblem(line, None, "is no mapping from column names to values")

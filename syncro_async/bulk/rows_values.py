@@ -17,6 +17,7 @@ _COMMAS = re.compile(r"[+-]?\d{1,3}(,\d{3})+(\.\d+)?")
 _WHOLE = re.compile(r"[+-]?\d+(\.0+)?")
 _PHONE = re.compile(r"\+?[\d\s().\-/]+")
 _FEWEST_DIGITS = 6
+_LARGEST = 2**63 - 1
 _EMAIL = re.compile(r"[^\s@,;]+@[^\s@,;]+")
 _DAY = re.compile(r"(\d{4}-\d{2}-\d{2})(T00:00:00(\.0+)?(Z|[+-]\d{2}:\d{2})?)?")
 _YES = frozenset({"true", "1", "yes", "sim", "y", "s", "x"})
@@ -28,9 +29,9 @@ def number(value: Any) -> float:
     if not isinstance(value, str):
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise _refusal("must be a number")
-        if not math.isfinite(value):
+        if isinstance(value, float) and not math.isfinite(value):
             raise _refusal("must be a finite number")
-        return value
+        return value if isinstance(value, float) else identifier(value)
     text = value.strip()
     if _AMBIGUOUS.fullmatch(text):
         raise ValueError("may mean thousands or a fraction: write 1234 or 1.2340")
@@ -42,17 +43,19 @@ def number(value: Any) -> float:
         plain = text.replace(",", "")
     else:
         raise _refusal("must be a number")
-    return float(plain) if "." in plain else int(plain)
+    return float(plain) if "." in plain else identifier(plain)
 
 
 def identifier(value: Any) -> int:
     """A whole number; spreadsheets and data frames make 12.0 of 12."""
     if isinstance(value, str) and _WHOLE.fullmatch(value.strip()):
-        return int(value.strip().partition(".")[0])
+        value = int(value.strip().partition(".")[0])
     if isinstance(value, float) and value.is_integer():
-        return int(value)
+        value = int(value)
     if isinstance(value, bool) or not isinstance(value, int):
         raise _refusal("must be a whole number")
+    if abs(value) > _LARGEST:
+        raise _refusal("must be a number that fits 64 bits")
     return value
 
 

@@ -7,7 +7,6 @@ from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable, Iterable, Sized
 from contextlib import aclosing
 from contextvars import Context, copy_context
-from itertools import count
 from types import TracebackType
 from typing import Generic, TypeVar
 
@@ -95,8 +94,9 @@ class Outcomes(Generic[T, R]):
         self._unread.clear()
 
     async def _feed(self) -> None:
+        index = 0
         async with aclosing(_each(self._items)) as items:
-            for index in count():
+            while True:
                 await self._at_work.acquire()
                 await self._room.acquire()
                 try:
@@ -104,6 +104,7 @@ class Outcomes(Generic[T, R]):
                 except StopAsyncIteration:
                     return
                 self._begin(index, item)
+                index += 1
 
     def _begin(self, index: int, item: T) -> None:
         task = asyncio.create_task(self._work(index, item), context=self._context.copy())

@@ -2,8 +2,9 @@ from __future__ import annotations
 
 import asyncio
 import pickle
+import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,13 +16,17 @@ from syncro_async import (
     AsyncClient,
     AuthenticationError,
     BadRowsError,
+    Budget,
     ConfigurationError,
     FailureGroup,
     ImportStoppedError,
     ImportSummary,
+    Lane,
     PlanLimitError,
+    RateLimit,
     RowProblem,
 )
+from syncro_async.limiting.limiter import Fate, Slot
 from syncro_async.sandbox import EXPIRED_KEY, READ_ONLY_KEY, Sandbox, Trouble
 from syncro_async.testing import FakeClock, sandbox_client
 from tests.bulk.turns import until
@@ -179,6 +184,8 @@ async def test_every_bad_row_is_told_at_once_and_nothing_is_sent(place: Place) -
         {1: 2},
         {"email": "x@example.com", "colour": "red"},
         row(6, value=object()),
+        row(7, value=10**400),
+        row(8, notes="\ud800"),
     ]
     with pytest.raises(BadRowsError) as caught:
         await place.bulk.upsert_leads(sent, journal=place.journal)
@@ -192,9 +199,11 @@ async def test_every_bad_row_is_told_at_once_and_nothing_is_sent(place: Place) -
         (8, None),
         (9, "colour"),
         (10, None),
+        (11, "value"),
+        (12, None),
     ]
     assert problems[2] == RowProblem(5, "value", "must be a number", "a lot")
-    assert "7 of 10 rows cannot be imported and nothing was sent" in str(caught.value)
+    assert "9 of 12 rows cannot be imported and nothing was sent" in str(caught.value)
     assert place.sandbox.arrivals == []
     assert not place.journal.exists()
     again = pickle.loads(pickle.dumps(caught.value))
@@ -721,3 +730,64 @@ async def test_what_is_no_error_of_ours_ends_the_job_and_leaves_a_journal_to_go_
     with pytest.raises(FileNotFoundError):
         await place.bulk.upsert_leads(rows(3), journal=place.journal, failures=failing)
     assert (await place.bulk.upsert_leads(rows(3), journal=place.journal)).requests == 0
+
+
+class BrokenLimiter:
+    """Somebody's own limiter, with a bug."""
+
+    rates = (RateLimit(60, 60.0),)
+
+    async def acquire(
+        self, lane: Lane, *, patience: float | None = None, came_first: bool = False
+    ) -> Slot:
+        raise RuntimeError("the limiter broke")
+
+    def holds(self, slot: Slot) -> bool:
+        return True
+
+    async def settle(self, slot: Slot, fate: Fate) -> None:
+        return None
+
+    def budget(self) -> Budget:
+        return Budget(60, 60.0, 60, 0, 0, 0.0)
+
+
+async def test_an_error_that_is_not_ours_is_raised_and_every_row_kept(place: Place) -> None:
+    sandbox = Sandbox(0, clock=place.clock)
+    async with sandbox_client(sandbox=sandbox, clock=place.clock, limiter=BrokenLimiter()) as odd:
+        with pytest.raises(RuntimeError, match="the limiter broke"):
+            await odd.bulk.upsert_leads(rows(3), journal=place.journal)
+    assert (await place.bulk.upsert_leads(rows(3), journal=place.journal)).requests == 3
+
+
+async def test_a_database_of_something_else_is_left_alone(place: Place) -> None:
+    with closing(sqlite3.connect(place.journal)) as other:
+        other.execute("CREATE TABLE diary (day TEXT)")
+    before = place.journal.read_bytes()
+    with pytest.raises(ConfigurationError, match="is no journal of an import"):
+        await place.bulk.upsert_leads(rows(1), journal=place.journal)
+    assert place.journal.read_bytes() == before
+
+
+async def test_a_journal_that_may_only_be_read_is_an_os_error(place: Place) -> None:
+    with pytest.raises(OSError, match="journal"):
+        await place.bulk.upsert_leads(rows(1), journal=place.folder)
+
+
+async def test_rows_in_doubt_are_looked_for_among_leads_that_are_not_theirs(place: Place) -> None:
+    """A look-up by a short phone finds leads that only look like it, and passes over them."""
+    sent = {"name": "Ana", "pipeline_id": 1, "stage_id": 4, "phone": "440001"}
+    place.sandbox.leads[3]["phone"] = "440001"  # she was there long before
+    place.sandbox.leads[9]["name"] = "Mr 440001"
+    place.sandbox.script(Trouble(reset=True, method="POST"))
+    summary = await place.bulk.create_leads([sent])
+    assert counted(summary) == (1, 0, 0, 0, 0, 0)
+    assert place.posts == 2
+
+
+async def test_an_upsert_in_doubt_is_sent_again_unless_one_lead_is_as_it_says(place: Place) -> None:
+    email = place.sandbox.leads[5]["email"]  # two leads have it
+    place.sandbox.script(Trouble(reset=True, method="POST", times=4))
+    summary = await place.bulk.upsert_leads([{"email": email, "value": 3.25}])
+    assert counted(summary) == (0, 1, 0, 0, 0, 0)
+    assert place.posts == 5

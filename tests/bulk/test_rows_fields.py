@@ -48,6 +48,8 @@ def test_what_may_mean_thousands_or_a_fraction_is_not_guessed(written: str) -> N
         (values.identifier, "12.5"),
         (values.identifier, True),
         (values.identifier, "x"),
+        (values.identifier, "9" * 20),
+        (values.number, "9" * 20),
         (values.text, 3),
         (values.phone, "5,51199E+12"),
         (values.phone, "12345"),
