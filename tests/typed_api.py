@@ -14,21 +14,31 @@ from syncro_async import (
     APIError,
     AsyncClient,
     AuthenticationError,
+    BadRowsError,
     Budget,
     BudgetWaitError,
     Enrollment,
+    Failed,
+    FailureGroup,
+    ImportStoppedError,
+    ImportSummary,
     Lead,
     Limiter,
     Page,
     PageMeta,
     Paginator,
     PendingTask,
+    Plan,
+    Progress,
+    ProgressBar,
     ProviderError,
     RateLimit,
     RateLimitedError,
     RetryPolicy,
+    RowProblem,
     SentMessage,
     StageBlockedError,
+    Succeeded,
     UnexpectedResponseError,
     UpsertResult,
     ValidationError,
@@ -166,6 +176,52 @@ async def writing_leads(syncro: AsyncClient) -> None:
     assert_type(await syncro.leads.remove_tag(7, "vip"), list[str])
     assert_type(await syncro.leads.enroll(7, sequence_id=1), Enrollment)
     assert_type(await syncro.leads.unenroll(7, sequence_id=1), Enrollment)
+
+
+async def many_calls(syncro: AsyncClient, ids: AsyncIterator[int]) -> None:
+    async with syncro.bulk.map(syncro.leads.get, ids, concurrency=5, ordered=True) as outcomes:
+        async for outcome in outcomes:
+            match outcome:
+                case Succeeded(index, item, value):
+                    assert_type(index, int)
+                    assert_type(item, int)
+                    assert_type(value, Lead)
+                case Failed(index, item, error):
+                    assert_type(item, int)
+                    assert_type(error, Exception)
+
+
+async def importing_leads(syncro: AsyncClient) -> None:
+    def tell(progress: Progress) -> None:
+        assert_type(progress.seconds_left, float | None)
+
+    summary = await syncro.bulk.upsert_leads(
+        "leads.csv",
+        match_by="email",
+        columns={"Nome": "name", "id": None},
+        defaults={"pipeline_id": 1},
+        definitions=[{"name": "size", "field_type": "text"}],
+        journal="leads.journal",
+        failures="failed.csv",
+        canary=0,
+        max_failures=5,
+        diff=True,
+        dry_run=False,
+        on_progress=tell,
+    )
+    assert_type(summary, ImportSummary)
+    assert_type(summary.unsent, int)
+    assert_type(summary.reasons, tuple[FailureGroup, ...])
+    rows = [{"name": "Ana", "pipeline_id": 1, "stage_id": 4}]
+    assert_type(await syncro.bulk.create_leads(rows, on_progress=ProgressBar()), ImportSummary)
+    assert_type(syncro.bulk.plan(600), Plan)
+    assert_type(await syncro.bulk.plan_import(rows, create=True), Plan)
+
+
+def reading_import_errors(bad: BadRowsError, stopped: ImportStoppedError) -> None:
+    assert_type(bad.problems, tuple[RowProblem, ...])
+    assert_type(bad.problems[0].line, int)
+    assert_type(stopped.summary, ImportSummary)
 
 
 async def sending_messages(syncro: AsyncClient) -> None:

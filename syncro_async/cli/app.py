@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import typer
 
@@ -13,7 +12,7 @@ from syncro_async.cli import options
 from syncro_async.cli.budget import show_budget
 from syncro_async.cli.demo import demo
 from syncro_async.cli.endings import conclude
-from syncro_async.cli.importing import ImportOrder, filled, import_leads, mapped
+from syncro_async.cli.importing import import_leads, order_of
 from syncro_async.cli.leads import Order, export_leads
 from syncro_async.cli.logbook import logbook
 from syncro_async.cli.serve import Serving, serve
@@ -165,25 +164,4 @@ def _import(
     limiter: options.Limiter = None,
     base_url: options.BaseUrl = None,
 ) -> Job:
-    settings: dict[str, Any] = {
-        "columns": mapped(column or [], ignore or []),
-        "defaults": filled(default or []),
-        "canary": canary,
-        "max_failures": max_failures,
-    }
-    if not create:
-        settings |= {"match_by": match_by, "diff": diff}
-    order = ImportOrder(
-        file=file,
-        create=create,
-        plan=plan,
-        dry_run=dry_run,
-        resume=resume,
-        journal=journal,
-        failures=failures,
-        lane=lane,
-        limiter=limiter,
-        base_url=base_url,
-        settings=settings,
-    )
-    return partial(import_leads, order)
+    return partial(import_leads, order_of(locals()))

@@ -55,6 +55,21 @@ class ImportOrder:
         return Path(self.failures or file.with_name(f"{file.stem}.failed{file.suffix}"))
 
 
+def order_of(words: Mapping[str, Any]) -> ImportOrder:
+    """The order that the command's arguments give. Raises `WrongUsageError`."""
+    settings: dict[str, Any] = {
+        "columns": mapped(words["column"] or [], words["ignore"] or []),
+        "defaults": filled(words["default"] or []),
+        "canary": words["canary"],
+        "max_failures": words["max_failures"],
+    }
+    if not words["create"]:
+        settings |= {"match_by": words["match_by"], "diff": words["diff"]}
+    own = ("file", "create", "plan", "dry_run", "resume", "journal", "failures")
+    where = ("lane", "limiter", "base_url")
+    return ImportOrder(**{name: words[name] for name in (*own, *where)}, settings=settings)
+
+
 def mapped(columns: Sequence[str], ignored: Sequence[str]) -> dict[str, str | None]:
     """`--column COLUMN=FIELD` and `--ignore COLUMN` as a mapping. Raises `WrongUsageError`."""
     targets: dict[str, str | None] = dict.fromkeys(ignored)
