@@ -16,18 +16,18 @@ class LeadRecord(dict[str, Any]):
     are kept here too, though an answer shows them only on request or never.
     """
 
-    __slots__ = ("encoded", "on_change")
+    __slots__ = ("encoded", "listeners")
 
     encoded: dict[frozenset[str], msgspec.Raw]
-    on_change: Callable[[LeadRecord, str], object] | None
+    listeners: tuple[Callable[[LeadRecord, str], object], ...]
 
     def __init__(self, fields: dict[str, Any]) -> None:
         super().__init__(fields)
         self.encoded = {}
-        self.on_change = None
+        self.listeners = ()
 
     def __setitem__(self, name: str, value: Any) -> None:
         super().__setitem__(name, value)
         self.encoded.clear()
-        if self.on_change is not None:
-            self.on_change(self, name)
+        for tell in self.listeners:
+            tell(self, name)

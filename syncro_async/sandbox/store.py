@@ -140,7 +140,7 @@ class Store:
         self.leads[lead["id"]] = lead
         for key in _KEYS:
             self._note_key(lead, key)
-        lead.on_change = self._note_key
+        lead.listeners = (self._note_key,)
 
     def _note_key(self, lead: LeadRecord, name: str) -> None:
         if name in _KEYS and lead[name] is not None:

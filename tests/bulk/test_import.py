@@ -424,13 +424,16 @@ async def test_a_plan_that_is_full_stops_the_job_at_once_and_keeps_every_unsent_
 async def test_rows_that_wait_for_budget_are_called_away_when_the_job_stops(
     tmp_path: Path,
 ) -> None:
-    async with a_place(tmp_path, leads=10, max_leads=70) as place:
+    clock = FakeClock()
+    sandbox = Sandbox(10, clock=clock, max_leads=11)
+    one_a_minute = RateLimit(1, 60.0)
+    async with sandbox_client(sandbox=sandbox, clock=clock, rate_limit=one_a_minute) as syncro:
         with pytest.raises(ImportStoppedError) as caught:
-            await place.bulk.create_leads(rows(100), canary=0)
-        # Sixty go in the first minute, the sixty-first finds the plan full a minute later.
-        assert counted(caught.value.summary) == (60, 0, 0, 0, 0, 40)
-        assert "with a journal the next run would go on" in str(caught.value)
-        assert place.clock.monotonic() < 70
+            await syncro.bulk.create_leads(rows(100), canary=0)
+    assert counted(caught.value.summary) == (1, 0, 0, 0, 0, 99)
+    assert len(sandbox.arrivals) == 2
+    assert clock.monotonic() < 70
+    assert "with a journal the next run would go on" in str(caught.value)
 
 
 async def test_a_key_that_is_refused_stops_the_job_with_every_row_kept(tmp_path: Path) -> None:
@@ -772,6 +775,24 @@ async def test_a_database_of_something_else_is_left_alone(place: Place) -> None:
 async def test_a_journal_that_may_only_be_read_is_an_os_error(place: Place) -> None:
     with pytest.raises(OSError, match="journal"):
         await place.bulk.upsert_leads(rows(1), journal=place.folder)
+
+
+async def test_a_journal_that_cannot_be_written_is_an_os_error(place: Place) -> None:
+    (place.folder / "rows.journal-wal").mkdir()
+    with pytest.raises(OSError, match="the journal failed"):
+        await place.bulk.upsert_leads(rows(1), journal=place.journal)
+
+
+async def test_of_several_leads_with_one_email_the_one_the_server_named_is_looked_at(
+    place: Place,
+) -> None:
+    sent = row(1)
+    place.sandbox.script(Trouble(lose_answer=True, method="POST"))
+    lead = {"email": sent["email"], "name": "Lead 1"}
+    of_old = {**lead, "id": 99, "created_at": "2020-01-01T00:00:00Z"}
+    page = {"data": [of_old, {**lead, "id": 11}], "meta": meta(2)}
+    place.sandbox.script(Trouble(body=page, method="GET"))
+    assert counted(await place.bulk.upsert_leads([sent])) == (1, 0, 0, 0, 0, 0)
 
 
 async def test_rows_in_doubt_are_looked_for_among_leads_that_are_not_theirs(place: Place) -> None:

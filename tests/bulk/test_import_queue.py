@@ -6,11 +6,16 @@ from contextlib import aclosing
 
 import pytest
 
+from syncro_async.bulk.ground import Job
 from syncro_async.bulk.importing_check import Intake
+from syncro_async.bulk.importing_lookup import Lookup
 from syncro_async.bulk.importing_queue import RowQueue
-from syncro_async.bulk.journal import Journal, QueuedRow, begin_run, counts, put_back
+from syncro_async.bulk.importing_send import Sender
+from syncro_async.bulk.journal import Journal, Outcome, QueuedRow, begin_run, counts, put_back
 from syncro_async.bulk.rows_fields import Fields
 from syncro_async.fake_clock import FakeClock
+from syncro_async.sandbox import Sandbox
+from syncro_async.testing import sandbox_client
 from syncro_async.transport.tally import Tally
 
 
@@ -101,3 +106,47 @@ async def test_rows_in_doubt_come_last_and_hold_up_later_rows_of_their_lead(
             order.append(row.idx)
             queue.end(row)
     assert order == [*range(1, 10), *range(11, 20), 0, 10]
+
+
+async def test_a_row_that_joins_two_leads_waits_for_both(journal: Journal) -> None:
+    async with Journal(None) as it:
+        intake = Intake(it, Fields("upsert", "email_or_phone", None, None), "upsert", FakeClock())
+        first, second = {"email": "a@b.c"}, {"phone": "11999990000"}
+        await intake.take([first, second, {**first, **second}])
+        await intake.settle({})
+        queue = await queue_of(it)
+        async with aclosing(queue.rows()) as rows:
+            begun = [await anext(rows), await anext(rows)]
+            third = asyncio.create_task(anext(rows))
+            for row in begun:
+                await asyncio.sleep(0)
+                assert not third.done()
+                queue.end(row)
+            assert (await third).idx == 2
+
+
+async def test_a_row_handed_out_just_before_the_stop_is_not_sent(journal: Journal) -> None:
+    queue = await queue_of(journal)
+    sandbox = Sandbox(0)
+    async with sandbox_client(sandbox=sandbox) as syncro:
+        ground = syncro.bulk._ground
+        fields = Fields("upsert", "email", None, None)
+        outcomes: list[Outcome] = []
+
+        async def send(_: object) -> tuple[bool, int]:
+            raise AssertionError("nothing is to be sent")
+
+        sender = Sender(
+            job=Job.on(ground),
+            journal=journal,
+            fields=fields,
+            queue=queue,
+            lookup=Lookup(syncro.leads, journal, fields, "upsert"),
+            send=send,
+            on_outcome=lambda outcome, _: outcomes.append(outcome),
+        )
+        async with aclosing(queue.rows()) as rows:
+            row = await anext(rows)
+            queue.stop()
+            await sender.carry(row)
+    assert outcomes == [Outcome(0, "pending")]
