@@ -70,8 +70,9 @@ class Sender:
                 if not self._was_called_away(row):
                     raise
                 outcome = Outcome(row.idx, "pending" if part.tally.sent == 0 else "doubt")
-        await self._journal.note(outcome)
+        # First, for it may call off rows whose turn comes while this outcome is being written.
         self._on_outcome(outcome, error)
+        await self._journal.note(outcome)
         self._queue.end(row)
 
     def _was_called_away(self, row: QueuedRow) -> bool:

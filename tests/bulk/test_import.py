@@ -432,7 +432,6 @@ async def test_rows_that_wait_for_budget_are_called_away_when_the_job_stops(
             await syncro.bulk.create_leads(rows(100), canary=0)
     assert counted(caught.value.summary) == (1, 0, 0, 0, 0, 99)
     assert len(sandbox.arrivals) == 2
-    assert clock.monotonic() < 70
     assert "with a journal the next run would go on" in str(caught.value)
 
 
