@@ -9,14 +9,16 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self, TypeVar, cast, overload
 
+from syncro_async.bulk.bulk import Bulk
+from syncro_async.bulk.workplace import Workplace
 from syncro_async.clock import Clock, SystemClock
 from syncro_async.dialects import SYNCRO, Dialect
 from syncro_async.events import ItemUnreadable, Observer, Observers
 from syncro_async.limiting.limiter import Budget, Lane, Limiter
 from syncro_async.limiting.rate_limit import RateLimit, as_rates
-from syncro_async.limiting.registry import hold_while_used
+from syncro_async.limiting.registry import hold_while_used, key_hash
 from syncro_async.models.page import Page
-from syncro_async.paging.page_body import page_reader
+from syncro_async.paging.page_body import dated, page_reader
 from syncro_async.paging.paginator import Paginator
 from syncro_async.resources.leads import Leads
 from syncro_async.retrying.policy import RetryPolicy
@@ -30,7 +32,7 @@ from syncro_async.settings import (
 )
 from syncro_async.transport.addressing import query_string, relative_path
 from syncro_async.transport.assembly import Journey, Wiring
-from syncro_async.transport.exchange import Call, CallOptions
+from syncro_async.transport.exchange import Call, CallOptions, Reply
 from syncro_async.transport.http_pool import Transport
 from syncro_async.transport.json_codec import encode_body, plain, reading
 from syncro_async.version import __version__
@@ -116,6 +118,14 @@ class AsyncClient:
     def leads(self) -> Leads:
         """The calls about leads."""
         return Leads(self._perform, self._paginate)
+
+    @property
+    def bulk(self) -> Bulk:
+        """Jobs over many leads, in the bulk lane unless they are told otherwise."""
+        wiring = self._settings.wiring
+        account = f"{wiring.base_url} {key_hash(wiring.api_key.reveal())}"
+        place = Workplace(wiring.clock, self.budget, self._limiter.rates, account)
+        return Bulk(lambda lane: self.with_options(lane=lane).leads, place)
 
     def with_options(
         self,
@@ -231,9 +241,11 @@ class AsyncClient:
 
         async def fetch(number: int, size: int | None = None, /) -> Page[T]:
             search = query_string({**query, "page": number, "per_page": size or page_size})
-            page = await self._perform(Call("GET", path, read, repeatable=True, query=search))
+            replies: list[Reply] = []
+            call = Call("GET", path, read, repeatable=True, query=search, heard=replies.append)
+            page = await self._perform(call)
             for bad in page.unreadable:
                 self._tell(ItemUnreadable(path, bad.index, bad.reason))
-            return page
+            return dated(page, replies[0])
 
         return Paginator(fetch, start_page=start_page, max_items=max_items)

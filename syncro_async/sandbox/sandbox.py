@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 from syncro_async.clock import Clock, SystemClock
 from syncro_async.sandbox.access import KEYS
 from syncro_async.sandbox.app import Api, Arrival
-from syncro_async.sandbox.store import Store
+from syncro_async.sandbox.store import Order, Store
 from syncro_async.sandbox.window import WindowKind, make_window
 from syncro_async.sandbox.wire import Wire
 
@@ -28,8 +28,10 @@ class Sandbox:
     - `php_quirks`: `[]` for an empty map, numeric strings, microseconds, few fields in the answers
       for one lead, fields no document names.
     - `max_leads`: the plan's limit. `seed`: other sample leads.
+    - `order` of the list, which no document promises: `"oldest_first"`, `"newest_first"` or
+      `"last_changed_first"`.
 
-    Raises `ValueError` for a number or a window that cannot be.
+    Raises `ValueError` for a number, a window or an order that cannot be.
     """
 
     def __init__(
@@ -43,10 +45,13 @@ class Sandbox:
         php_quirks: bool = False,
         max_leads: int | None = None,
         seed: int = 1,
+        order: Order = "oldest_first",
     ) -> None:
         if leads < 0:
             raise ValueError(f"leads={leads} cannot be fewer than none")
-        self._store = Store(leads, seed)
+        if order not in get_args(Order):
+            raise ValueError(f"order={order!r} must be one of {', '.join(get_args(Order))}")
+        self._store = Store(leads, seed, order)
         windows = {key.name: make_window(window, per_minute, minute) for key in KEYS.values()}
         self._api = Api(self._store, Wire(php_quirks), clock or SystemClock(), windows, max_leads)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from itertools import count
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from syncro_async.sandbox.account import (
     MAIN_INSTANCE_ID,
@@ -22,13 +22,14 @@ from syncro_async.sandbox.sample_data import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
     from syncro_async.sandbox.record import LeadRecord
 
 _FIRST_TASK_ID = 45
 
 History = defaultdict[int, list[dict[str, Any]]]
+Order = Literal["oldest_first", "newest_first", "last_changed_first"]
 
 
 class Store:
@@ -37,7 +38,8 @@ class Store:
     Whatever changes a lead ends with `touch`, which stamps it and makes its JSON anew.
     """
 
-    def __init__(self, leads: int, seed: int) -> None:
+    def __init__(self, leads: int, seed: int, order: Order = "oldest_first") -> None:
+        self.order = order
         self.leads: dict[int, LeadRecord] = {lead["id"]: lead for lead in sample_leads(leads, seed)}
         self.samples = leads
         self.sales = History(list)
@@ -61,6 +63,15 @@ class Store:
     def new_id(self, kind: str) -> int:
         """The next id of that kind of thing."""
         return next(self._ids.setdefault(kind, count(1)))
+
+    def listed(self) -> Collection[LeadRecord]:
+        """The leads as a list shows them; no document promises an order, so there are several."""
+        if self.order == "oldest_first":
+            return self.leads.values()
+        newest_first = list(reversed(self.leads.values()))
+        if self.order == "last_changed_first":
+            newest_first.sort(key=lambda lead: str(lead["updated_at"]), reverse=True)
+        return newest_first
 
     def find(self, lead_id: str) -> LeadRecord:
         """The lead of that id as it stands in a path. Raises `Refused` (404)."""

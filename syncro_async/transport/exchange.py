@@ -18,7 +18,7 @@ class Call(Generic[T]):
 
     `read` turns the bytes of a 2xx body into the result. `repeatable` calls may be sent again
     when an earlier attempt may have been carried out. `gone_is_done`: a 404 after a lost attempt
-    means that attempt did the work.
+    means that attempt did the work. `heard` is given the undecoded answer before `read` is.
     """
 
     method: str
@@ -28,6 +28,7 @@ class Call(Generic[T]):
     query: str = ""
     body: bytes | None = None
     gone_is_done: bool = False
+    heard: Callable[[Reply], object] | None = None
 
 
 @dataclass(frozen=True, slots=True)

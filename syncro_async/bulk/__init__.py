@@ -1,0 +1,1 @@
+"""Jobs over many leads, that finish whatever happens meanwhile."""
