@@ -2,6 +2,10 @@
 
 from msgspec import UNSET
 
+from syncro_async.bulk.exporting import ExportReceipt
+from syncro_async.bulk.plan import Plan
+from syncro_async.bulk.progress import Progress
+from syncro_async.bulk.syncing import SyncReceipt
 from syncro_async.client import AsyncClient
 from syncro_async.clock import Clock, SystemClock
 from syncro_async.dialects import SYNCRO, Dialect
@@ -64,6 +68,7 @@ __all__ = [
     "ConnectionFailedError",
     "Dialect",
     "Enrollment",
+    "ExportReceipt",
     "Lane",
     "Lead",
     "Limiter",
@@ -76,7 +81,9 @@ __all__ = [
     "Paginator",
     "PendingTask",
     "PermissionDeniedError",
+    "Plan",
     "PlanLimitError",
+    "Progress",
     "ProviderAuthenticationError",
     "ProviderError",
     "ProviderRateLimitedError",
@@ -89,6 +96,7 @@ __all__ = [
     "ServerError",
     "ServiceUnavailableError",
     "StageBlockedError",
+    "SyncReceipt",
     "SyncroError",
     "SystemClock",
     "UnexpectedResponseError",

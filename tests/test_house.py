@@ -19,8 +19,9 @@ MODULES = sorted(PACKAGE.rglob("*.py"))
 ROWS = (
     {"__init__", "cli", "integrations", "testing"},
     {"client"},
+    {"bulk"},
     {"settings", "resources"},
-    {"transport", "paging", "bulk"},
+    {"transport", "paging"},
     {"limiting", "retrying", "dialects"},
     {"models"},
     {"errors", "clock", "fake_clock", "events", "numeric", "version"},

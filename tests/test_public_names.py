@@ -20,6 +20,7 @@ MODELS = {
     "UnreadableItem",
     "UpsertResult",
 }
+BULK = {"ExportReceipt", "Plan", "Progress", "SyncReceipt"}
 ERRORS = {
     "APIError",
     "AccountSuspendedError",
@@ -54,7 +55,7 @@ ERRORS = {
 
 
 def test_the_package_offers_exactly_these_names() -> None:
-    assert set(syncro_async.__all__) == CLIENT | BUDGET | MODELS | ERRORS
+    assert set(syncro_async.__all__) == CLIENT | BUDGET | MODELS | BULK | ERRORS
     assert len(syncro_async.__all__) == len(set(syncro_async.__all__))
 
 
@@ -80,4 +81,5 @@ def test_importing_the_package_loads_nothing_of_its_extras() -> None:
         [sys.executable, "-c", look], capture_output=True, text=True, check=True
     ).stdout.split()
     assert "httpx" in loaded
-    assert not {"starlette", "uvicorn", "typer", "pytest"} & set(loaded)  # httpx itself loads rich
+    extras = {"starlette", "uvicorn", "typer", "pytest", "pyarrow", "duckdb"}
+    assert not extras & set(loaded)  # httpx itself loads rich

@@ -23,7 +23,6 @@ from syncro_async.bulk.workplace import Workplace
 from syncro_async.errors import ConfigurationError
 from syncro_async.resources.arguments import lead_filters
 
-
 FILTERS = (
     *("pipeline_id", "stage_id", "assigned_to", "source", "status", "tags", "q"),
     *("updated_since", "created_from", "created_to", "include"),
@@ -103,8 +102,7 @@ async def export_leads(
         await thread(spool.begin, subject, place.clock.wall(), resume=resume)
         reading = ListReading(listing, spool, thread, place, "export", on_progress)
         verdict = await reading.to_its_end()
-        receipt = await thread(_finished, spool, to, verdict, listing.max_items)
-    return receipt
+        return await thread(_finished, spool, to, verdict, listing.max_items)
 
 
 async def plan_export(listing: Listing, place: Workplace) -> Plan:
@@ -124,6 +122,7 @@ def subject_of(job: str, listing: Listing, place: Workplace) -> str:
 
 
 def opened(path: Path, thread: OwnThread) -> Spool:
+    """Open what an earlier run may have left, and see to it that it is closed again."""
     spool = Spool(path)
     thread.at_the_end(spool.close)
     return spool

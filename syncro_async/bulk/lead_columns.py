@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 import msgspec
 from msgspec import inspect
@@ -39,6 +39,7 @@ def _kind(of: Any) -> Kind:
 
 
 COLUMNS: tuple[Column, ...] = tuple(
-    Column(field.encode_name, _kind(field.type)) for field in inspect.type_info(Lead).fields
+    Column(field.encode_name, _kind(field.type))
+    for field in cast("inspect.StructType", inspect.type_info(Lead)).fields
 )
 """Every field of `Lead`, whatever was asked for, in its order."""

@@ -7,6 +7,7 @@ import io
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date, datetime
+from importlib import import_module
 from typing import Any, BinaryIO
 
 import msgspec
@@ -119,10 +120,8 @@ def _native(kind: Kind, value: Any) -> Any:
 def _arrow() -> tuple[Any, Any]:
     """The library behind Parquet, loaded only for it."""
     try:
-        import pyarrow  # noqa: PLC0415  # comes with an extra
-        from pyarrow import parquet  # noqa: PLC0415  # as above
+        return import_module("pyarrow"), import_module("pyarrow.parquet")
     except ModuleNotFoundError as error:
         raise ConfigurationError(
             'a .parquet file needs: pip install "syncro-async[parquet]"'
         ) from error
-    return pyarrow, parquet

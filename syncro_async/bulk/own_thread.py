@@ -43,6 +43,9 @@ class OwnThread:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        # Looked up in the thread: what is being opened there now has still to be closed.
-        self._thread.submit(lambda: self._last())
+        self._thread.submit(self._end)
         self._thread.shutdown(wait=True)
+
+    def _end(self) -> None:
+        # Only here is it certain which: something may just have been opened in this thread.
+        self._last()

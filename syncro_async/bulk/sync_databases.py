@@ -8,6 +8,7 @@ import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -84,7 +85,7 @@ def database_of(database: str | os.PathLike[str], table: str) -> Database:
     if suffix not in _DUCKDB:
         return Database(path, name, SQLITE, _sqlite, sqlite3.Error)
     try:
-        import duckdb  # noqa: PLC0415  # comes with an extra
+        duckdb = import_module("duckdb")
     except ModuleNotFoundError as error:
         raise ConfigurationError(
             'a DuckDB file needs: pip install "syncro-async[duckdb]"'

@@ -89,7 +89,7 @@ class LeadTable:
         self._say(self._speech.begin)
         try:
             found = self._exists(_BOOKS) and self._ask(
-                f"SELECT account, include, until FROM {_BOOKS} WHERE table_name = ?",  # noqa: S608
+                f"SELECT account, include, until FROM {_BOOKS} WHERE table_name = ?",
                 self._table,
             )
             foreign = not found and self._exists(self._table)
@@ -151,9 +151,7 @@ class LeadTable:
         marks = "(" + ", ".join("?" * len(SYNCED)) + ")"
         for lot in _lots(rows):
             values = [value for row in lot for value in _values(row)]
-            self._say(
-                f"INSERT INTO syncro_staged VALUES {', '.join([marks] * len(lot))}", *values
-            )
+            self._say(f"INSERT INTO syncro_staged VALUES {', '.join([marks] * len(lot))}", *values)
 
     def _settle(self) -> tuple[int, int]:
         """Write what is new and what differs; returns how many of both."""

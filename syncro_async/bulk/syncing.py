@@ -83,8 +83,7 @@ async def sync_leads(
         await thread(spool.begin, subject, place.clock.wall(), resume=resume)
         reading = ListReading(listing, spool, thread, place, "sync", on_progress)
         verdict = await reading.to_its_end()
-        receipt = await thread(_merged, spool, database, verdict, job)
-    return receipt
+        return await thread(_merged, spool, database, verdict, job)
 
 
 async def plan_sync(

@@ -12,7 +12,7 @@ from syncro_async.cli import options
 from syncro_async.cli.budget import show_budget
 from syncro_async.cli.demo import demo
 from syncro_async.cli.endings import conclude
-from syncro_async.cli.leads import Order, export_leads
+from syncro_async.cli.leads import ExportOrder, SyncOrder, Way, export_leads, sync_leads
 from syncro_async.cli.logbook import logbook
 from syncro_async.cli.serve import Serving, serve
 
@@ -36,11 +36,19 @@ _BUDGET_HELP = (
     "starts with a full budget unless SYNCRO_LIMITER names one that is shared."
 )
 _EXPORT_HELP = (
-    "Export leads to FILE, which appears when the last one is written, or not at all; an earlier "
-    "FILE is replaced. Leads that cannot be read go as they came to FILE.unreadable.jsonl, the "
-    "others to FILE, and the exit code is 1; so it is when the server shows fewer leads than it "
-    "counts. In CSV every field is a column, lists and objects are JSON, and text a spreadsheet "
-    "would run as a formula gets an apostrophe in front (phones stay as they are)."
+    "Export leads to FILE, which appears when the last one is written; an earlier FILE is "
+    "replaced. The list is read until it is proved that no lead was missed while others came and "
+    "went, as a rule twice; where it cannot be proved, the exit code is 1. Stopped earlier, what "
+    "was read is kept in FILE.resume, and the same command goes on from there. Leads that cannot "
+    "be read go as they came to FILE.unreadable.jsonl, and the exit code is 1. In CSV every field "
+    "is a column, lists and objects are JSON, and text a spreadsheet would run as a formula gets "
+    "an apostrophe in front (phones stay as they are)."
+)
+_SYNC_HELP = (
+    "Bring a table of DB up to date: a SQLite file, or DuckDB where it ends in .duckdb. The first "
+    "run reads everything, the next ones what has changed since; --full reads everything again "
+    "and removes what is gone. Safe to run from cron: of two at once one ends with an error, and "
+    "one that was killed is made up for by the next."
 )
 _EXITS = "Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted."
 
@@ -116,6 +124,10 @@ def _export(
     include: options.Include = None,
     max_items: options.MaxItems = None,
     page_size: options.PageSize = 200,
+    plan: options.PlanOnly = False,
+    resume: options.Resume = True,
+    lane: options.InLane = "bulk",
+    limiter: options.LimiterUrl = None,
     base_url: options.BaseUrl = None,
 ) -> Job:
     filters = {
@@ -133,4 +145,24 @@ def _export(
         "max_items": max_items,
         "page_size": page_size,
     }
-    return partial(export_leads, Order(file, form, base_url, filters))
+    way = Way(base_url, lane, limiter)
+    return partial(export_leads, ExportOrder(file, form, filters, way, resume, plan))
+
+
+@leads_app.command("sync", help=f"{_SYNC_HELP} {_KEY_NOTE} {_EXITS}")
+def _sync(
+    database: options.DatabaseFile,
+    *,
+    table: options.Table = "leads",
+    full: options.Full = False,
+    include: options.Include = None,
+    page_size: options.PageSize = 200,
+    plan: options.PlanOnly = False,
+    resume: options.Resume = True,
+    lane: options.InLane = "bulk",
+    limiter: options.LimiterUrl = None,
+    base_url: options.BaseUrl = None,
+) -> Job:
+    choices = {"full": full, "include": include, "page_size": page_size}
+    way = Way(base_url, lane, limiter)
+    return partial(sync_leads, SyncOrder(database, table, choices, way, resume, plan))

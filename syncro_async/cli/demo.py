@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from syncro_async import AsyncClient, Lead, RateLimit
+from syncro_async import AsyncClient, RateLimit
 from syncro_async.cli.bound import Tally, share_of_bound
 from syncro_async.cli.endings import DONE, CommandFailedError
-from syncro_async.cli.exporting import destination, drain, opened
 from syncro_async.cli.extras import extra
-from syncro_async.cli.progress import bar
+from syncro_async.cli.watching import watched
 
 FILE = "leads.jsonl"
 _CALLS = 60
-_PAGE_SIZE = 200
-_AHEAD = 20  # as many as the client has connections
 
 
 @dataclass(slots=True)
@@ -30,17 +28,18 @@ class Result:
     tally: Tally = field(default_factory=Tally)
     ids: set[int] = field(default_factory=set)
     refused_by_sandbox: int = 0
+    complete: bool = True
 
-    def count(self, leads: Sequence[Lead]) -> None:
-        """Remember which leads came."""
-        self.ids.update(lead.id for lead in leads)
+    def count(self, file: Path) -> None:
+        """Look up in the file which leads came."""
+        with file.open(encoding="utf-8") as lines:
+            self.ids.update(json.loads(line)["id"] for line in lines)
 
     @property
     def spotless(self) -> bool:
         """Every lead came, and no request was refused."""
-        return (
-            len(self.ids) == self.leads and not self.tally.refused and not self.refused_by_sandbox
-        )
+        refused = self.tally.refused or self.refused_by_sandbox
+        return self.complete and len(self.ids) == self.leads and not refused
 
     def lines(self) -> Sequence[str]:
         """The report, for people."""
@@ -94,11 +93,8 @@ async def _export(url: str, key: str, result: Result) -> Result:
         limiter="memory://",
         observers=(result.tally,),
     ) as client:
-        to = destination(str(Path.cwd() / FILE), None)
-        with (
-            opened(to, result.count) as export,
-            bar("leads", shown=sys.stderr.isatty()) as shown,
-        ):
-            leads = client.leads.list(page_size=_PAGE_SIZE)
-            await drain(leads, export, shown, client.budget, ahead=_AHEAD)
+        with watched("leads", shown=sys.stderr.isatty()) as tell:
+            receipt = await client.bulk.export_leads(FILE, on_progress=tell)
+    result.complete = receipt.complete
+    result.count(Path(FILE))
     return result

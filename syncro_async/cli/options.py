@@ -35,10 +35,10 @@ def print_version(value: bool) -> None:
 
 
 File = Annotated[
-    str, typer.Argument(metavar="FILE", help="A .jsonl or .csv file, or - for stdout.")
+    str, typer.Argument(metavar="FILE", help="A .jsonl, .csv or .parquet file, or - for stdout.")
 ]
 Form = Annotated[
-    Literal["jsonl", "csv"] | None,
+    Literal["jsonl", "csv", "parquet"] | None,
     typer.Option("--format", help="Else FILE's suffix decides; jsonl for stdout."),
 ]
 PipelineId = Annotated[int | None, typer.Option(help="In this pipeline.")]
@@ -57,6 +57,27 @@ Include = Annotated[
 ]
 MaxItems = Annotated[int | None, typer.Option(help="No more leads than this.")]
 PageSize = Annotated[int, typer.Option(help="Leads a request, 1 to 200.")]
+DatabaseFile = Annotated[
+    str, typer.Argument(metavar="DB", help="A SQLite file, or DuckDB where it ends in .duckdb.")
+]
+Table = Annotated[str, typer.Option(help="The table that holds the leads.")]
+Full = Annotated[
+    bool, typer.Option("--full", help="Read everything again, and remove what is gone.")
+]
+PlanOnly = Annotated[
+    bool, typer.Option("--plan", help="Only say how long it will take (one request).")
+]
+Resume = Annotated[
+    bool, typer.Option("--resume/--no-resume", help="Go on where a run of today was stopped.")
+]
+InLane = Annotated[
+    Literal["interactive", "bulk"],
+    typer.Option("--lane", help="Interactive calls go before those of the bulk lane."),
+]
+LimiterUrl = Annotated[
+    str | None,
+    typer.Option("--limiter", metavar="URL", help="Where the budget is kept; else SYNCRO_LIMITER."),
+]
 BaseUrl = Annotated[
     str | None,
     typer.Option(metavar="URL", help="Where the API is; else SYNCRO_BASE_URL, else the service."),

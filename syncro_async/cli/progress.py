@@ -13,20 +13,6 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn
 from rich.text import Text
 
-from syncro_async import Budget
-
-
-def seconds_left(items_left: int, page_size: int, budget: Budget) -> float:
-    """How long the budget makes the rest take (seconds).
-
-    The pages that find a free slot take no time worth showing; each full round of `limit` pages
-    after them waits one window. A rate measured so far would mislead: requests leave in bursts.
-    """
-    waiting = math.ceil(items_left / page_size) - budget.available
-    if waiting <= 0:
-        return 0.0
-    return budget.next_free_in + (math.ceil(waiting / budget.limit) - 1) * budget.window
-
 
 class TimeLeft(ProgressColumn):
     """Counts down to the moment the task's field `ends_at` names, on the bar's clock."""

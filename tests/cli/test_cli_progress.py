@@ -3,31 +3,9 @@ from __future__ import annotations
 import io
 import re
 
-import pytest
 from rich.console import Console
 
-from syncro_async import Budget
-from syncro_async.cli.progress import bar, seconds_left
-
-
-def budget(available: int, next_free_in: float) -> Budget:
-    return Budget(60, 60.0, available, in_flight=0, waiting=0, next_free_in=next_free_in)
-
-
-@pytest.mark.parametrize(
-    ("items", "available", "next_free_in", "seconds"),
-    [
-        (0, 0, 30.0, 0.0),  # nothing is left
-        (400, 2, 0.0, 0.0),  # two pages, two slots
-        (401, 2, 12.0, 12.0),  # the third page waits for the next slot
-        (60 * 200, 0, 12.0, 12.0),  # one full round
-        (61 * 200, 0, 12.0, 72.0),  # and one page of the next
-    ],
-)
-def test_the_time_left_is_what_the_budget_says(
-    items: int, available: int, next_free_in: float, seconds: float
-) -> None:
-    assert seconds_left(items, 200, budget(available, next_free_in)) == seconds
+from syncro_async.cli.progress import bar
 
 
 def shown(*, now: float = 0.0, left: float | None = None, done: int = 200) -> str:
