@@ -50,6 +50,10 @@ _SYNC_HELP = (
     "and removes what is gone. Safe to run from cron: of two at once one ends with an error, and "
     "one that was killed is made up for by the next."
 )
+_FILTERS = (
+    *("pipeline_id", "stage_id", "assigned_to", "source", "status", "tags", "q", "updated_since"),
+    *("created_from", "created_to", "include", "max_items", "page_size"),
+)
 _EXITS = "Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted."
 
 app = typer.Typer(add_completion=False)
@@ -116,7 +120,7 @@ def _export(
     assigned_to: options.AssignedTo = None,
     source: options.Source = None,
     status: options.Status = None,
-    tag: options.Tag = None,
+    tags: options.Tag = None,
     q: options.Q = None,
     updated_since: options.When = None,
     created_from: options.When = None,
@@ -130,21 +134,8 @@ def _export(
     limiter: options.LimiterUrl = None,
     base_url: options.BaseUrl = None,
 ) -> Job:
-    filters = {
-        "pipeline_id": pipeline_id,
-        "stage_id": stage_id,
-        "assigned_to": assigned_to,
-        "source": source,
-        "status": status,
-        "tags": tag,
-        "q": q,
-        "updated_since": updated_since,
-        "created_from": created_from,
-        "created_to": created_to,
-        "include": include,
-        "max_items": max_items,
-        "page_size": page_size,
-    }
+    given = locals()
+    filters = {name: given[name] for name in _FILTERS}
     way = Way(base_url, lane, limiter)
     return partial(export_leads, ExportOrder(file, form, filters, way, resume, plan))
 

@@ -46,7 +46,9 @@ StageId = Annotated[int | None, typer.Option(help="In this stage.")]
 AssignedTo = Annotated[int | None, typer.Option(help="Of this user (id).")]
 Source = Annotated[str | None, typer.Option(help="From this source.")]
 Status = Annotated[str | None, typer.Option(help="Of this status.")]
-Tag = Annotated[list[str] | None, typer.Option(help="With this tag; repeated: with any of them.")]
+Tag = Annotated[
+    list[str] | None, typer.Option("--tag", help="With this tag; repeated: with any of them.")
+]
 Q = Annotated[str | None, typer.Option("--q", help="Search by name, email or phone.")]
 When = Annotated[
     dt.date | None,

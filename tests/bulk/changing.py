@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import TYPE_CHECKING, Any
 
 from syncro_async.sandbox import Sandbox
 from syncro_async.sandbox.record import LeadRecord
+from syncro_async.sandbox.sample_data import moment
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
@@ -16,7 +18,9 @@ if TYPE_CHECKING:
 class ChangingSandbox(Sandbox):
     """Does `change(number)` after the answer to each request, counted from 1."""
 
-    def __init__(self, leads: int, change: Callable[[int], object] | None = None, **how: Any):
+    def __init__(
+        self, leads: int, change: Callable[[int], object] | None = None, **how: Any
+    ) -> None:
         super().__init__(leads, **how)
         self.change = change or self.stand_still
         self.answered = 0
@@ -70,5 +74,5 @@ class ChangingSandbox(Sandbox):
 
     def _now(self) -> str:
         # Each change later than the one before, so that the order of the last changed is exact.
-        count = len(self.deleted) + self.answered
-        return f"2026-07-{1 + count // 86400:02}T{count // 3600 % 24:02}:{count // 60 % 60:02}:{count % 60:02}Z"
+        now = datetime(2026, 7, 1, tzinfo=UTC) + timedelta(seconds=self.answered)
+        return moment(now)
