@@ -34,11 +34,7 @@ def seconds_for(
     waiting = requests + budget.waiting - budget.available
     if waiting <= 0:
         return budget.gate_closed_for + latency
-    rounds = [
-        (math.ceil(waiting / rate.calls) - 1) * (rate.seconds + rate.guard + latency)
-        for rate in rates
-    ]
-    return budget.next_free_in + max(rounds) + latency
+    return latency + max(_rounds(waiting, budget, rate, latency) for rate in rates)
 
 
 def plan_for(requests: int, place: Workplace) -> Plan:
@@ -46,3 +42,11 @@ def plan_for(requests: int, place: Workplace) -> Plan:
     seconds = seconds_for(requests, place.budget(), place.rates)
     now = datetime.fromtimestamp(place.clock.wall(), UTC)
     return Plan(requests, seconds, now + timedelta(seconds=seconds))
+
+
+def _rounds(waiting: int, budget: Budget, rate: RateLimit, latency: float) -> float:
+    """How long the last of those waiting has to wait for its slot (s)."""
+    cycle = rate.seconds + rate.guard + latency
+    # A slot that is free now has to be used and to return before it helps one that waits.
+    first = cycle if budget.available else budget.next_free_in
+    return first + (math.ceil(waiting / rate.calls) - 1) * cycle

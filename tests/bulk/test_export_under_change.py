@@ -55,7 +55,7 @@ def scheduled(seed: int, clock: FakeClock) -> tuple[ChangingSandbox, int, int]:
 
     Every twelfth schedule never ends.
     """
-    luck = Random(seed)
+    luck = Random(seed)  # noqa: S311
     sandbox = ChangingSandbox(luck.randint(5, 40), clock=clock, order=ORDERS[seed % 3])
     lasts = 10_000 if seed % 12 >= 11 else luck.choice((10, 20, 40))
     often = luck.uniform(0.1, 1.0)
@@ -172,7 +172,7 @@ async def test_leads_that_only_come_are_no_obstacle_however_many(
 
 
 async def test_changes_alone_are_no_obstacle_though_they_move_leads_about(tmp_path: Path) -> None:
-    luck = Random(7)
+    luck = Random(7)  # noqa: S311
 
     def change(sandbox: ChangingSandbox, number: int) -> None:
         sandbox.update(luck.choice(list(sandbox.leads)), name=f"Nome {number}")
@@ -219,7 +219,7 @@ async def test_a_lead_shown_twice_in_one_reading_is_counted_as_repeated(tmp_path
 async def test_leads_that_move_in_and_out_of_a_filter_do_not_fool_it(
     tmp_path: Path, seed: int
 ) -> None:
-    luck, clock = Random(seed), FakeClock()
+    luck, clock = Random(seed), FakeClock()  # noqa: S311
     sandbox = ChangingSandbox(luck.randint(8, 30), clock=clock, order=ORDERS[seed % 3])
     for lead in sandbox.leads.values():
         lead["source"] = luck.choice(("site", "evento"))
