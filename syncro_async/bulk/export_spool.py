@@ -78,6 +78,7 @@ class Spool:
         """Open the file and lock it. Raises `ConfigurationError` when another run has it."""
         self.path = path
         self.state = State("", 0.0)
+        self._discarded = False
         # SQLite would say of a missing folder only that it is "unable to open database file".
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o666))
         self._file = sqlite3.connect(path, timeout=0.0, isolation_level=None)
@@ -161,14 +162,18 @@ class Spool:
 
     def discard(self) -> None:
         """Remove the file: its work is done."""
+        self._discarded = True
         self._file.close()
         self.path.unlink(missing_ok=True)
 
     def close(self) -> None:
         """Close the file, and remove it when nothing was read. Harmless after `discard`."""
-        untouched = not self.state.subject and self.path.exists() and self.path.stat().st_size
+        if self._discarded:
+            return
+        begun = self.state.subject
+        kept = self.state.position if begun else self._all("SELECT 1 FROM sqlite_master")
         self._file.close()
-        if not (self.state.position or untouched):
+        if not kept:
             self.path.unlink(missing_ok=True)
 
     def _all(self, asked: str, *values: object) -> list[Any]:

@@ -43,8 +43,10 @@ class OwnThread:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self._thread.submit(self._end)
+        end = self._thread.submit(self._end)
         self._thread.shutdown(wait=True)
+        if error is None:
+            end.result()
 
     def _end(self) -> None:
         # Only here is it certain which: something may just have been opened in this thread.

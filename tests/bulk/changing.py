@@ -23,6 +23,7 @@ class ChangingSandbox(Sandbox):
     ) -> None:
         super().__init__(leads, **how)
         self.change = change or self.stand_still
+        self.now: Callable[[], datetime] | None = None
         self.answered = 0
         self.deleted: set[int] = set()
 
@@ -74,5 +75,6 @@ class ChangingSandbox(Sandbox):
 
     def _now(self) -> str:
         # Each change later than the one before, so that the order of the last changed is exact.
-        now = datetime(2026, 7, 1, tzinfo=UTC) + timedelta(seconds=self.answered)
-        return moment(now)
+        if self.now is not None:
+            return moment(self.now())
+        return moment(datetime(2026, 7, 1, tzinfo=UTC) + timedelta(seconds=self.answered))
