@@ -22,6 +22,7 @@ from syncro_async.models.page import Page, UnreadableItem
 # What was read longer ago than this is read anew rather than gone on with (s).
 GOOD_FOR = 86_400.0
 
+_INTEGERS = range(-(2**63), 2**63)
 _TABLES = """
 CREATE TABLE state (json BLOB NOT NULL);
 CREATE TABLE lead (key PRIMARY KEY, row BLOB, problem TEXT, first INTEGER, last INTEGER);
@@ -272,13 +273,21 @@ def _earlier(wall: float, page: Page[Lead]) -> float:
 
 
 def _rows(page: Page[Lead]) -> list[_Row]:
-    readable: list[_Row] = [(lead.id, msgspec.json.encode(lead), None) for lead in page.items]
-    return readable + [(_key(item), item.raw, item.reason) for item in page.unreadable]
+    unreadable: list[_Row] = [(_key(item), item.raw, item.reason) for item in page.unreadable]
+    return [_row(lead) for lead in page.items] + unreadable
+
+
+def _row(lead: Lead) -> _Row:
+    row = msgspec.json.encode(lead)
+    if lead.id in _INTEGERS:
+        return lead.id, row, None
+    return str(lead.id), row, "its id is larger than any database takes (64 bits)"
 
 
 def _key(item: UnreadableItem) -> int | str:
     """What tells an unreadable lead from others: its id if that much can be read, or its bytes."""
     try:
-        return msgspec.json.decode(item.raw, type=_Named, strict=False).id
+        number = msgspec.json.decode(item.raw, type=_Named, strict=False).id
     except (msgspec.MsgspecError, RecursionError):
         return hashlib.sha256(item.raw).hexdigest()
+    return number if number in _INTEGERS else str(number)

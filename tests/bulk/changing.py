@@ -23,6 +23,7 @@ class ChangingSandbox(Sandbox):
     ) -> None:
         super().__init__(leads, **how)
         self.change = change or self.stand_still
+        self._pattern = dict(self.leads[1])
         self.now: Callable[[], datetime] | None = None
         self.answered = 0
         self.deleted: set[int] = set()
@@ -44,10 +45,9 @@ class ChangingSandbox(Sandbox):
     def insert(self, **fields: Any) -> int:
         """A new lead, as one that comes through the API or the user interface."""
         store, at = self._store, self._now()
-        pattern = next(iter(store.leads.values()))
         lead_id = store.new_id("lead")
         dated = {"id": lead_id, "name": "Nova", "created_at": at, "updated_at": at}
-        store.add(LeadRecord({**pattern, **dated, **fields}))
+        store.add(LeadRecord({**self._pattern, **dated, **fields}))
         return lead_id
 
     def update(self, lead_id: int, **fields: Any) -> None:

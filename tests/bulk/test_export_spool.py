@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from syncro_async import Lead, Page, PageMeta
+from syncro_async import Lead, Page, PageMeta, UnreadableItem
 from syncro_async.bulk.export_spool import Spool
 from syncro_async.bulk.own_thread import OwnThread
 from syncro_async.errors import ConfigurationError
@@ -42,6 +42,34 @@ def test_a_full_disk_is_told_by_its_name_and_nothing_of_before_is_lost(tmp_path:
     again.add([page(3, 4)], None)
     assert again.seen() == 4
     again.discard()
+
+
+def test_a_write_that_is_refused_changes_nothing(tmp_path: Path) -> None:
+    spool = begun(tmp_path / "x.resume")
+    spool.add([page(1, 2)], 2)
+    spool._file.execute("PRAGMA query_only = 1")
+    with pytest.raises(OSError, match="readonly") as caught:
+        spool.add([page(3, 4)], None)
+    assert caught.value.errno == errno.EIO
+    spool._file.execute("PRAGMA query_only = 0")
+    spool.add([page(3, 4)], None)
+    assert (spool.seen(), len(spool.state.readings)) == (4, 1)
+    spool.discard()
+
+
+def test_a_lead_whose_id_no_database_takes_is_set_aside(tmp_path: Path) -> None:
+    spool = begun(tmp_path / "x.resume")
+    huge = 2**63
+    unreadable = UnreadableItem(1, b'{"id": %d, "name": []}' % (huge + 1), "no name")
+    whole = Page([Lead(id=huge), Lead(id=huge - 1)], PageMeta(3, 3, 1, 1), (unreadable,))
+    spool.add([whole], None)
+    assert spool.references()[0].known == 3
+    assert (spool.readable(), spool.unreadable(0)) == (
+        1,
+        (2, "its id is larger than any database takes (64 bits)"),
+    )
+    assert list(spool.ids(0)) == [[huge - 1]]
+    spool.discard()
 
 
 def test_it_is_locked_until_it_is_closed(tmp_path: Path) -> None:
