@@ -5,17 +5,24 @@ from __future__ import annotations
 import errno
 import os
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from syncro_async.bulk.sync_tables import LeadTable, Speech, checked_table
+from syncro_async.bulk.lead_columns import Kind
+from syncro_async.bulk.sync_tables import (
+    LeadTable,
+    Speech,
+    checked_table,
+    stage_json,
+    stage_values,
+)
 from syncro_async.errors import ConfigurationError
 
-_DUCKDB = frozenset({".duckdb", ".ddb"})
+_DUCKDB_SUFFIXES = frozenset({".duckdb", ".ddb"})
 _NO_DATABASE = frozenset({".csv", ".jsonl", ".json", ".parquet", ".xlsx"})
 # How long to wait while another program writes to the SQLite file (s).
 _PATIENCE = 30.0
@@ -28,19 +35,22 @@ SQLITE = Speech(
     },
     differs="IS NOT",
     begin="BEGIN IMMEDIATE",
+    stage=stage_values,
 )
+_DUCKDB_TYPES: Mapping[Kind, str] = {
+    "integer": "BIGINT",
+    "real": "DOUBLE",
+    "text": "VARCHAR",
+    "date": "DATE",
+    "moment": "TIMESTAMP",  # in UTC
+    "texts": "JSON",
+    "json": "JSON",
+}
 DUCKDB = Speech(
-    types={
-        "integer": "BIGINT",
-        "real": "DOUBLE",
-        "text": "VARCHAR",
-        "date": "DATE",
-        "moment": "TIMESTAMP",
-        "texts": "JSON",
-        "json": "JSON",
-    },
+    types=_DUCKDB_TYPES,
     differs="IS DISTINCT FROM",
     begin="BEGIN TRANSACTION",
+    stage=stage_json(_DUCKDB_TYPES),
 )
 
 
@@ -82,7 +92,7 @@ def database_of(database: str | os.PathLike[str], table: str) -> Database:
         raise ConfigurationError(f"{path.name}: a {suffix} file is no database; that is an export")
     if path.exists() and not path.is_file():
         raise ConfigurationError(f"{os.fspath(database)}: is there and is no regular file")
-    if suffix not in _DUCKDB:
+    if suffix not in _DUCKDB_SUFFIXES:
         return Database(path, name, SQLITE, _sqlite, sqlite3.Error)
     try:
         duckdb = import_module("duckdb")

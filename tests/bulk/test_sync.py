@@ -105,6 +105,15 @@ async def test_each_field_is_a_column_of_its_type_and_what_is_nested_is_json(
     assert size == "100+"
 
 
+async def test_a_moment_is_kept_in_utc_whatever_its_time_zone(
+    syncro: AsyncClient, sandbox: ChangingSandbox, database: Path
+) -> None:
+    sandbox.leads[1]["created_at"] = "2026-06-30T07:00:00-03:00"
+    await syncro.bulk.sync_leads(database)
+    [(moment,)] = ask(database, "SELECT created_at FROM leads WHERE id = 1")
+    assert str(moment).replace("T", " ").removesuffix("Z") == "2026-06-30 10:00:00"
+
+
 async def test_the_second_run_at_once_costs_one_request_and_changes_nothing(
     syncro: AsyncClient, sandbox: ChangingSandbox, database: Path
 ) -> None:
