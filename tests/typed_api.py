@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from datetime import UTC, date, datetime
+from pathlib import Path
 from typing import Any, assert_type
 
 import msgspec
@@ -17,18 +18,22 @@ from syncro_async import (
     Budget,
     BudgetWaitError,
     Enrollment,
+    ExportReceipt,
     Lead,
     Limiter,
     Page,
     PageMeta,
     Paginator,
     PendingTask,
+    Plan,
+    Progress,
     ProviderError,
     RateLimit,
     RateLimitedError,
     RetryPolicy,
     SentMessage,
     StageBlockedError,
+    SyncReceipt,
     UnexpectedResponseError,
     UpsertResult,
     ValidationError,
@@ -175,6 +180,27 @@ async def sending_messages(syncro: AsyncClient) -> None:
     assert_type(image.message_id, int)
     template = await syncro.leads.send_template(7, template_id=1, variables=["Ana"])
     assert_type(template, SentMessage)
+
+
+def told(progress: Progress) -> None:
+    assert_type(progress.done, int)
+    assert_type(progress.total, int | None)
+    assert_type(progress.seconds_left, float | None)
+
+
+async def exporting_and_syncing(syncro: AsyncClient, file: Path) -> None:
+    receipt = await syncro.bulk.export_leads(file, tags=["vip"], include="owner", on_progress=told)
+    assert_type(receipt, ExportReceipt)
+    assert_type(receipt.complete, bool)
+    assert_type(receipt.reason, str | None)
+    await syncro.bulk.export_leads("leads", format="parquet", resume=False, lane="interactive")
+    plan = await syncro.bulk.plan_export(updated_since=date(2026, 6, 30), max_items=9)
+    assert_type(plan, Plan)
+    assert_type(plan.finishes_at, datetime)
+    synced = await syncro.bulk.sync_leads("crm.db", table="people", full=True, on_progress=told)
+    assert_type(synced, SyncReceipt)
+    assert_type(synced.until, datetime | None)
+    assert_type(await syncro.bulk.plan_sync(file), Plan)
 
 
 def reading_errors(error: APIError) -> None:
