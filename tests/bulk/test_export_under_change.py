@@ -15,6 +15,8 @@ from syncro_async.fake_clock import FakeClock
 from syncro_async.testing import sandbox_client
 from tests.bulk.changing import ChangingSandbox
 
+# One for all: a limiter lives as long as its slots are taken, and nobody else moves these clocks.
+CLOCK = FakeClock()
 ORDERS = ("oldest_first", "newest_first", "last_changed_first")
 Change = Callable[[ChangingSandbox, int], object]
 
@@ -29,10 +31,10 @@ class Exported(NamedTuple):
 
 
 async def export(
-    folder: Path, sandbox: ChangingSandbox, clock: FakeClock, *, page_size: int, **filters: Any
+    folder: Path, sandbox: ChangingSandbox, *, page_size: int, **filters: Any
 ) -> Exported:
     before = set(sandbox.leads)
-    async with sandbox_client(sandbox=sandbox, clock=clock) as syncro:
+    async with sandbox_client(sandbox=sandbox, clock=CLOCK) as syncro:
         file = folder / "leads.jsonl"
         receipt = await syncro.bulk.export_leads(file, page_size=page_size, **filters)
     rows = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
@@ -44,19 +46,18 @@ async def export(
 async def changed(
     folder: Path, leads: int, change: Change, *, order: str = "oldest_first", page_size: int = 2
 ) -> Exported:
-    clock = FakeClock()
-    sandbox = ChangingSandbox(leads, clock=clock, order=order)
+    sandbox = ChangingSandbox(leads, clock=CLOCK, order=order)
     sandbox.change = lambda number: change(sandbox, number)
-    return await export(folder, sandbox, clock, page_size=page_size)
+    return await export(folder, sandbox, page_size=page_size)
 
 
-def scheduled(seed: int, clock: FakeClock) -> tuple[ChangingSandbox, int, int]:
+def scheduled(seed: int) -> tuple[ChangingSandbox, int, int]:
     """A book of some size, changed at some rate for so many requests; read in pages of some size.
 
     Every twelfth schedule never ends.
     """
     luck = Random(seed)  # noqa: S311
-    sandbox = ChangingSandbox(luck.randint(5, 40), clock=clock, order=ORDERS[seed % 3])
+    sandbox = ChangingSandbox(luck.randint(5, 40), clock=CLOCK, order=ORDERS[seed % 3])
     lasts = 10_000 if seed % 12 >= 11 else luck.choice((10, 20, 40))
     often = luck.uniform(0.1, 1.0)
 
@@ -68,15 +69,14 @@ def scheduled(seed: int, clock: FakeClock) -> tuple[ChangingSandbox, int, int]:
     return sandbox, lasts, luck.randint(2, 7)
 
 
-@pytest.mark.parametrize("hundred", range(2))
+@pytest.mark.parametrize("first", range(0, 200, 50))
 async def test_two_hundred_random_schedules_lose_no_lead_that_stayed(
-    tmp_path: Path, hundred: int
+    tmp_path: Path, first: int
 ) -> None:
     complete = 0
-    for seed in range(hundred * 100, hundred * 100 + 100):
-        clock = FakeClock()
-        sandbox, lasts, page_size = scheduled(seed, clock)
-        receipt, leads, stayed, _ = await export(tmp_path, sandbox, clock, page_size=page_size)
+    for seed in range(first, first + 50):
+        sandbox, lasts, page_size = scheduled(seed)
+        receipt, leads, stayed, _ = await export(tmp_path, sandbox, page_size=page_size)
         complete += receipt.complete
         if receipt.complete:
             assert stayed <= set(leads), f"seed {seed}: a lead was lost, and complete is a lie"
@@ -84,16 +84,15 @@ async def test_two_hundred_random_schedules_lose_no_lead_that_stayed(
             assert receipt.reason
         # Once a book has come to rest, nothing is in the way of a proof.
         assert receipt.complete or lasts == 10_000, f"seed {seed}"
-    assert complete >= 92
+    assert complete >= 46
 
 
 async def test_ordinary_page_walks_lose_leads_under_the_same_schedules() -> None:
     losing = 0
     for seed in range(60):
-        clock = FakeClock()
-        sandbox, _, page_size = scheduled(seed, clock)
+        sandbox, _, page_size = scheduled(seed)
         before = set(sandbox.leads)
-        async with sandbox_client(sandbox=sandbox, clock=clock) as syncro:
+        async with sandbox_client(sandbox=sandbox, clock=CLOCK) as syncro:
             shown = {lead.id for lead in await syncro.leads.list(page_size=page_size).collect()}
         losing += not (before - sandbox.deleted <= shown)
     assert losing >= 10
@@ -219,8 +218,8 @@ async def test_a_lead_shown_twice_in_one_reading_is_counted_as_repeated(tmp_path
 async def test_leads_that_move_in_and_out_of_a_filter_do_not_fool_it(
     tmp_path: Path, seed: int
 ) -> None:
-    luck, clock = Random(seed), FakeClock()  # noqa: S311
-    sandbox = ChangingSandbox(luck.randint(8, 30), clock=clock, order=ORDERS[seed % 3])
+    luck = Random(seed)  # noqa: S311
+    sandbox = ChangingSandbox(luck.randint(8, 30), clock=CLOCK, order=ORDERS[seed % 3])
     for lead in sandbox.leads.values():
         lead["source"] = luck.choice(("site", "evento"))
     left: set[int] = {key for key, lead in sandbox.leads.items() if lead["source"] != "site"}
@@ -234,16 +233,15 @@ async def test_leads_that_move_in_and_out_of_a_filter_do_not_fool_it(
 
     sandbox.change = change
     page_size = luck.randint(2, 5)
-    got = await export(tmp_path, sandbox, clock, page_size=page_size, source="site")
+    got = await export(tmp_path, sandbox, page_size=page_size, source="site")
     assert not got.receipt.complete or got.stayed - left <= set(got.leads)
 
 
 async def test_a_filtered_list_at_rest_is_complete_after_two_readings(tmp_path: Path) -> None:
-    clock = FakeClock()
-    sandbox = ChangingSandbox(30, clock=clock)
+    sandbox = ChangingSandbox(30, clock=CLOCK)
     matching = {key for key, lead in sandbox.leads.items() if lead["source"] == "site"}
     assert len(matching) > 3
-    got = await export(tmp_path, sandbox, clock, page_size=3, source="site")
+    got = await export(tmp_path, sandbox, page_size=3, source="site")
     assert got.receipt.complete
     assert set(got.leads) == matching
     assert got.requests == 2 * -(-len(matching) // 3)
