@@ -2,6 +2,13 @@
 
 from msgspec import UNSET
 
+from syncro_async.bulk.bulk import Bulk
+from syncro_async.bulk.exporting import ExportReceipt
+from syncro_async.bulk.plan import Plan
+from syncro_async.bulk.progress import OnProgress, Progress
+from syncro_async.bulk.progress_bar import ProgressBar
+from syncro_async.bulk.runner import Failed, Outcomes, Succeeded
+from syncro_async.bulk.syncing import SyncReceipt
 from syncro_async.client import AsyncClient
 from syncro_async.clock import Clock, SystemClock
 from syncro_async.dialects import SYNCRO, Dialect
@@ -10,11 +17,13 @@ from syncro_async.errors import (
     APIError,
     AuthenticationError,
     BadRequestError,
+    BadRowsError,
     BudgetWaitError,
     CircuitOpenError,
     ConfigurationError,
     ConflictError,
     ConnectionFailedError,
+    ImportStoppedError,
     MessagingWindowClosedError,
     NoAnswerError,
     NotFoundError,
@@ -45,6 +54,7 @@ from syncro_async.models.message import SentMessage
 from syncro_async.models.page import Page, PageMeta, UnreadableItem
 from syncro_async.models.upsert import UpsertResult
 from syncro_async.paging.paginator import Paginator
+from syncro_async.receipts import FailureGroup, ImportSummary, RowChange, RowProblem
 from syncro_async.retrying.policy import RetryPolicy
 from syncro_async.version import __version__
 
@@ -56,8 +66,10 @@ __all__ = [
     "AsyncClient",
     "AuthenticationError",
     "BadRequestError",
+    "BadRowsError",
     "Budget",
     "BudgetWaitError",
+    "Bulk",
     "CircuitOpenError",
     "Clock",
     "ConfigurationError",
@@ -65,19 +77,29 @@ __all__ = [
     "ConnectionFailedError",
     "Dialect",
     "Enrollment",
+    "ExportReceipt",
+    "Failed",
+    "FailureGroup",
+    "ImportStoppedError",
+    "ImportSummary",
     "Lane",
     "Lead",
     "Limiter",
     "MessagingWindowClosedError",
     "NoAnswerError",
     "NotFoundError",
+    "OnProgress",
     "OutcomeUnknownError",
+    "Outcomes",
     "Page",
     "PageMeta",
     "Paginator",
     "PendingTask",
     "PermissionDeniedError",
+    "Plan",
     "PlanLimitError",
+    "Progress",
+    "ProgressBar",
     "ProviderAuthenticationError",
     "ProviderError",
     "ProviderRateLimitedError",
@@ -86,10 +108,14 @@ __all__ = [
     "ReauthenticationRequiredError",
     "RequestTimeoutError",
     "RetryPolicy",
+    "RowChange",
+    "RowProblem",
     "SentMessage",
     "ServerError",
     "ServiceUnavailableError",
     "StageBlockedError",
+    "Succeeded",
+    "SyncReceipt",
     "SyncroError",
     "SystemClock",
     "UnexpectedResponseError",

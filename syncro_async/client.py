@@ -9,15 +9,17 @@ from dataclasses import replace
 from types import TracebackType
 from typing import Any, Self, TypeVar, cast, overload
 
+from syncro_async.bulk.bulk import Bulk
+from syncro_async.bulk.ground import Ground, job_of
 from syncro_async.clock import Clock, SystemClock
 from syncro_async.dialects import SYNCRO, Dialect
 from syncro_async.events import ItemUnreadable, Observer, Observers
 from syncro_async.limiting.lanes import chosen_lane
 from syncro_async.limiting.limiter import Budget, Lane, Limiter
 from syncro_async.limiting.rate_limit import RateLimit, as_rates
-from syncro_async.limiting.registry import hold_while_used
+from syncro_async.limiting.registry import hold_while_used, key_hash
 from syncro_async.models.page import Page
-from syncro_async.paging.page_body import page_reader
+from syncro_async.paging.page_body import dated, page_reader
 from syncro_async.paging.paginator import Paginator
 from syncro_async.resources.leads import Leads
 from syncro_async.retrying.policy import RetryPolicy
@@ -31,7 +33,7 @@ from syncro_async.settings import (
 )
 from syncro_async.transport.addressing import query_string, relative_path
 from syncro_async.transport.assembly import Journey, Wiring
-from syncro_async.transport.exchange import Call, CallOptions
+from syncro_async.transport.exchange import Call, CallOptions, Reply
 from syncro_async.transport.http_pool import Transport
 from syncro_async.transport.json_codec import encode_body, plain, reading
 from syncro_async.version import __version__
@@ -113,14 +115,32 @@ class AsyncClient:
         self._limiter = limiter_from(limiter, wiring, timeout=timeout)
         self._tell = Observers(observers)
         self._journey = Journey(wiring, self._limiter, self._tell)
-        self._lane_is_fixed = False
         self._owns_journey = True
+        self._chosen_lane: Lane | None = None
         hold_while_used(self._journey, self._limiter)
 
     @property
     def leads(self) -> Leads:
         """The calls about leads."""
         return Leads(self._perform, self._paginate)
+
+    @property
+    def bulk(self) -> Bulk:
+        """The jobs of many calls; they stand in the bulk lane unless `with_options` chose one."""
+        wiring = self._settings.wiring
+        ground = Ground(
+            leads=self.leads,
+            request=self.request,
+            budget=self.budget,
+            rates=self._limiter.rates,
+            clock=wiring.clock,
+            base_url=wiring.base_url,
+            account=f"{wiring.base_url} {key_hash(wiring.api_key.reveal())}",
+            lane=self._chosen_lane or chosen_lane() or "bulk",
+            client=self._journey,
+            tally=self._settings.options.tally,
+        )
+        return Bulk(ground)
 
     def with_options(
         self,
@@ -141,7 +161,7 @@ class AsyncClient:
         view = copy.copy(self)
         vars(view).update(
             _settings=replace(self._settings, options=options),
-            _lane_is_fixed=self._lane_is_fixed or lane is not _UNCHANGED,
+            _chosen_lane=self._chosen_lane if lane is _UNCHANGED else lane,
             _owns_journey=False,
         )
         return view
@@ -240,9 +260,12 @@ class AsyncClient:
 
     async def _perform(self, call: Call[T], /) -> T:
         options = self._settings.options
-        lane = None if self._lane_is_fixed else chosen_lane()
+        lane = self._chosen_lane or chosen_lane()
         if lane is not None:
             options = replace(options, lane=lane)
+        job = job_of(self._journey)
+        if job is not None:
+            options = job.options(options, lane_chosen=lane is not None)
         return await self._journey(call, options)
 
     def _paginate(
@@ -259,9 +282,11 @@ class AsyncClient:
 
         async def fetch(number: int, size: int | None = None, /) -> Page[T]:
             search = query_string({**query, "page": number, "per_page": size or page_size})
-            page = await self._perform(Call("GET", path, read, repeatable=True, query=search))
+            replies: list[Reply] = []
+            call = Call("GET", path, read, repeatable=True, query=search, heard=replies.append)
+            page = await self._perform(call)
             for bad in page.unreadable:
                 self._tell(ItemUnreadable(path, bad.index, bad.reason))
-            return page
+            return dated(page, replies[0])
 
         return Paginator(fetch, start_page=start_page, max_items=max_items)

@@ -11,6 +11,22 @@ from syncro_async import errors
 
 CLIENT = {"AsyncClient", "Paginator", "SYNCRO", "Dialect", "UNSET", "__version__"}
 BUDGET = {"Budget", "Lane", "lane", "Limiter", "RateLimit", "RetryPolicy", "Clock", "SystemClock"}
+BULK = {
+    "Bulk",
+    "ExportReceipt",
+    "Failed",
+    "FailureGroup",
+    "ImportSummary",
+    "OnProgress",
+    "Outcomes",
+    "Plan",
+    "Progress",
+    "ProgressBar",
+    "RowChange",
+    "RowProblem",
+    "Succeeded",
+    "SyncReceipt",
+}
 MODELS = {
     "Enrollment",
     "Lead",
@@ -25,11 +41,13 @@ ERRORS = {
     "AccountSuspendedError",
     "AuthenticationError",
     "BadRequestError",
+    "BadRowsError",
     "BudgetWaitError",
     "CircuitOpenError",
     "ConfigurationError",
     "ConflictError",
     "ConnectionFailedError",
+    "ImportStoppedError",
     "MessagingWindowClosedError",
     "NoAnswerError",
     "NotFoundError",
@@ -54,7 +72,7 @@ ERRORS = {
 
 
 def test_the_package_offers_exactly_these_names() -> None:
-    assert set(syncro_async.__all__) == CLIENT | BUDGET | MODELS | ERRORS
+    assert set(syncro_async.__all__) == CLIENT | BUDGET | BULK | MODELS | ERRORS
     assert len(syncro_async.__all__) == len(set(syncro_async.__all__))
 
 
@@ -80,4 +98,5 @@ def test_importing_the_package_loads_nothing_of_its_extras() -> None:
         [sys.executable, "-c", look], capture_output=True, text=True, check=True
     ).stdout.split()
     assert "httpx" in loaded
-    assert not {"starlette", "uvicorn", "typer", "pytest"} & set(loaded)  # httpx itself loads rich
+    extras = {"starlette", "uvicorn", "typer", "pytest", "pyarrow", "duckdb"}
+    assert not extras & set(loaded)  # httpx itself loads rich

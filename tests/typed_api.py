@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from datetime import UTC, date, datetime
+from pathlib import Path
 from typing import Any, assert_type
 
 import msgspec
@@ -14,21 +15,33 @@ from syncro_async import (
     APIError,
     AsyncClient,
     AuthenticationError,
+    BadRowsError,
     Budget,
     BudgetWaitError,
     Enrollment,
+    ExportReceipt,
+    Failed,
+    FailureGroup,
+    ImportStoppedError,
+    ImportSummary,
     Lead,
     Limiter,
     Page,
     PageMeta,
     Paginator,
     PendingTask,
+    Plan,
+    Progress,
+    ProgressBar,
     ProviderError,
     RateLimit,
     RateLimitedError,
     RetryPolicy,
+    RowProblem,
     SentMessage,
     StageBlockedError,
+    Succeeded,
+    SyncReceipt,
     UnexpectedResponseError,
     UpsertResult,
     ValidationError,
@@ -168,6 +181,52 @@ async def writing_leads(syncro: AsyncClient) -> None:
     assert_type(await syncro.leads.unenroll(7, sequence_id=1), Enrollment)
 
 
+async def many_calls(syncro: AsyncClient, ids: AsyncIterator[int]) -> None:
+    async with syncro.bulk.map(syncro.leads.get, ids, concurrency=5, ordered=True) as outcomes:
+        async for outcome in outcomes:
+            match outcome:
+                case Succeeded(index, item, value):
+                    assert_type(index, int)
+                    assert_type(item, int)
+                    assert_type(value, Lead)
+                case Failed(index, item, error):
+                    assert_type(item, int)
+                    assert_type(error, Exception)
+
+
+async def importing_leads(syncro: AsyncClient) -> None:
+    def tell(progress: Progress) -> None:
+        assert_type(progress.seconds_left, float | None)
+
+    summary = await syncro.bulk.upsert_leads(
+        "leads.csv",
+        match_by="email",
+        columns={"Nome": "name", "id": None},
+        defaults={"pipeline_id": 1},
+        definitions=[{"name": "size", "field_type": "text"}],
+        journal="leads.journal",
+        failures="failed.csv",
+        canary=0,
+        max_failures=5,
+        diff=True,
+        dry_run=False,
+        on_progress=tell,
+    )
+    assert_type(summary, ImportSummary)
+    assert_type(summary.unsent, int)
+    assert_type(summary.reasons, tuple[FailureGroup, ...])
+    rows = [{"name": "Ana", "pipeline_id": 1, "stage_id": 4}]
+    assert_type(await syncro.bulk.create_leads(rows, on_progress=ProgressBar()), ImportSummary)
+    assert_type(syncro.bulk.plan(600), Plan)
+    assert_type(await syncro.bulk.plan_import(rows, create=True), Plan)
+
+
+def reading_import_errors(bad: BadRowsError, stopped: ImportStoppedError) -> None:
+    assert_type(bad.problems, tuple[RowProblem, ...])
+    assert_type(bad.problems[0].line, int)
+    assert_type(stopped.summary, ImportSummary)
+
+
 async def sending_messages(syncro: AsyncClient) -> None:
     text = await syncro.leads.send_whatsapp(7, body="Hello", instance_id=1)
     assert_type(text, SentMessage)
@@ -175,6 +234,27 @@ async def sending_messages(syncro: AsyncClient) -> None:
     assert_type(image.message_id, int)
     template = await syncro.leads.send_template(7, template_id=1, variables=["Ana"])
     assert_type(template, SentMessage)
+
+
+def told(progress: Progress) -> None:
+    assert_type(progress.done, int)
+    assert_type(progress.total, int | None)
+    assert_type(progress.seconds_left, float | None)
+
+
+async def exporting_and_syncing(syncro: AsyncClient, file: Path) -> None:
+    receipt = await syncro.bulk.export_leads(file, tags=["vip"], include="owner", on_progress=told)
+    assert_type(receipt, ExportReceipt)
+    assert_type(receipt.complete, bool)
+    assert_type(receipt.reason, str | None)
+    await syncro.bulk.export_leads("leads", format="parquet", resume=False)
+    plan = await syncro.bulk.plan_export(updated_since=date(2026, 6, 30), max_items=9)
+    assert_type(plan, Plan)
+    assert_type(plan.finishes_at, datetime)
+    synced = await syncro.bulk.sync_leads("crm.db", table="people", full=True, on_progress=told)
+    assert_type(synced, SyncReceipt)
+    assert_type(synced.until, datetime | None)
+    assert_type(await syncro.bulk.plan_sync(file), Plan)
 
 
 def reading_errors(error: APIError) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Generic, TypeVar
 
 import msgspec
@@ -32,8 +33,13 @@ class UnreadableItem(msgspec.Struct, frozen=True):
 
 
 class Page(msgspec.Struct, Generic[T], frozen=True):
-    """One page: its items in the server's order, and `unreadable`, those that could not be read."""
+    """One page: its items in the server's order, and `unreadable`, those that could not be read.
+
+    `answered_at` is the server's own clock when it answered (the header `Date`, RFC 9110, 6.6.1,
+    in whole seconds), None where it does not say.
+    """
 
     items: list[T]
     meta: PageMeta
     unreadable: tuple[UnreadableItem, ...] = ()
+    answered_at: datetime | None = None

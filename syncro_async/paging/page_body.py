@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from functools import cache
 from typing import Any, Generic, TypeVar
 
@@ -10,6 +11,8 @@ import msgspec
 
 from syncro_async.models.envelope import Envelope
 from syncro_async.models.page import Page, PageMeta, UnreadableItem
+from syncro_async.retrying.retry_after import http_date
+from syncro_async.transport.exchange import Reply
 from syncro_async.transport.json_codec import reading
 
 T = TypeVar("T")
@@ -39,6 +42,14 @@ def page_reader(item: type[T]) -> Callable[[bytes], Page[T]]:
         return Page(body.data, body.meta)
 
     return read
+
+
+def dated(page: Page[T], reply: Reply) -> Page[T]:
+    """The page with the moment at which the server says it answered."""
+    stamp = http_date(reply.header("date") or "")
+    if stamp is None:
+        return page
+    return msgspec.structs.replace(page, answered_at=datetime.fromtimestamp(stamp, UTC))
 
 
 def _salvage(body: _PageBody[msgspec.Raw], read_one: Callable[[Any], T]) -> Page[T]:

@@ -15,7 +15,7 @@ from syncro_async.transport.addressing import moment
 
 MatchBy = Literal["email", "phone", "email_or_phone"]
 
-_MATCH_KEYS: dict[str, tuple[str, ...]] = {
+MATCH_KEYS: dict[str, tuple[str, ...]] = {
     "email": ("email",),
     "phone": ("phone",),
     "email_or_phone": ("email", "phone"),
@@ -155,9 +155,9 @@ def required(**arguments: Any) -> dict[str, Any]:
 
 def check_match_key(match_by: str, fields: Mapping[str, Any]) -> None:
     """Refuse an upsert that does not send what it matches by (API reference, 'Leads', upsert)."""
-    keys = _MATCH_KEYS.get(text("match_by", match_by))
+    keys = MATCH_KEYS.get(text("match_by", match_by))
     if keys is None:
-        raise _refusal("match_by", f"one of {', '.join(_MATCH_KEYS)}", match_by)
+        raise _refusal("match_by", f"one of {', '.join(MATCH_KEYS)}", match_by)
     if not any(fields.get(key, "").strip() for key in keys):
         raise ValueError(f"match_by={match_by!r} needs {' or '.join(keys)}")
 

@@ -25,16 +25,6 @@ FAILING_INSTANCE_ID = 3
 TEMPLATE_ID = 1
 MEDIA_TEMPLATE_ID = 2
 UNAPPROVED_TEMPLATE_ID = 3
-CUSTOM_FIELD_NAMES = frozenset(
-    {
-        "tamanho_empresa",
-        "segmento",
-        "orcamento",
-        "data_retorno",
-        "aceita_contato",
-        "interesses",
-    }
-)
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,15 +34,15 @@ def list_leads(asked: Asked) -> Answer:
     filters = _filters(form)
     include = asked_in_list(form.text("include"))
     form.settle()
-    leads = asked.store.leads
+    leads = asked.store.listed()
     first = (page - 1) * per_page
     if filters:
-        matching = [lead for lead in leads.values() if all(fits(lead) for fits in filters)]
+        matching = [lead for lead in leads if all(fits(lead) for fits in filters)]
         total = len(matching)
         shown = matching[first : first + per_page]
     else:
         total = len(leads)
-        shown = list(islice(leads.values(), min(first, total), first + per_page))
+        shown = list(islice(leads, min(first, total), first + per_page))
     last_page = max(1, ceil(total / per_page))
     meta = {
         "total": total,

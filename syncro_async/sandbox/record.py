@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -15,14 +16,18 @@ class LeadRecord(dict[str, Any]):
     are kept here too, though an answer shows them only on request or never.
     """
 
-    __slots__ = ("encoded",)
+    __slots__ = ("encoded", "listeners")
 
     encoded: dict[frozenset[str], msgspec.Raw]
+    listeners: tuple[Callable[[LeadRecord, str], object], ...]
 
     def __init__(self, fields: dict[str, Any]) -> None:
         super().__init__(fields)
         self.encoded = {}
+        self.listeners = ()
 
     def __setitem__(self, name: str, value: Any) -> None:
         super().__setitem__(name, value)
         self.encoded.clear()
+        for tell in self.listeners:
+            tell(self, name)

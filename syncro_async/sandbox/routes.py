@@ -1,4 +1,4 @@
-"""Which call a request is: the fourteen of the API reference, 'Leads'."""
+"""Which call a request is: those of the API reference, 'Leads' and 'Custom fields'."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from urllib.parse import unquote
 
 from syncro_async.sandbox.answers import Answer
 from syncro_async.sandbox.asked import Asked
+from syncro_async.sandbox.custom_fields import list_custom_fields
 from syncro_async.sandbox.editing import (
     add_tags,
     create_lead,
@@ -47,6 +48,7 @@ ROUTES = (
     Route("DELETE", "/leads/*/enroll-sequence/*", "sequences:write", unenroll),
     Route("POST", "/leads/*/send-whatsapp", "whatsapp:write", send_whatsapp),
     Route("POST", "/leads/*/send-whatsapp-template", "whatsapp:write", send_template),
+    Route("GET", "/custom-fields", "custom_fields:read", list_custom_fields),
 )
 _PATTERNS = [(route, route.path.split("/")) for route in ROUTES]
 

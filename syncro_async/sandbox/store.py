@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from itertools import count
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from syncro_async.sandbox.account import (
     MAIN_INSTANCE_ID,
@@ -22,13 +22,15 @@ from syncro_async.sandbox.sample_data import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
     from syncro_async.sandbox.record import LeadRecord
 
 _FIRST_TASK_ID = 45
+_KEYS = ("email", "phone")
 
 History = defaultdict[int, list[dict[str, Any]]]
+Order = Literal["oldest_first", "newest_first", "last_changed_first"]
 
 
 class Store:
@@ -37,8 +39,13 @@ class Store:
     Whatever changes a lead ends with `touch`, which stamps it and makes its JSON anew.
     """
 
-    def __init__(self, leads: int, seed: int) -> None:
-        self.leads: dict[int, LeadRecord] = {lead["id"]: lead for lead in sample_leads(leads, seed)}
+    def __init__(self, leads: int, seed: int, order: Order = "oldest_first") -> None:
+        self.order = order
+        self.leads: dict[int, LeadRecord] = {}
+        # Which leads have, or once had, that email or phone: an upsert must find its own quickly.
+        self._had: defaultdict[tuple[str, str], list[int]] = defaultdict(list)
+        for lead in sample_leads(leads, seed):
+            self._keep(lead)
         self.samples = leads
         self.sales = History(list)
         self.lost_sales = History(list)
@@ -62,6 +69,15 @@ class Store:
         """The next id of that kind of thing."""
         return next(self._ids.setdefault(kind, count(1)))
 
+    def listed(self) -> Collection[LeadRecord]:
+        """The leads as a list shows them; no document promises an order, so there are several."""
+        if self.order == "oldest_first":
+            return self.leads.values()
+        newest_first = list(reversed(self.leads.values()))
+        if self.order == "last_changed_first":
+            newest_first.sort(key=lambda lead: str(lead["updated_at"]), reverse=True)
+        return newest_first
+
     def find(self, lead_id: str) -> LeadRecord:
         """The lead of that id as it stands in a path. Raises `Refused` (404)."""
         lead = self.leads.get(int(lead_id)) if lead_id.isdecimal() and lead_id.isascii() else None
@@ -71,8 +87,14 @@ class Store:
 
     def add(self, lead: LeadRecord) -> None:
         """Keep a new lead, with the sale or loss its stage means."""
-        self.leads[lead["id"]] = lead
+        self._keep(lead)
         self._arrived(lead, STAGES[lead["stage_id"]], lead["created_at"])
+
+    def oldest_with(self, key: str, value: str) -> LeadRecord | None:
+        """The lead that has had this email or phone (`key`) for longest, if any has it now."""
+        ids = sorted(self._had.get((key, value), ()))
+        known = (self.leads.get(lead_id) for lead_id in ids)
+        return next((lead for lead in known if lead is not None and lead[key] == value), None)
 
     def remove(self, lead: LeadRecord) -> None:
         """Forget a lead and everything about it."""
@@ -124,6 +146,16 @@ class Store:
     def window_is_open(self, lead: LeadRecord) -> bool:
         """Whether the lead wrote within 24 hours: sample leads did, but for one; new ones never."""
         return bool(lead["id"] <= self.samples) and lead["id"] != CLOSED_WINDOW_LEAD_ID
+
+    def _keep(self, lead: LeadRecord) -> None:
+        self.leads[lead["id"]] = lead
+        for key in _KEYS:
+            self._note_key(lead, key)
+        lead.listeners = (self._note_key,)
+
+    def _note_key(self, lead: LeadRecord, name: str) -> None:
+        if name in _KEYS and lead[name] is not None:
+            self._had[name, lead[name]].append(lead["id"])
 
     def _arrived(self, lead: LeadRecord, stage: Stage, at: str, **deal: Any) -> None:
         lead_id = lead["id"]

@@ -8,6 +8,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from syncro_async.limiting.limiter import Lane
 from syncro_async.retrying.policy import RetryPolicy
+from syncro_async.transport.tally import Tally
 
 T = TypeVar("T")
 
@@ -18,7 +19,7 @@ class Call(Generic[T]):
 
     `read` turns the bytes of a 2xx body into the result. `repeatable` calls may be sent again
     when an earlier attempt may have been carried out. `gone_is_done`: a 404 after a lost attempt
-    means that attempt did the work.
+    means that attempt did the work. `heard` is given the undecoded answer before `read` is.
     """
 
     method: str
@@ -28,16 +29,21 @@ class Call(Generic[T]):
     query: str = ""
     body: bytes | None = None
     gone_is_done: bool = False
+    heard: Callable[[Reply], object] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class CallOptions:
-    """How to ask: the part of the settings that `with_options` may change."""
+    """How to ask: the part of the settings that `with_options` may change.
+
+    `tally` counts the attempts that are made so.
+    """
 
     lane: Lane
     max_wait: float | None
     timeout: float
     retry: RetryPolicy
+    tally: Tally = field(default_factory=Tally, compare=False)
 
 
 @dataclass(frozen=True, slots=True)

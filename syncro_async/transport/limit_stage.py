@@ -150,6 +150,7 @@ class LimitStage:
     def _begin(self, exchange: Exchange[Any]) -> float:
         now = self._clock.monotonic()
         exchange.sent += 1
+        exchange.options.tally.send()
         if exchange.sent == 1:
             exchange.first_sent_at = now
         if self._tell:
@@ -171,6 +172,8 @@ class LimitStage:
         self, exchange: Exchange[Any], attempt: Attempt, sent_at: float, error: SyncroError | None
     ) -> None:
         now = self._clock.monotonic()
+        if attempt.answered_at is not None:
+            exchange.options.tally.answer(attempt.answered_at - sent_at)
         if self._tell:
             method, path = exchange.call.method, exchange.call.path
             if attempt.answered_at is not None:
