@@ -260,7 +260,7 @@ class Import:
         else:
             advice = "with a journal the next run would go on where this one stopped"
         return (
-            f"the import stopped: {self._why}. Of {summary.total} rows {done} are done,"
+            f"the import stopped: {self._why.rstrip('.')}. Of {summary.total} rows {done} are done,"
             f" {summary.failed} failed, {summary.in_doubt} are in doubt and {summary.unsent} were"
             f" not sent; {advice}"
         )
