@@ -160,7 +160,8 @@ class Import:
             await self._write_failures(journal)
         summary = await self._summary(journal)
         if self._why is not None:
-            raise ImportStoppedError(self._ending(summary), summary=summary) from self._cause
+            text = self._ending(self._why, summary)
+            raise ImportStoppedError(text, summary=summary) from self._cause
         return summary
 
     async def _drain(self, sender: Sender) -> None:
@@ -251,7 +252,7 @@ class Import:
         summary = await self._summary(journal, changes)
         return replace(summary, created=created, updated=len(changes) - created)
 
-    def _ending(self, summary: ImportSummary) -> str:
+    def _ending(self, why: str, summary: ImportSummary) -> str:
         done = summary.created + summary.updated + summary.unchanged
         if self._order.journal is not None:
             advice = "run it again with the same journal, and it goes on where it stopped"
@@ -260,7 +261,7 @@ class Import:
         else:
             advice = "with a journal the next run would go on where this one stopped"
         return (
-            f"the import stopped: {self._why.rstrip('.')}. Of {summary.total} rows {done} are done,"
+            f"the import stopped: {why.rstrip('.')}. Of {summary.total} rows {done} are done,"
             f" {summary.failed} failed, {summary.in_doubt} are in doubt and {summary.unsent} were"
             f" not sent; {advice}"
         )
