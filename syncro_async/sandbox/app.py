@@ -86,6 +86,13 @@ class Api:
             routes=[Mount(API_ROOT, app=self._call)], default=self._page, redirect_slashes=False
         )
 
+    def complete_tasks(self, lead_id: int) -> None:
+        """Do the mandatory tasks of a lead, now."""
+        self._store.complete_tasks(lead_id, self._now())
+
+    def _now(self) -> str:
+        return moment(datetime.fromtimestamp(self._clock.wall(), UTC))
+
     async def _call(self, scope: Scope, receive: Receive, send: Send) -> None:
         """A request to the API."""
         request = Request(scope, receive)
@@ -165,7 +172,7 @@ class Api:
                 parts=parts,
                 query=read_query(arrival.query),
                 fields=read_body(body, request.headers.get("content-type", "")),
-                at=moment(datetime.fromtimestamp(self._clock.wall(), UTC)),
+                at=self._now(),
                 max_leads=self._max_leads,
             )
             answer = route.carry_out(asked)
