@@ -38,11 +38,18 @@ from syncro_async.errors import (
 )
 from syncro_async.limiting.limiter import Budget, Lane, Limiter
 from syncro_async.limiting.rate_limit import RateLimit
+from syncro_async.models.account import Account
+from syncro_async.models.custom_field import CustomField
 from syncro_async.models.enrollment import Enrollment
 from syncro_async.models.lead import Lead
 from syncro_async.models.message import SentMessage
 from syncro_async.models.page import Page, PageMeta, UnreadableItem
+from syncro_async.models.pipeline import LostReason, Pipeline, Pipelines, Stage
+from syncro_async.models.task import Task
 from syncro_async.models.upsert import UpsertResult
+from syncro_async.models.user import User
+from syncro_async.models.webhook import NewWebhook, Webhook, Webhooks
+from syncro_async.models.whatsapp import WhatsAppInstance, WhatsAppTemplate
 from syncro_async.paging.paginator import Paginator
 from syncro_async.retrying.policy import RetryPolicy
 from syncro_async.version import __version__
@@ -51,6 +58,7 @@ __all__ = [
     "SYNCRO",
     "UNSET",
     "APIError",
+    "Account",
     "AccountSuspendedError",
     "AsyncClient",
     "AuthenticationError",
@@ -62,12 +70,15 @@ __all__ = [
     "ConfigurationError",
     "ConflictError",
     "ConnectionFailedError",
+    "CustomField",
     "Dialect",
     "Enrollment",
     "Lane",
     "Lead",
     "Limiter",
+    "LostReason",
     "MessagingWindowClosedError",
+    "NewWebhook",
     "NoAnswerError",
     "NotFoundError",
     "OutcomeUnknownError",
@@ -76,6 +87,8 @@ __all__ = [
     "Paginator",
     "PendingTask",
     "PermissionDeniedError",
+    "Pipeline",
+    "Pipelines",
     "PlanLimitError",
     "ProviderAuthenticationError",
     "ProviderError",
@@ -88,13 +101,20 @@ __all__ = [
     "SentMessage",
     "ServerError",
     "ServiceUnavailableError",
+    "Stage",
     "StageBlockedError",
     "SyncroError",
     "SystemClock",
+    "Task",
     "UnexpectedResponseError",
     "UnprocessableError",
     "UnreadableItem",
     "UpsertResult",
+    "User",
     "ValidationError",
+    "Webhook",
+    "Webhooks",
+    "WhatsAppInstance",
+    "WhatsAppTemplate",
     "__version__",
 ]

@@ -12,13 +12,26 @@ from syncro_async import errors
 CLIENT = {"AsyncClient", "Paginator", "SYNCRO", "Dialect", "UNSET", "__version__"}
 BUDGET = {"Budget", "Lane", "Limiter", "RateLimit", "RetryPolicy", "Clock", "SystemClock"}
 MODELS = {
+    "Account",
+    "CustomField",
     "Enrollment",
     "Lead",
+    "LostReason",
+    "NewWebhook",
     "Page",
     "PageMeta",
+    "Pipeline",
+    "Pipelines",
     "SentMessage",
+    "Stage",
+    "Task",
     "UnreadableItem",
     "UpsertResult",
+    "User",
+    "Webhook",
+    "Webhooks",
+    "WhatsAppInstance",
+    "WhatsAppTemplate",
 }
 ERRORS = {
     "APIError",

@@ -26,7 +26,7 @@ class Call(Generic[T]):
     read: Callable[[bytes], T]
     repeatable: bool
     query: str = ""
-    body: bytes | None = None
+    body: bytes | None = field(default=None, repr=False)
     gone_is_done: bool = False
 
 
@@ -60,13 +60,15 @@ class Attempt:
 
     `started` is True once its task runs, which settles its slot from then on; `begun` once it
     holds a connection of the pool. `written` tells whether a byte of the request may have left:
-    None where the transport does not say. `answered_at` is the moment the answer's headers were
+    None where the transport does not say. `date` is the answer's header of that name, and
+    `answered_at` is the moment the answer's headers were
     there, with `status` and `content_type`.
     """
 
     started: bool = False
     begun: bool = False
     written: bool | None = None
+    date: str | None = None
     answered_at: float | None = None
     status: int = 0
     content_type: str | None = None
