@@ -11,6 +11,7 @@ import typer
 from syncro_async.cli import options
 from syncro_async.cli.budget import show_budget
 from syncro_async.cli.demo import demo
+from syncro_async.cli.doctor import see_doctor
 from syncro_async.cli.endings import conclude
 from syncro_async.cli.leads import Order, export_leads
 from syncro_async.cli.logbook import logbook
@@ -41,6 +42,11 @@ _EXPORT_HELP = (
     "others to FILE, and the exit code is 1; so it is when the server shows fewer leads than it "
     "counts. In CSV every field is a column, lists and objects are JSON, and text a spreadsheet "
     "would run as a formula gets an apostrophe in front (phones stay as they are)."
+)
+_DOCTOR_HELP = (
+    "Look whether the key is good, which account and scopes it has, whether this machine's clock "
+    "is right and how the budget stands. It sends seven requests at most, all of them reads; each "
+    "line says what to do, and the exit code is 1 when something has to be mended."
 )
 _EXITS = "Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted."
 
@@ -96,6 +102,11 @@ def _sandbox(
 @app.command("budget", help=f"{_BUDGET_HELP} {_KEY_NOTE}")
 def _budget(*, base_url: options.BaseUrl = None) -> Job:
     return partial(show_budget, base_url)
+
+
+@app.command("doctor", help=f"{_DOCTOR_HELP} {_KEY_NOTE}")
+def _doctor(*, base_url: options.BaseUrl = None) -> Job:
+    return partial(see_doctor, base_url)
 
 
 @leads_app.command("export", help=f"{_EXPORT_HELP} {_KEY_NOTE} {_EXITS}")

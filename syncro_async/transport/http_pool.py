@@ -195,6 +195,7 @@ class _Watch:
     def answered(self, response: httpx.Response) -> None:
         """Note that the headers of the answer are there."""
         self._response = response
+        self._attempt.date = response.headers.get("date")
         self._attempt.answered_at = self._clock.monotonic()
         self._attempt.status = response.status_code
         content_type = response.headers.get("content-type")

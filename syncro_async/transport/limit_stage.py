@@ -34,6 +34,7 @@ from syncro_async.limiting.limiter import (
     Refused,
     Slot,
 )
+from syncro_async.retrying.retry_after import http_date
 from syncro_async.transport.exchange import Attempt, Exchange, Reply, Send
 from syncro_async.transport.per_loop import PerLoop
 from syncro_async.transport.sends import Sends
@@ -162,7 +163,8 @@ class LimitStage:
             method, path = exchange.call.method, exchange.call.path
             if attempt.answered_at is not None:
                 at = attempt.answered_at
-                self._tell(AnswerReceived(method, path, attempt.status, at, at - sent_at))
+                date = http_date(attempt.date or "")
+                self._tell(AnswerReceived(method, path, attempt.status, at, at - sent_at, date))
             else:
                 self._tell(AttemptFailed(method, path, type(error).__name__, now, now - sent_at))
         if isinstance(error, RateLimitedError):
