@@ -49,8 +49,9 @@ class Arrival:
 
     `at`: seconds of the sandbox's clock. `path`: behind `/api/v1`, percent-encoded as it came
     (outside the API the whole path), without the `query`. `key_name`: `"full"`, `"read_only"`,
-    `"expired"`, `"suspended"`, or None for no known key. `status`: what was answered, 0 before
-    that, and for good when the connection dropped first. `counted`: by the rate limit.
+    `"leads_only"`, `"expired"`, `"suspended"`, or None for no known key. `status`: what was
+    answered, 0 before that, and for good when the connection dropped first. `counted`: by the
+    rate limit.
     """
 
     at: float
