@@ -48,11 +48,18 @@ from syncro_async.errors import (
 from syncro_async.limiting.lanes import lane
 from syncro_async.limiting.limiter import Budget, Lane, Limiter
 from syncro_async.limiting.rate_limit import RateLimit
+from syncro_async.models.account import Account
+from syncro_async.models.custom_field import CustomField
 from syncro_async.models.enrollment import Enrollment
 from syncro_async.models.lead import Lead
 from syncro_async.models.message import SentMessage
 from syncro_async.models.page import Page, PageMeta, UnreadableItem
+from syncro_async.models.pipeline import LostReason, Pipeline, Pipelines, Stage
+from syncro_async.models.task import Task
 from syncro_async.models.upsert import UpsertResult
+from syncro_async.models.user import User
+from syncro_async.models.webhook import NewWebhook, Webhook, Webhooks
+from syncro_async.models.whatsapp import WhatsAppInstance, WhatsAppTemplate
 from syncro_async.paging.paginator import Paginator
 from syncro_async.receipts import FailureGroup, ImportSummary, RowChange, RowProblem
 from syncro_async.retrying.policy import RetryPolicy
@@ -62,6 +69,7 @@ __all__ = [
     "SYNCRO",
     "UNSET",
     "APIError",
+    "Account",
     "AccountSuspendedError",
     "AsyncClient",
     "AuthenticationError",
@@ -75,6 +83,7 @@ __all__ = [
     "ConfigurationError",
     "ConflictError",
     "ConnectionFailedError",
+    "CustomField",
     "Dialect",
     "Enrollment",
     "ExportReceipt",
@@ -85,7 +94,9 @@ __all__ = [
     "Lane",
     "Lead",
     "Limiter",
+    "LostReason",
     "MessagingWindowClosedError",
+    "NewWebhook",
     "NoAnswerError",
     "NotFoundError",
     "OnProgress",
@@ -96,6 +107,8 @@ __all__ = [
     "Paginator",
     "PendingTask",
     "PermissionDeniedError",
+    "Pipeline",
+    "Pipelines",
     "Plan",
     "PlanLimitError",
     "Progress",
@@ -113,16 +126,23 @@ __all__ = [
     "SentMessage",
     "ServerError",
     "ServiceUnavailableError",
+    "Stage",
     "StageBlockedError",
     "Succeeded",
     "SyncReceipt",
     "SyncroError",
     "SystemClock",
+    "Task",
     "UnexpectedResponseError",
     "UnprocessableError",
     "UnreadableItem",
     "UpsertResult",
+    "User",
     "ValidationError",
+    "Webhook",
+    "Webhooks",
+    "WhatsAppInstance",
+    "WhatsAppTemplate",
     "__version__",
     "lane",
 ]

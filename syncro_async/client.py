@@ -21,7 +21,14 @@ from syncro_async.limiting.registry import hold_while_used, key_hash
 from syncro_async.models.page import Page
 from syncro_async.paging.page_body import dated, page_reader
 from syncro_async.paging.paginator import Paginator
+from syncro_async.resources.account import Account
+from syncro_async.resources.custom_fields import CustomFields
 from syncro_async.resources.leads import Leads
+from syncro_async.resources.pipelines import Pipelines
+from syncro_async.resources.tasks import Tasks
+from syncro_async.resources.users import Users
+from syncro_async.resources.webhooks import Webhooks
+from syncro_async.resources.whatsapp import WhatsApp
 from syncro_async.retrying.policy import RetryPolicy
 from syncro_async.settings import (
     Settings,
@@ -141,6 +148,41 @@ class AsyncClient:
             tally=self._settings.options.tally,
         )
         return Bulk(ground)
+
+    @property
+    def tasks(self) -> Tasks:
+        """The calls about tasks."""
+        return Tasks(self._perform, self._paginate)
+
+    @property
+    def pipelines(self) -> Pipelines:
+        """The call about pipelines, their stages and the lost reasons."""
+        return Pipelines(self._perform, self._tell)
+
+    @property
+    def custom_fields(self) -> CustomFields:
+        """The call about the definitions of custom fields."""
+        return CustomFields(self._perform, self._tell)
+
+    @property
+    def whatsapp(self) -> WhatsApp:
+        """The calls about WhatsApp numbers and templates."""
+        return WhatsApp(self._perform, self._tell)
+
+    @property
+    def account(self) -> Account:
+        """The call about the account behind the key."""
+        return Account(self._perform)
+
+    @property
+    def users(self) -> Users:
+        """The call about the members of the account."""
+        return Users(self._perform, self._tell)
+
+    @property
+    def webhooks(self) -> Webhooks:
+        """The calls about webhook subscriptions."""
+        return Webhooks(self._perform, self._tell)
 
     def with_options(
         self,

@@ -31,13 +31,18 @@ class RequestSent(msgspec.Struct, frozen=True):
 
 
 class AnswerReceived(msgspec.Struct, frozen=True):
-    """The headers of an answer came, `latency` seconds after the attempt was sent."""
+    """The headers of an answer came, `latency` seconds after the attempt was sent.
+
+    `server_time` is what the server's own clock showed (its header `Date`): seconds since
+    1970-01-01 UTC, whole ones as a rule; None where it does not say.
+    """
 
     method: str
     path: str
     status: int
     at: float
     latency: float
+    server_time: float | None = None
 
 
 class AttemptFailed(msgspec.Struct, frozen=True):

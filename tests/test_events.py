@@ -7,6 +7,7 @@ import logging
 
 import pytest
 
+from syncro_async.errors import NotFoundError
 from syncro_async.events import (
     AnswerReceived,
     AttemptFailed,
@@ -60,6 +61,25 @@ class TestObservers:
         assert [e for e in seen if isinstance(e, SlotWaited)] == [
             SlotWaited("GET", "/leads/8", "bulk", 60.25)
         ]
+
+    @pytest.mark.parametrize(
+        ("date", "told"),
+        [
+            ("Tue, 30 Jun 2026 12:00:00 GMT", 1_782_820_800.0),
+            ("yesterday", None),
+            (None, None),
+        ],
+    )
+    async def test_the_servers_clock_is_told_where_the_answer_shows_it(
+        self, date: str | None, told: float | None
+    ) -> None:
+        seen: list[Event] = []
+        headers = () if date is None else (("Date", date),)
+        app = App(Answer(404, {}, headers=headers))
+        async with client_of(app, observers=[seen.append]) as client:
+            with pytest.raises(NotFoundError):
+                await client.leads.get(7)
+        assert [e.server_time for e in seen if isinstance(e, AnswerReceived)] == [told]
 
     async def test_paths_carry_no_query(self) -> None:
         seen: list[Event] = []

@@ -28,13 +28,26 @@ BULK = {
     "SyncReceipt",
 }
 MODELS = {
+    "Account",
+    "CustomField",
     "Enrollment",
     "Lead",
+    "LostReason",
+    "NewWebhook",
     "Page",
     "PageMeta",
+    "Pipeline",
+    "Pipelines",
     "SentMessage",
+    "Stage",
+    "Task",
     "UnreadableItem",
     "UpsertResult",
+    "User",
+    "Webhook",
+    "Webhooks",
+    "WhatsAppInstance",
+    "WhatsAppTemplate",
 }
 ERRORS = {
     "APIError",

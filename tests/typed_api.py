@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, time
 from pathlib import Path
 from typing import Any, assert_type
 
@@ -12,12 +12,14 @@ import msgspec
 from syncro_async import (
     SYNCRO,
     UNSET,
+    Account,
     APIError,
     AsyncClient,
     AuthenticationError,
     BadRowsError,
     Budget,
     BudgetWaitError,
+    CustomField,
     Enrollment,
     ExportReceipt,
     Failed,
@@ -26,10 +28,14 @@ from syncro_async import (
     ImportSummary,
     Lead,
     Limiter,
+    LostReason,
+    NewWebhook,
     Page,
     PageMeta,
     Paginator,
     PendingTask,
+    Pipeline,
+    Pipelines,
     Plan,
     Progress,
     ProgressBar,
@@ -39,12 +45,19 @@ from syncro_async import (
     RetryPolicy,
     RowProblem,
     SentMessage,
+    Stage,
     StageBlockedError,
     Succeeded,
     SyncReceipt,
+    Task,
     UnexpectedResponseError,
     UpsertResult,
+    User,
     ValidationError,
+    Webhook,
+    Webhooks,
+    WhatsAppInstance,
+    WhatsAppTemplate,
 )
 from syncro_async.testing import FakeClock, sandbox_client
 
@@ -255,6 +268,78 @@ async def exporting_and_syncing(syncro: AsyncClient, file: Path) -> None:
     assert_type(synced, SyncReceipt)
     assert_type(synced.until, datetime | None)
     assert_type(await syncro.bulk.plan_sync(file), Plan)
+
+
+async def tasks(syncro: AsyncClient, word: str) -> None:
+    found = syncro.tasks.list(
+        lead_id=7,
+        assigned_to=3,
+        status="pending",
+        type="call",
+        priority="high",
+        due_from=date(2026, 7, 1),
+        due_to=date(2026, 7, 31),
+        page_size=50,
+        start_page=2,
+        max_items=120,
+    )
+    assert_type(found, Paginator[Task])
+    assert_type(await syncro.tasks.list(type=word, status=word, priority=word).first(), Task | None)
+    made = await syncro.tasks.create(
+        subject="Call",
+        type="call",
+        due_date=date(2026, 7, 1),
+        description="About the visit.",
+        priority="low",
+        due_time=time(14, 30),
+        lead_id=7,
+        assigned_to=3,
+        notes="Afternoons.",
+    )
+    assert_type(made, Task)
+    assert_type(made.due_date, date | None)
+    assert_type(made.completed_at, datetime | None)
+    await syncro.tasks.create(subject="A", type=word, due_date=date(2026, 7, 2), due_time="14:30")
+    known: str | None = made.type
+    if known == word or made.type == "call" or made.priority == word:
+        pass
+
+
+async def the_account(syncro: AsyncClient) -> None:
+    assert_type(await syncro.account.get(), Account)
+    assert_type(await syncro.users.list(), list[User])
+    assert_type(await syncro.custom_fields.list(), list[CustomField])
+    assert_type(await syncro.custom_fields.list(active_only=True), list[CustomField])
+    assert_type(await syncro.whatsapp.instances(), list[WhatsAppInstance])
+    templates = await syncro.whatsapp.templates(instance_id=1, status="APPROVED", language="pt_BR")
+    assert_type(templates, list[WhatsAppTemplate])
+    assert_type(templates[0].more, dict[str, Any])
+    found = await syncro.pipelines.list()
+    assert_type(found, Pipelines)
+    assert_type(found.pipelines, list[Pipeline])
+    assert_type(found.find("Vendas"), Pipeline)
+    assert_type(found.find("Vendas").stages, list[Stage])
+    assert_type(found.stage("Vendas", "Novo"), Stage)
+    assert_type(found.stage(found.pipelines[0], "Novo").id, int)
+    assert_type(found.reason("Preço"), LostReason)
+
+
+async def webhooks(syncro: AsyncClient) -> None:
+    made = await syncro.webhooks.create(
+        target_url="https://example.com/in",
+        events=["lead.won", "an.event.of.tomorrow"],
+        source="n8n",
+        secret="s",
+    )
+    assert_type(made, NewWebhook)
+    assert_type(made.secret, str | None)
+    found = await syncro.webhooks.list()
+    assert_type(found, Webhooks)
+    assert_type(found.webhooks, list[Webhook])
+    assert_type(await syncro.webhooks.get(3), Webhook)
+    await syncro.webhooks.update(3, target_url="https://a.example", events="lead.won")
+    await syncro.webhooks.update(3, is_active=False)
+    await syncro.webhooks.delete(3)
 
 
 def reading_errors(error: APIError) -> None:

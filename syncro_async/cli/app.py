@@ -11,6 +11,7 @@ import typer
 from syncro_async.cli import options
 from syncro_async.cli.budget import Look, show_budget
 from syncro_async.cli.demo import demo
+from syncro_async.cli.doctor import see_doctor
 from syncro_async.cli.endings import conclude
 from syncro_async.cli.importing import import_leads, order_of
 from syncro_async.cli.leads import ExportOrder, SyncOrder, export_leads, sync_leads
@@ -61,6 +62,11 @@ _IMPORT_HELP = (
 _FILTERS = (
     *("pipeline_id", "stage_id", "assigned_to", "source", "status", "tags", "q", "updated_since"),
     *("created_from", "created_to", "include", "max_items", "page_size"),
+)
+_DOCTOR_HELP = (
+    "Look whether the key is good, which account and scopes it has, whether this machine's clock "
+    "is right and how the budget stands. It sends seven requests at most, all of them reads; each "
+    "line says what to do, and the exit code is 1 when something has to be mended."
 )
 _EXITS = "Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted."
 
@@ -123,6 +129,11 @@ def _budget(
     seconds: options.ForSeconds = None,
 ) -> Job:
     return partial(show_budget, Look(base_url, limiter, watch, every, seconds))
+
+
+@app.command("doctor", help=f"{_DOCTOR_HELP} {_KEY_NOTE}")
+def _doctor(*, base_url: options.BaseUrl = None, limiter: options.LimiterUrl = None) -> Job:
+    return partial(see_doctor, base_url, limiter)
 
 
 @leads_app.command("export", help=f"{_EXPORT_HELP} {_KEY_NOTE} {_EXITS}")

@@ -10,7 +10,8 @@ from typing import Any, Generic, TypeVar
 import msgspec
 
 from syncro_async.models.envelope import Envelope
-from syncro_async.models.page import Page, PageMeta, UnreadableItem
+from syncro_async.models.page import Page, PageMeta
+from syncro_async.paging.one_by_one import item_reader, one_by_one
 from syncro_async.retrying.retry_after import http_date
 from syncro_async.transport.exchange import Reply
 from syncro_async.transport.json_codec import reading
@@ -32,7 +33,7 @@ def page_reader(item: type[T]) -> Callable[[bytes], Page[T]]:
     """
     read_all = reading(_PageBody[item])  # type: ignore[valid-type]
     read_raw = reading(_PageBody[msgspec.Raw])
-    read_one = msgspec.json.Decoder(item, strict=False).decode
+    read_one = item_reader(item)
 
     def read(raw: bytes) -> Page[T]:
         try:
@@ -53,11 +54,5 @@ def dated(page: Page[T], reply: Reply) -> Page[T]:
 
 
 def _salvage(body: _PageBody[msgspec.Raw], read_one: Callable[[Any], T]) -> Page[T]:
-    items: list[T] = []
-    unreadable: list[UnreadableItem] = []
-    for index, raw in enumerate(body.data):
-        try:
-            items.append(read_one(raw))
-        except (msgspec.MsgspecError, RecursionError) as problem:
-            unreadable.append(UnreadableItem(index, bytes(raw), str(problem)))
-    return Page(items, body.meta, tuple(unreadable))
+    items, unreadable = one_by_one(body.data, read_one)
+    return Page(items, body.meta, unreadable)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class Sandbox:
-    """An account with `leads` sample leads (ids from 1) and the `/leads` API on top of it.
+    """An account with `leads` sample leads (ids from 1) and the whole API on top of it.
 
     - `minute`: the length in seconds of the rate limit's window, `per_minute` what fits into it.
     - `window`: `"fixed"` (opened by the first counted request, as the API has it), `"aligned"` to
@@ -100,4 +100,4 @@ class Sandbox:
 
     def complete_tasks(self, lead_id: int) -> None:
         """Do the mandatory tasks that hold a lead in its stage, as its owner would."""
-        self._store.held_by.pop(lead_id, None)
+        self._api.complete_tasks(lead_id)

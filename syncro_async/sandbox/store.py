@@ -20,13 +20,14 @@ from syncro_async.sandbox.sample_data import (
     COMPLETE_LEAD_ID,
     sample_leads,
 )
+from syncro_async.sandbox.task_book import TaskBook
+from syncro_async.sandbox.webhook_book import WebhookBook
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
 
     from syncro_async.sandbox.record import LeadRecord
 
-_FIRST_TASK_ID = 45
 _KEYS = ("email", "phone")
 
 History = defaultdict[int, list[dict[str, Any]]]
@@ -47,6 +48,8 @@ class Store:
         for lead in sample_leads(leads, seed):
             self._keep(lead)
         self.samples = leads
+        self.tasks = TaskBook(self.leads, leads)
+        self.webhooks = WebhookBook()
         self.sales = History(list)
         self.lost_sales = History(list)
         self.held_by = History(list)
@@ -56,10 +59,7 @@ class Store:
             *(self.sales, self.lost_sales, self.held_by, self.enrollments, self.events),
         )
         self._conversations: dict[int, dict[str, Any]] = {}
-        self._ids: dict[str, Iterator[int]] = {
-            "lead": count(leads + 1),
-            "task": count(_FIRST_TASK_ID),
-        }
+        self._ids: dict[str, Iterator[int]] = {"lead": count(leads + 1)}
         for lead in self.leads.values():
             self._arrived(lead, STAGES[lead["stage_id"]], lead["created_at"])
             if lead["id"] == COMPLETE_LEAD_ID:
@@ -101,6 +101,7 @@ class Store:
         lead_id = lead["id"]
         del self.leads[lead_id]
         self._conversations.pop(lead_id, None)
+        self.tasks.forget(lead_id)
         for history in self._histories:
             history.pop(lead_id, None)
 
@@ -124,6 +125,12 @@ class Store:
         lead["pipeline_id"] = stage.pipeline_id
         if before.id != stage.id and (before.status != stage.status or stage.status == "open"):
             self._arrived(lead, stage, at, **deal)
+
+    def complete_tasks(self, lead_id: int, at: str) -> None:
+        """Complete the mandatory tasks that hold a lead in its stage."""
+        for task in self.held_by.pop(lead_id, ()):
+            task.update(status="completed", completed_at=at, updated_at=at)
+            self.leads[lead_id].encoded.clear()
 
     def conversation(self, lead: LeadRecord) -> dict[str, Any]:
         """The lead's conversation, begun now if there was none."""
@@ -184,17 +191,16 @@ class Store:
             self.held_by[lead_id].append(self._mandatory_task(lead, at))
 
     def _mandatory_task(self, lead: LeadRecord, at: str) -> dict[str, Any]:
-        return {
-            "id": self.new_id("task"),
+        fields = {
             "subject": "Ligar para o cliente",
             "type": "call",
-            "status": "pending",
             "priority": "high",
             "due_date": at[:10],
             "due_time": "14:30",
-            "completed_at": None,
+            "lead_id": lead["id"],
             "assigned_to": lead["assigned_to"],
         }
+        return self.tasks.add(fields, at)
 
     def _complete(self, lead: LeadRecord) -> None:
         """Give a lead some of everything that leads get through the API only."""

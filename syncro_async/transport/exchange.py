@@ -27,7 +27,7 @@ class Call(Generic[T]):
     read: Callable[[bytes], T]
     repeatable: bool
     query: str = ""
-    body: bytes | None = None
+    body: bytes | None = field(default=None, repr=False)
     gone_is_done: bool = False
     heard: Callable[[Reply], object] | None = None
 
@@ -67,13 +67,14 @@ class Attempt:
     `started` is True once its task runs, which settles its slot from then on; `begun` once it
     holds a connection of the pool. `written` tells whether a byte of the request may have left:
     None where the transport does not say. `answered_at` is the moment the answer's headers were
-    there, with `status`, `content_type`, and `calls_left` where the server said how many more
-    it will count.
+    there, with `status`, `content_type`, `date` (the header of that name), and `calls_left` where
+    the server said how many more it will count.
     """
 
     started: bool = False
     begun: bool = False
     written: bool | None = None
+    date: str | None = None
     answered_at: float | None = None
     status: int = 0
     content_type: str | None = None

@@ -252,6 +252,7 @@ class _Watch:
     def answered(self, response: httpx.Response) -> None:
         """Note that the headers of the answer are there."""
         self._response = response
+        self._attempt.date = response.headers.get("date")
         self._attempt.answered_at = self._clock.monotonic()
         self._attempt.status = response.status_code
         self._attempt.calls_left = whole_number(response.headers.get("x-ratelimit-remaining"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -14,12 +15,15 @@ from syncro_async.transport.api_key import ApiKey
 from syncro_async.transport.envelopes import excerpt, make_error, parse_body
 from syncro_async.transport.exchange import Attempt, Exchange, Reply, Send
 
+# A text named `secret`, to its end or to where the body breaks off.
+_SECRET = re.compile(rb'("secret"\s*:\s*")(?:[^"\\]|\\.)*', re.DOTALL)
+
 
 class JudgeStage:
     """Lets 2xx answers pass and raises the error of any other.
 
-    The key never gets further than this: where a body echoes it, the error holds `***`. (The
-    pool masks the headers.)
+    The key never gets further than this, nor does a webhook's secret into an error: where a body
+    tells one, the error holds `***`. (The pool masks the headers.)
     """
 
     def __init__(
@@ -42,7 +46,7 @@ class JudgeStage:
 
     def error_of(self, reply: Reply) -> APIError:
         """The `APIError` of an answer that says no."""
-        body = parse_body(self._key.mask(reply.content))
+        body = parse_body(self._shown(reply.content))
         error = make_error(reply.status, body, self._dialect)
         error.retry_after = retry_after(reply.headers, body, self._clock.wall())
         if isinstance(error, RateLimitedError):
@@ -53,7 +57,7 @@ class JudgeStage:
 
     def unexpected(self, reply: Reply, why: str) -> UnexpectedResponseError:
         """The error of an answer under 2xx or 3xx that nothing can be made of."""
-        start = excerpt(self._key.mask(reply.content))
+        start = excerpt(self._shown(reply.content))
         content_type = reply.header("content-type")
         came = (
             f"{content_type or 'no content type'}, beginning with {start!r}" if start else "empty"
@@ -64,6 +68,10 @@ class JudgeStage:
             content_type=content_type,
             excerpt=start,
         )
+
+    def _shown(self, content: bytes) -> bytes:
+        """What may be shown of a body: neither the key nor a webhook's secret."""
+        return _SECRET.sub(rb"\1***", self._key.mask(content))
 
     def _pause(self, asked: float | None) -> float:
         # A Redis-backed server rounds down, by up to a second: one refusal in five says 0.

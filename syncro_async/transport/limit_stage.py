@@ -36,6 +36,7 @@ from syncro_async.limiting.limiter import (
     Slot,
 )
 from syncro_async.per_loop import PerLoop
+from syncro_async.retrying.retry_after import http_date
 from syncro_async.transport.exchange import Attempt, Exchange, Reply, Send
 from syncro_async.transport.sends import Sends
 
@@ -178,7 +179,8 @@ class LimitStage:
             method, path = exchange.call.method, exchange.call.path
             if attempt.answered_at is not None:
                 at = attempt.answered_at
-                self._tell(AnswerReceived(method, path, attempt.status, at, at - sent_at))
+                date = http_date(attempt.date or "")
+                self._tell(AnswerReceived(method, path, attempt.status, at, at - sent_at, date))
             else:
                 self._tell(AttemptFailed(method, path, type(error).__name__, now, now - sent_at))
         if isinstance(error, RateLimitedError):

@@ -33,11 +33,12 @@ def test_the_version_comes_from_a_process_of_its_own_too() -> None:
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        ((), ("demo", "sandbox", "budget", "leads")),
+        ((), ("demo", "sandbox", "budget", "doctor", "leads")),
         (("leads",), ("export", "sync")),
         (("demo",), ("--leads", "--minute")),
         (("sandbox",), ("--port", "--host", "--leads", "--minute", "--php-quirks", "--window")),
         (("budget",), ("--base-url",)),
+        (("doctor",), ("--base-url",)),
         (
             ("leads", "export"),
             (
@@ -66,7 +67,9 @@ def test_help_lists_what_there_is_and_no_option_for_a_key(
     assert "--api-key" not in out
 
 
-@pytest.mark.parametrize("words", [(), ("budget",), ("leads", "export"), ("leads", "sync")])
+@pytest.mark.parametrize(
+    "words", [(), ("budget",), ("doctor",), ("leads", "export"), ("leads", "sync")]
+)
 def test_help_says_where_the_key_comes_from_and_why(run: Run, words: tuple[str, ...]) -> None:
     text = " ".join(run(*words, "--help").out.replace("│", " ").split())
     assert "SYNCRO_API_KEY" in text
