@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from types import TracebackType
-from typing import Any, Self, TypeVar, cast, overload
+from typing import Any, Self, TypeVar, overload
 
 from syncro_async.clock import Clock, SystemClock
 from syncro_async.dialects import SYNCRO, Dialect
-from syncro_async.events import ItemUnreadable, Observer, Observers
+from syncro_async.events import Observer, Observers
 from syncro_async.limiting.limiter import Budget, Lane, Limiter
 from syncro_async.limiting.rate_limit import RateLimit, as_rates
 from syncro_async.limiting.registry import hold_while_used
-from syncro_async.models.page import Page
-from syncro_async.paging.page_body import page_reader
-from syncro_async.paging.paginator import Paginator
+from syncro_async.resources.any_list import AnyList
 from syncro_async.resources.leads import Leads
 from syncro_async.retrying.policy import RetryPolicy
 from syncro_async.settings import (
@@ -27,8 +25,9 @@ from syncro_async.settings import (
     checked_options,
     connections_from,
     limiter_from,
+    variant_of,
 )
-from syncro_async.transport.addressing import query_string, relative_path
+from syncro_async.transport.addressing import query_string, relative_path, with_standing
 from syncro_async.transport.assembly import Journey, Wiring
 from syncro_async.transport.exchange import Call, CallOptions
 from syncro_async.transport.http_pool import Transport
@@ -43,7 +42,7 @@ _METHOD = re.compile(r"[A-Z]+")
 _UNCHANGED: Any = object()
 
 
-class AsyncClient:
+class AsyncClient(AnyList):
     """The asyncio client for the Syncro CRM API.
 
         async with AsyncClient() as syncro:          # the key from SYNCRO_API_KEY
@@ -57,7 +56,7 @@ class AsyncClient:
 
     - `api_key`: else the environment's `SYNCRO_API_KEY`; `base_url`: else `SYNCRO_BASE_URL`, else
       the service's own. The variables carry the dialect's name.
-    - `dialect`: which service this is.
+    - `dialect`: which service this is; `syncro_async.dialects` has those it knows.
     - `rate_limit`: what the service allows, one `RateLimit` or several that hold at once; else
       the dialect's. `limiter`: where the budget is kept, `"memory://"` (this process, the
       default) or an object with the `Limiter` protocol; else `SYNCRO_LIMITER`.
@@ -104,7 +103,7 @@ class AsyncClient:
             clock=clock or SystemClock(),
             user_agent=f"syncro-async/{__version__}",
         )
-        options = CallOptions(lane, max_wait, timeout, retry or RetryPolicy())
+        options = CallOptions(lane, max_wait, timeout, retry or RetryPolicy(), dialect.headers)
         self._settings = Settings(wiring, checked_options(options))
         self._limiter = limiter_from(limiter, wiring)
         self._tell = Observers(observers)
@@ -115,6 +114,7 @@ class AsyncClient:
     @property
     def leads(self) -> Leads:
         """The calls about leads."""
+        self._settings.wiring.dialect.check_resource("leads")
         return Leads(self._perform, self._paginate)
 
     def with_options(
@@ -124,17 +124,27 @@ class AsyncClient:
         max_wait: float | None = _UNCHANGED,
         timeout: float = _UNCHANGED,
         retry: RetryPolicy = _UNCHANGED,
+        dialect: Dialect = _UNCHANGED,
     ) -> AsyncClient:
         """The same client with other options for the calls made through it.
+
+        `dialect` may differ from the client's in its headers, parameters and paging, for example
+        `ROUTEMCP.with_options(end_user_id=…)`.
 
         It shares the connections and the budget; closing it closes nothing. Raises
         `ConfigurationError` for options that cannot work.
         """
         given = {"lane": lane, "max_wait": max_wait, "timeout": timeout, "retry": retry}
-        changes = {name: value for name, value in given.items() if value is not _UNCHANGED}
-        options = checked_options(replace(self._settings.options, **cast("Any", changes)))
+        changes: dict[str, Any] = {
+            name: value for name, value in given.items() if value is not _UNCHANGED
+        }
+        wiring = self._settings.wiring
+        if dialect is not _UNCHANGED:
+            wiring = replace(wiring, dialect=variant_of(wiring.dialect, dialect))
+            changes["headers"] = dialect.headers
+        options = checked_options(replace(self._settings.options, **changes))
         view = copy.copy(self)
-        vars(view).update(_settings=replace(self._settings, options=options), _owns_journey=False)
+        vars(view).update(_settings=Settings(wiring, options), _owns_journey=False)
         return view
 
     def budget(self) -> Budget:
@@ -215,25 +225,7 @@ class AsyncClient:
         return f"<AsyncClient {self._settings.wiring.base_url} lane={self._settings.options.lane}>"
 
     async def _perform(self, call: Call[T], /) -> T:
+        standing = self._settings.wiring.dialect.params
+        if standing:
+            call = replace(call, query=with_standing(call.query, standing))
         return await self._journey(call, self._settings.options)
-
-    def _paginate(
-        self,
-        path: str,
-        *,
-        query: Mapping[str, Any],
-        item: type[T],
-        page_size: int,
-        start_page: int,
-        max_items: int | None,
-    ) -> Paginator[T]:
-        read: Callable[[bytes], Page[T]] = page_reader(cast("Any", item))
-
-        async def fetch(number: int, size: int | None = None, /) -> Page[T]:
-            search = query_string({**query, "page": number, "per_page": size or page_size})
-            page = await self._perform(Call("GET", path, read, repeatable=True, query=search))
-            for bad in page.unreadable:
-                self._tell(ItemUnreadable(path, bad.index, bad.reason))
-            return page
-
-        return Paginator(fetch, start_page=start_page, max_items=max_items)

@@ -165,7 +165,8 @@ class APIError(SyncroError):
 
     `status` is the HTTP status, `code` the machine-readable code where the service has one,
     `message` the server's own words, `body` the decoded body (bytes when it is not JSON),
-    `retry_after` the seconds the server asked to wait, or None.
+    `retry_after` the seconds the server asked to wait, or None. `advice` says what to do about
+    it, where the service's reference does.
     """
 
     def __init__(
@@ -176,6 +177,7 @@ class APIError(SyncroError):
         code: str | None = None,
         body: Any = None,
         retry_after: float | None = None,
+        advice: str | None = None,
         **call: Any,
     ) -> None:
         super().__init__(message, **call)
@@ -183,6 +185,12 @@ class APIError(SyncroError):
         self.code = code
         self.body = body
         self.retry_after = retry_after
+        self.advice = advice
+
+    def __str__(self) -> str:
+        """Add the advice: `GET /leads/7 → 404 LEAD_NOT_FOUND: No such lead. (advice: …)`."""
+        said = super().__str__()
+        return f"{said} (advice: {self.advice})" if self.advice else said
 
     def _verdict(self) -> str:
         return f"→ {self.status} {self.code}" if self.code else f"→ {self.status}"
@@ -279,7 +287,10 @@ class RateLimitedError(APIError):
 
 
 class ProviderRateLimitedError(RateLimitedError):
-    """429 from the connected provider, not from the service itself."""
+    """429 from the connected provider, not from the service itself.
+
+    Only the call waits that was refused: the key may be used for other providers and end users.
+    """
 
 
 class ServerError(APIError):

@@ -67,6 +67,26 @@ class GateClosed(msgspec.Struct, frozen=True):
     at: float
 
 
+class ServerFailed(msgspec.Struct, frozen=True):
+    """The first 5xx of a call, with its body: at most 4 kB of it, and without the key."""
+
+    method: str
+    path: str
+    status: int
+    body: str
+
+
+class LimitAnnounced(msgspec.Struct, frozen=True):
+    """The service names another limit than the `kept` calls of the client's longest window.
+
+    Told once by each client. Of a smaller limit the budget learns by itself; a larger one is the
+    limit of another plan, which the client has to be given (`dialect` or `rate_limit`).
+    """
+
+    announced: int
+    kept: int
+
+
 class ItemUnreadable(msgspec.Struct, frozen=True):
     """An item of a page does not fit its model and was left out of the page's items."""
 
@@ -90,6 +110,8 @@ Event = (
     | AttemptFailed
     | RetryScheduled
     | GateClosed
+    | ServerFailed
+    | LimitAnnounced
     | ItemUnreadable
     | CallAbandoned
 )
@@ -139,6 +161,15 @@ def log_event(event: Event) -> None:
                 attempt,
                 reason,
                 delay,
+            )
+        case ServerFailed(method, path, status, body):
+            logger.warning("%s %s: the server failed with %d: %s", method, path, status, body)
+        case LimitAnnounced(announced, kept):
+            logger.warning(
+                "the service allows this key %d calls, the client keeps to %d: give AsyncClient"
+                " the dialect of your plan, or rate_limit",
+                announced,
+                kept,
             )
         case ItemUnreadable(path, index, reason):
             logger.warning("%s: item %d of the page is unreadable: %s", path, index, reason)

@@ -278,6 +278,7 @@ OTHER = Dialect(
         "PROVIDER_AUTH_FAILED": ProviderAuthenticationError,
         "CIRCUIT_OPEN": CircuitOpenError,
     },
+    resources=frozenset({"leads"}),
 )
 
 

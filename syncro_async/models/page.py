@@ -13,7 +13,8 @@ class PageMeta(msgspec.Struct, frozen=True):
     """Where a page stands (API reference, "Errors and limits", Pagination).
 
     `total` counts the items of all pages; pages count from 1. `has_more` is None where the
-    service does not send it.
+    service does not send it. A list with cursors does not say how long it is: there `total` and
+    `last_page` go as far as the list has been read.
     """
 
     total: int
@@ -32,8 +33,12 @@ class UnreadableItem(msgspec.Struct, frozen=True):
 
 
 class Page(msgspec.Struct, Generic[T], frozen=True):
-    """One page: its items in the server's order, and `unreadable`, those that could not be read."""
+    """One page: its items in the server's order, and `unreadable`, those that could not be read.
+
+    `next_cursor` is where a list with cursors goes on, None at its end and in other lists.
+    """
 
     items: list[T]
     meta: PageMeta
     unreadable: tuple[UnreadableItem, ...] = ()
+    next_cursor: str | None = None

@@ -33,20 +33,25 @@ def page_reader(item: type[T]) -> Callable[[bytes], Page[T]]:
 
     def read(raw: bytes) -> Page[T]:
         try:
-            body = read_all(raw)
+            page = read_all(raw)
         except (msgspec.ValidationError, RecursionError):
-            return _salvage(read_raw(raw), read_one)
-        return Page(body.data, body.meta)
+            body = read_raw(raw)
+            items, unreadable = read_each(body.data, read_one)
+            return Page(items, body.meta, unreadable)
+        return Page(page.data, page.meta)
 
     return read
 
 
-def _salvage(body: _PageBody[msgspec.Raw], read_one: Callable[[Any], T]) -> Page[T]:
+def read_each(
+    raw_items: list[msgspec.Raw], read_one: Callable[[Any], T]
+) -> tuple[list[T], tuple[UnreadableItem, ...]]:
+    """Those items that can be read, and those that cannot."""
     items: list[T] = []
     unreadable: list[UnreadableItem] = []
-    for index, raw in enumerate(body.data):
+    for index, raw in enumerate(raw_items):
         try:
             items.append(read_one(raw))
         except (msgspec.MsgspecError, RecursionError) as problem:
             unreadable.append(UnreadableItem(index, bytes(raw), str(problem)))
-    return Page(items, body.meta, tuple(unreadable))
+    return items, tuple(unreadable)

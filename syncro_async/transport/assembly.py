@@ -56,7 +56,14 @@ class Journey:
             clock=clock,
         )
         self._sends = PerLoop(lambda: Sends(clock, wiring.max_connections), Sends.aclose)
-        judge = JudgeStage(self._pool, dialect, wiring.rates, wiring.api_key, clock)
+        judge = JudgeStage(
+            self._pool,
+            dialect,
+            wiring.rates,
+            key=wiring.api_key,
+            clock=clock,
+            observers=observers,
+        )
         limit = LimitStage(
             judge,
             limiter,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -32,12 +32,16 @@ class Call(Generic[T]):
 
 @dataclass(frozen=True, slots=True)
 class CallOptions:
-    """How to ask: the part of the settings that `with_options` may change."""
+    """How to ask: the part of the settings that `with_options` may change.
+
+    `headers` go with every request, beside those of the client itself.
+    """
 
     lane: Lane
     max_wait: float | None
     timeout: float
     retry: RetryPolicy
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +82,8 @@ class Exchange(Generic[T]):
 
     `sent` counts attempts on the wire, `refused` those of them that a 429 answered (they are not
     charged). `patience` is how long the call may stand in the queue now (s, None: any time), and
-    `came_first` whether it goes to its front, because a 429 turned it away.
+    `came_first` whether it goes to its front, because a 429 turned it away. `body_told`: the log
+    has the body of a server's error already.
     """
 
     call: Call[T]
@@ -87,6 +92,7 @@ class Exchange(Generic[T]):
     sent: int = 0
     refused: int = 0
     came_first: bool = False
+    body_told: bool = False
     first_sent_at: float = 0.0
 
 

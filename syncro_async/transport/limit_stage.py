@@ -13,7 +13,6 @@ from syncro_async.errors import (
     ConfigurationError,
     ConnectionFailedError,
     NoAnswerError,
-    RateLimitedError,
     SyncroError,
 )
 from syncro_async.events import (
@@ -34,6 +33,7 @@ from syncro_async.limiting.limiter import (
     Refused,
     Slot,
 )
+from syncro_async.retrying.verdict import pauses_key
 from syncro_async.transport.exchange import Attempt, Exchange, Reply, Send
 from syncro_async.transport.per_loop import PerLoop
 from syncro_async.transport.sends import Sends
@@ -145,7 +145,7 @@ class LimitStage:
 
     def _fate(self, attempt: Attempt, error: SyncroError) -> Fate:
         """What an attempt that ended with an error means for its slot."""
-        if isinstance(error, RateLimitedError):
+        if pauses_key(error):
             return Refused(error.pause)
         if isinstance(error, APIError) and error.status in self._uncounted:
             return HandedBack()
@@ -165,7 +165,7 @@ class LimitStage:
                 self._tell(AnswerReceived(method, path, attempt.status, at, at - sent_at))
             else:
                 self._tell(AttemptFailed(method, path, type(error).__name__, now, now - sent_at))
-        if isinstance(error, RateLimitedError):
+        if error is not None and pauses_key(error):
             self._tell(GateClosed(error.pause, now))  # a warning: the log has it in any case
 
     def _report(
