@@ -124,17 +124,19 @@ def limiter_from(given: str | Limiter | None, wiring: Wiring) -> Limiter:
         raise error.with_traceback(None) from None  # its frame holds the key
 
 
-def variant_of(kept: Dialect, given: Dialect) -> Dialect:
+def variant_of(kept: Dialect, given: object) -> Dialect:
     """The dialect given, which is the one kept but for its headers, parameters and paging.
 
     Raises `ConfigurationError` for any other: it would get this one's key and budget.
     """
-    if replace(given, headers=kept.headers, params=kept.params, paging=kept.paging) != kept:
-        raise ConfigurationError(
-            f"a client of {kept.name} can only change to other headers, params or paging;"
-            " for another service or plan make a client of its own"
-        )
-    return given
+    if isinstance(given, Dialect) and given == replace(
+        kept, headers=given.headers, params=given.params, paging=given.paging
+    ):
+        return given
+    raise ConfigurationError(
+        f"a client of {kept.name} can only change to other headers, params or paging;"
+        " for another service or plan make a client of its own"
+    )
 
 
 def _is_loopback(host: str) -> bool:

@@ -137,8 +137,10 @@ class TestTheLog:
             (
                 LimitAnnounced(500, 100),
                 logging.WARNING,
-                "the service allows this key 500 calls, the client keeps to 100: give AsyncClient"
-                " the dialect of your plan, or rate_limit",
+                (
+                    "the service allows this key 500 calls, the client keeps to 100: give"
+                    " AsyncClient the dialect of your plan, or rate_limit"
+                ),
             ),
             (
                 ItemUnreadable("/leads", 3, "why"),

@@ -204,7 +204,13 @@ async def test_the_other_service_s_codes_mean_nothing_special() -> None:
 def test_the_guide_s_table_says_the_same_of_every_code() -> None:
     row = re.compile(r"^\| `(\w+)` \| (\d+) \| `(\w+)` \| (\w+) \| (.+) \|$", re.MULTILINE)
     assert sorted(row.findall(GUIDE.read_text("utf-8"))) == sorted(
-        (said.code, str(said.status), said.kind.__name__, said.again, said.service.advice[said.code])
+        (
+            said.code,
+            str(said.status),
+            said.kind.__name__,
+            said.again,
+            said.service.advice[said.code],
+        )
         for said in CODES
         if said.code is not None
     )
