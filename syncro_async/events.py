@@ -67,6 +67,14 @@ class GateClosed(msgspec.Struct, frozen=True):
     at: float
 
 
+class ItemUnreadable(msgspec.Struct, frozen=True):
+    """An item of a page does not fit its model and was left out of the page's items."""
+
+    path: str
+    index: int
+    reason: str
+
+
 class ServerFailed(msgspec.Struct, frozen=True):
     """The first 5xx of a call, with its body: at most 4 kB of it, and without the key."""
 
@@ -87,14 +95,6 @@ class LimitAnnounced(msgspec.Struct, frozen=True):
     kept: int
 
 
-class ItemUnreadable(msgspec.Struct, frozen=True):
-    """An item of a page does not fit its model and was left out of the page's items."""
-
-    path: str
-    index: int
-    reason: str
-
-
 class CallAbandoned(msgspec.Struct, frozen=True):
     """A call was cancelled while on the wire; `outcome` is what became of it all the same."""
 
@@ -110,9 +110,9 @@ Event = (
     | AttemptFailed
     | RetryScheduled
     | GateClosed
+    | ItemUnreadable
     | ServerFailed
     | LimitAnnounced
-    | ItemUnreadable
     | CallAbandoned
 )
 Observer = Callable[[Event], object]
@@ -162,6 +162,8 @@ def log_event(event: Event) -> None:
                 reason,
                 delay,
             )
+        case ItemUnreadable(path, index, reason):
+            logger.warning("%s: item %d of the page is unreadable: %s", path, index, reason)
         case ServerFailed(method, path, status, body):
             logger.warning("%s %s: the server failed with %d: %s", method, path, status, body)
         case LimitAnnounced(announced, kept):
@@ -171,8 +173,6 @@ def log_event(event: Event) -> None:
                 announced,
                 kept,
             )
-        case ItemUnreadable(path, index, reason):
-            logger.warning("%s: item %d of the page is unreadable: %s", path, index, reason)
         case CallAbandoned(method, path, outcome) if method != "GET":
             logger.warning("%s %s was cancelled on the wire: %s", method, path, outcome)
         case _:
