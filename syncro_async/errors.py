@@ -61,6 +61,7 @@ class SyncroError(Exception):
     method: str | None = None
     path: str | None = None
     attempts: int = 0
+    advice: str | None = None
 
     def __init__(
         self, message: str, *, method: str | None = None, path: str | None = None, attempts: int = 0
@@ -78,7 +79,8 @@ class SyncroError(Exception):
     def __str__(self) -> str:
         """`GET /leads/7 → 503: Down. [asks to wait 9 s] (2 attempts)`, as far as it is known."""
         call = f"{self.method} {self.path}" if self.method else ""
-        return sentence(call, self._verdict(), self.message, self._detail(), self.attempts)
+        said = sentence(call, self._verdict(), self.message, self._detail(), self.attempts)
+        return f"{said} (advice: {self.advice})" if self.advice else said
 
     def _verdict(self) -> str:
         """What stands between the call and the message."""
@@ -136,9 +138,6 @@ class BudgetWaitError(SyncroError):
         self.wait_needed = wait_needed
 
 
-# ------------------------------------------------------------------ no usable answer
-
-
 class NoAnswerError(SyncroError):
     """No usable answer came: the connection broke, or what came cannot be understood."""
 
@@ -185,15 +184,12 @@ class UnexpectedResponseError(NoAnswerError):
         return f"→ {self.status}"
 
 
-# ------------------------------------------------------------------ the API said no
-
-
 class APIError(SyncroError):
     """The server answered with an error: a 4xx, a 5xx, or `success: false` under a 2xx.
 
     `status` is the HTTP status, `code` the machine-readable code where the service has one,
     `message` the server's own words, `body` the decoded body (bytes when it is not JSON),
-    `retry_after` the seconds the server asked to wait, or None.
+    `retry_after` the seconds the server asked to wait, or None, `advice` what its reference says.
     """
 
     def __init__(
@@ -204,6 +200,7 @@ class APIError(SyncroError):
         code: str | None = None,
         body: Any = None,
         retry_after: float | None = None,
+        advice: str | None = None,
         **call: Any,
     ) -> None:
         super().__init__(message, **call)
@@ -211,6 +208,7 @@ class APIError(SyncroError):
         self.code = code
         self.body = body
         self.retry_after = retry_after
+        self.advice = advice
 
     def _verdict(self) -> str:
         return f"→ {self.status} {self.code}" if self.code else f"→ {self.status}"
@@ -319,7 +317,10 @@ class RateLimitedError(APIError):
 
 
 class ProviderRateLimitedError(RateLimitedError):
-    """429 from the connected provider, not from the service itself."""
+    """429 from the connected provider, not from the service itself.
+
+    Only the call waits that was refused: the key may be used for other providers and end users.
+    """
 
 
 class ServerError(APIError):

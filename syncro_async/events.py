@@ -91,6 +91,26 @@ class ItemUnreadable(msgspec.Struct, frozen=True):
     reason: str
 
 
+class ServerFailed(msgspec.Struct, frozen=True):
+    """The first 5xx of a call, with its body: at most 4 kB of it, and without the key."""
+
+    method: str
+    path: str
+    status: int
+    body: str
+
+
+class LimitAnnounced(msgspec.Struct, frozen=True):
+    """The service names another limit than the `kept` calls of the client's longest window.
+
+    Told once by each client. Of a smaller limit the budget learns by itself; a larger one is the
+    limit of another plan, which the client has to be given (`dialect` or `rate_limit`).
+    """
+
+    announced: int
+    kept: int
+
+
 class CallAbandoned(msgspec.Struct, frozen=True):
     """A call was cancelled once it had been sent; `outcome` is what became of it all the same."""
 
@@ -108,6 +128,8 @@ Event = (
     | GateClosed
     | BudgetLowered
     | ItemUnreadable
+    | ServerFailed
+    | LimitAnnounced
     | CallAbandoned
 )
 Observer = Callable[[Event], object]
@@ -164,6 +186,15 @@ def log_event(event: Event) -> None:
             )
         case ItemUnreadable(path, index, reason):
             logger.warning("%s: item %d of the page is unreadable: %s", path, index, reason)
+        case ServerFailed(method, path, status, body):
+            logger.warning("%s %s: the server failed with %d: %s", method, path, status, body)
+        case LimitAnnounced(announced, kept):
+            logger.warning(
+                "the service allows this key %d calls, the client keeps to %d: give AsyncClient"
+                " the dialect of your plan, or rate_limit",
+                announced,
+                kept,
+            )
         case CallAbandoned(method, path, outcome) if method != "GET":
             logger.warning("%s %s was cancelled after it was sent: %s", method, path, outcome)
         case _:

@@ -15,9 +15,11 @@ from syncro_async.events import (
     Event,
     GateClosed,
     ItemUnreadable,
+    LimitAnnounced,
     Observers,
     RequestSent,
     RetryScheduled,
+    ServerFailed,
     SlotWaited,
     log_event,
 )
@@ -98,7 +100,7 @@ class TestObservers:
         async with client_of(app, observers=[fails, seen.append], retry=at_once()) as client:
             assert (await client.leads.get(7)).id == 7
             assert client.budget().in_flight == 0
-        assert len(seen) == 5
+        assert len(seen) == 6
         assert caplog.text.count("an observer failed on RequestSent") == 2
         assert "RuntimeError: no use for RequestSent" in caplog.text
 
@@ -146,6 +148,19 @@ class TestTheLog:
                 RetryScheduled("GET", "/leads", 2, 1.25, "ServerError: não"),
                 logging.INFO,
                 "GET /leads: attempt 2 failed (ServerError: não), again in 1.2 s",
+            ),
+            (
+                ServerFailed("GET", "/leads", 502, "<h1>Bad gateway</h1>"),
+                logging.WARNING,
+                "GET /leads: the server failed with 502: <h1>Bad gateway</h1>",
+            ),
+            (
+                LimitAnnounced(500, 100),
+                logging.WARNING,
+                (
+                    "the service allows this key 500 calls, the client keeps to 100: give"
+                    " AsyncClient the dialect of your plan, or rate_limit"
+                ),
             ),
             (
                 ItemUnreadable("/leads", 3, "why"),

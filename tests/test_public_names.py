@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 import syncro_async
-from syncro_async import errors
+from syncro_async import dialects, errors
 
 CLIENT = {"AsyncClient", "Paginator", "SYNCRO", "Dialect", "UNSET", "__version__"}
 BUDGET = {"Budget", "Lane", "lane", "Limiter", "RateLimit", "RetryPolicy", "Clock", "SystemClock"}
@@ -97,6 +97,15 @@ def test_every_name_it_offers_is_there() -> None:
 def test_the_errors_are_the_same_objects_in_their_own_module() -> None:
     for name in ERRORS:
         assert getattr(errors, name) is getattr(syncro_async, name)
+
+
+def test_the_services_and_what_describes_one_are_in_a_module_of_their_own() -> None:
+    assert set(dialects.__all__) == {
+        *("SYNCRO", "WOLFEO", "ROUTEMCP"),
+        *("Dialect", "PageNumbers", "Cursor"),
+    }
+    assert dialects.SYNCRO is syncro_async.SYNCRO
+    assert dialects.Dialect is syncro_async.Dialect
 
 
 def test_the_version_is_that_of_the_installed_package() -> None:

@@ -59,6 +59,7 @@ from syncro_async import (
     WhatsAppInstance,
     WhatsAppTemplate,
 )
+from syncro_async.dialects import ROUTEMCP, WOLFEO, Cursor, PageNumbers
 from syncro_async.testing import FakeClock, sandbox_client
 
 
@@ -110,6 +111,26 @@ async def any_endpoint(syncro: AsyncClient) -> None:
     assert_type(await syncro.request("GET", "/pipelines", params={"page": 1}), Any)
     assert_type(await syncro.request("POST", "/x", json={"a": [1]}, type=Answer), Answer)
     assert_type(await syncro.request("GET", "/x", type=dict[str, int]), dict[str, int])
+
+
+async def any_list(syncro: AsyncClient) -> None:
+    assert_type(syncro.paginate("/contacts"), Paginator[Any])
+    answers = syncro.paginate(
+        "/things", params={"page": 2}, item=Answer, page_size=50, max_items=9, paging=PageNumbers()
+    )
+    assert_type(answers, Paginator[Answer])
+    cursor = Cursor(query="cursor", field="meta.next", items="data", size="limit", largest=100)
+    async for page in syncro.paginate("/things", item=Answer, paging=cursor).pages():
+        assert_type(page.items, list[Answer])
+        assert_type(page.next_cursor, str | None)
+
+
+def other_services() -> None:
+    team = ROUTEMCP.with_options(plan="team", provider="hubspot", paging=Cursor("after", "next"))
+    client = AsyncClient(dialect=team)
+    ana = client.with_options(dialect=team.with_options(end_user_id="ana"))
+    assert_type(ana, AsyncClient)
+    assert_type(AsyncClient(dialect=WOLFEO), AsyncClient)
 
 
 async def reading_leads(syncro: AsyncClient) -> None:
@@ -351,6 +372,7 @@ def reading_errors(error: APIError) -> None:
     assert_type(error.path, str | None)
     assert_type(error.attempts, int)
     assert_type(error.retry_after, float | None)
+    assert_type(error.advice, str | None)
     match error:
         case ValidationError():
             assert_type(error.errors, dict[str, list[str]])

@@ -27,7 +27,7 @@ class Ground:
     `client` what tells this client's calls from another's, and `tally` counts all of them.
     """
 
-    leads: Leads
+    ask_leads: Callable[[], Leads]
     request: Callable[..., Awaitable[Any]]
     budget: Callable[[], Budget]
     rates: tuple[RateLimit, ...]
@@ -37,6 +37,11 @@ class Ground:
     lane: Lane
     client: object
     tally: Tally
+
+    @property
+    def leads(self) -> Leads:
+        """The calls about leads. Raises `ConfigurationError` where the service has none."""
+        return self.ask_leads()
 
     @property
     def latency(self) -> float:

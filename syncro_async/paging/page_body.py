@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime
 from functools import cache
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 import msgspec
 
 from syncro_async.models.envelope import Envelope
 from syncro_async.models.page import Page, PageMeta
 from syncro_async.paging.one_by_one import item_reader, one_by_one
-from syncro_async.retrying.retry_after import http_date
-from syncro_async.transport.exchange import Reply
 from syncro_async.transport.json_codec import reading
 
 T = TypeVar("T")
@@ -37,22 +34,11 @@ def page_reader(item: type[T]) -> Callable[[bytes], Page[T]]:
 
     def read(raw: bytes) -> Page[T]:
         try:
-            body = read_all(raw)
+            page = read_all(raw)
         except (msgspec.ValidationError, RecursionError):
-            return _salvage(read_raw(raw), read_one)
-        return Page(body.data, body.meta)
+            body = read_raw(raw)
+            items, unreadable = one_by_one(body.data, read_one)
+            return Page(items, body.meta, unreadable)
+        return Page(page.data, page.meta)
 
     return read
-
-
-def dated(page: Page[T], reply: Reply) -> Page[T]:
-    """The page with the moment at which the server says it answered."""
-    stamp = http_date(reply.header("date") or "")
-    if stamp is None:
-        return page
-    return msgspec.structs.replace(page, answered_at=datetime.fromtimestamp(stamp, UTC))
-
-
-def _salvage(body: _PageBody[msgspec.Raw], read_one: Callable[[Any], T]) -> Page[T]:
-    items, unreadable = one_by_one(body.data, read_one)
-    return Page(items, body.meta, unreadable)

@@ -22,6 +22,7 @@ from syncro_async.transport.judge_stage import JudgeStage
 from syncro_async.transport.limit_stage import LimitStage
 from syncro_async.transport.retry_stage import RetryStage
 from syncro_async.transport.sends import Sends
+from syncro_async.transport.tally import Tally
 
 T = TypeVar("T")
 
@@ -59,13 +60,21 @@ class Journey:
         """Make the call. Raises `ConfigurationError` once closed."""
         if self._closed:
             raise client_is_closed(call.method, call.path)
-        stages = self._built.get("stages") or self._build()
-        return await stages.decode(call, options)
+        return await self._stages.decode(call, options)
 
-    def _build(self) -> _Stages:
-        # Several threads may make their first call at the same moment: all use the same stages.
-        new = _Stages(self._wiring, self._limiter, self._observers)
-        return self._built.setdefault("stages", new)
+    @property
+    def tally(self) -> Tally:
+        """What all calls together have sent."""
+        return self._stages.tally
+
+    @property
+    def _stages(self) -> _Stages:
+        stages = self._built.get("stages")
+        if stages is None:
+            # Several threads may make their first call at the same moment: all use the same ones.
+            new = _Stages(self._wiring, self._limiter, self._observers)
+            stages = self._built.setdefault("stages", new)
+        return stages
 
     async def aclose(self) -> None:
         """Follow what is on the wire to its end, then close the connections."""
@@ -97,8 +106,16 @@ class _Stages:
             transport=wiring.transport,
             clock=clock,
         )
+        self.tally = Tally()
         self._sends = PerLoop(lambda: Sends(clock, wiring.max_connections), Sends.aclose)
-        judge = JudgeStage(self._pool, dialect, wiring.rates, wiring.api_key, clock)
+        judge = JudgeStage(
+            self._pool,
+            dialect,
+            wiring.rates,
+            key=wiring.api_key,
+            clock=clock,
+            observers=observers,
+        )
         limit = LimitStage(
             judge,
             limiter,
@@ -107,6 +124,7 @@ class _Stages:
             uncounted=dialect.uncounted,
             clock=clock,
             observers=observers,
+            tally=self.tally,
         )
         self.decode = DecodeStage(RetryStage(limit, clock, observers), judge)
 

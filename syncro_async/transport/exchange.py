@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -36,14 +36,16 @@ class Call(Generic[T]):
 class CallOptions:
     """How to ask: the part of the settings that `with_options` may change.
 
-    `tally` counts the attempts that are made so.
+    `headers` go with every request, beside those of the client itself. `tally` counts the attempts
+    that are made so (None: only the client's own does).
     """
 
     lane: Lane
     max_wait: float | None
     timeout: float
     retry: RetryPolicy
-    tally: Tally = field(default_factory=Tally, compare=False)
+    headers: Mapping[str, str] = field(default_factory=dict)
+    tally: Tally | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +89,10 @@ class Exchange(Generic[T]):
 
     `sent` counts attempts on the wire, `refused` those of them that a 429 answered (they are not
     charged). `patience` is how long the call may stand in the queue now (s, None: any time), and
-    `came_first` whether it goes to its front, because a 429 turned it away. `lost` says what
-    went wrong with an attempt that may have been carried out all the same. `followed`: the caller
-    has gone, and the attempt it left on the wire is watched to its end.
+    `came_first` whether it goes to its front, because a 429 turned it away. `body_told`: the log
+    has the body of a server's error already. `lost` says what went wrong with an attempt that may
+    have been carried out all the same. `followed`: the caller has gone, and the attempt it left on
+    the wire is watched to its end.
     """
 
     call: Call[T]
@@ -98,6 +101,7 @@ class Exchange(Generic[T]):
     sent: int = 0
     refused: int = 0
     came_first: bool = False
+    body_told: bool = False
     first_sent_at: float = 0.0
     lost: str = ""
     followed: bool = False

@@ -9,14 +9,18 @@ from urllib.parse import urlsplit
 from syncro_async.clock import Clock
 from syncro_async.dialects.dialect import Dialect
 from syncro_async.errors import APIError, RateLimitedError, UnexpectedResponseError
+from syncro_async.events import Observers, ServerFailed
 from syncro_async.limiting.rate_limit import RateLimit
 from syncro_async.retrying.retry_after import retry_after
+from syncro_async.transport.announced_limit import AnnouncedLimit
 from syncro_async.transport.api_key import ApiKey
 from syncro_async.transport.envelopes import excerpt, make_error, parse_body
 from syncro_async.transport.exchange import Attempt, Exchange, Reply, Send
 
 # A text named `secret`, to its end or to where the body breaks off.
 _SECRET = re.compile(rb'("secret"\s*:\s*")(?:[^"\\]|\\.)*', re.DOTALL)
+# How much of a failing server's body is told (bytes).
+_BODY_TOLD = 4096
 
 
 class JudgeStage:
@@ -27,9 +31,18 @@ class JudgeStage:
     """
 
     def __init__(
-        self, send: Send, dialect: Dialect, rates: tuple[RateLimit, ...], key: ApiKey, clock: Clock
+        self,
+        send: Send,
+        dialect: Dialect,
+        rates: tuple[RateLimit, ...],
+        *,
+        key: ApiKey,
+        clock: Clock,
+        observers: Observers,
     ) -> None:
         self._send = send
+        self._tell = observers
+        self._compare_limit = AnnouncedLimit(dialect.rates, rates, observers)
         self._dialect = dialect
         self._fallback_pause = dialect.fallback_pause(rates)
         self._key = key
@@ -38,11 +51,22 @@ class JudgeStage:
     async def __call__(self, exchange: Exchange[Any], attempt: Attempt) -> Reply:
         """Send, and judge what came back."""
         reply = await self._send(exchange, attempt)
+        self._compare_limit(reply)
         if 200 <= reply.status < 300:
             return reply
+        if reply.status >= 500:
+            self._tell_body(exchange, reply)
         if reply.status >= 400:
             raise self.error_of(reply)
         raise self.unexpected(reply, _no_result(reply))
+
+    def _tell_body(self, exchange: Exchange[Any], reply: Reply) -> None:
+        """Tell what a failing server wrote, once for a call however often it is tried."""
+        if not exchange.body_told:
+            exchange.body_told = True
+            body = self._shown(reply.content)[:_BODY_TOLD].decode("utf-8", "replace")
+            call = exchange.call
+            self._tell(ServerFailed(call.method, call.path, reply.status, body or "(no body)"))
 
     def error_of(self, reply: Reply) -> APIError:
         """The `APIError` of an answer that says no."""

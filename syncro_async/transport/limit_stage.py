@@ -13,7 +13,6 @@ from syncro_async.errors import (
     ConfigurationError,
     ConnectionFailedError,
     NoAnswerError,
-    RateLimitedError,
     SyncroError,
 )
 from syncro_async.events import (
@@ -37,8 +36,10 @@ from syncro_async.limiting.limiter import (
 )
 from syncro_async.per_loop import PerLoop
 from syncro_async.retrying.retry_after import http_date
+from syncro_async.retrying.verdict import pauses_key
 from syncro_async.transport.exchange import Attempt, Exchange, Reply, Send
 from syncro_async.transport.sends import Sends
+from syncro_async.transport.tally import Tally
 
 
 class LimitStage:
@@ -58,6 +59,7 @@ class LimitStage:
         uncounted: frozenset[int],
         clock: Clock,
         observers: Observers,
+        tally: Tally,
     ) -> None:
         self._send = send
         self._limiter = limiter
@@ -66,6 +68,7 @@ class LimitStage:
         self._uncounted = uncounted
         self._clock = clock
         self._tell = observers
+        self._tally = tally
         self._foreign = 0
 
     async def __call__(self, exchange: Exchange[Any]) -> Reply:
@@ -151,7 +154,7 @@ class LimitStage:
     def _begin(self, exchange: Exchange[Any]) -> float:
         now = self._clock.monotonic()
         exchange.sent += 1
-        exchange.options.tally.send()
+        (exchange.options.tally or self._tally).send()
         if exchange.sent == 1:
             exchange.first_sent_at = now
         if self._tell:
@@ -160,7 +163,7 @@ class LimitStage:
 
     def _fate(self, attempt: Attempt, error: SyncroError) -> Fate:
         """What an attempt that ended with an error means for its slot."""
-        if isinstance(error, RateLimitedError):
+        if pauses_key(error):
             return Refused(error.pause)
         if isinstance(error, APIError) and error.status in self._uncounted:
             return HandedBack()
@@ -174,7 +177,8 @@ class LimitStage:
     ) -> None:
         now = self._clock.monotonic()
         if attempt.answered_at is not None:
-            exchange.options.tally.answer(attempt.answered_at - sent_at)
+            tally = exchange.options.tally or self._tally
+            tally.answer(attempt.answered_at - sent_at)
         if self._tell:
             method, path = exchange.call.method, exchange.call.path
             if attempt.answered_at is not None:
@@ -183,7 +187,7 @@ class LimitStage:
                 self._tell(AnswerReceived(method, path, attempt.status, at, at - sent_at, date))
             else:
                 self._tell(AttemptFailed(method, path, type(error).__name__, now, now - sent_at))
-        if isinstance(error, RateLimitedError):
+        if error is not None and pauses_key(error):
             self._tell(GateClosed(error.pause, now))  # a warning: the log has it in any case
 
     def _report(

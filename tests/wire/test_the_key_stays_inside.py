@@ -351,7 +351,10 @@ ORIGINS: dict[type[SyncroError], Answer | Exception | Callable[..., Awaitable[An
     ServerError: said(500),
     ProviderError: said(502, raw={"key": KEY}),
     ServiceUnavailableError: said(503),
-    **{kind: said(400, code=code) for code, kind in CODES.items()},
+    ReauthenticationRequiredError: said(403, code="REAUTH"),
+    ProviderRateLimitedError: said(429, code="PROVIDER_LIMIT", retry_after=900),
+    ProviderAuthenticationError: said(502, code="PROVIDER_AUTH"),
+    CircuitOpenError: said(503, code="CIRCUIT"),
 }
 # Those that come before anything is sent.
 UNSENT = {ConfigurationError, BudgetWaitError, BadRowsError}
