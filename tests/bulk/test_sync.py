@@ -372,6 +372,16 @@ async def test_a_table_that_no_sync_has_made_is_left_alone(
     assert names(database.parent) == [database.name]
 
 
+async def test_a_table_that_somebody_has_dropped_is_filled_from_the_beginning(
+    syncro: AsyncClient, database: Path
+) -> None:
+    await syncro.bulk.sync_leads(database)
+    ask(database, "DROP TABLE leads")
+    receipt = await syncro.bulk.sync_leads(database)
+    assert (receipt.since, receipt.inserted) == (None, 450)
+    assert len(ids(database)) == 450
+
+
 async def test_a_table_of_another_account_is_left_alone(
     syncro: AsyncClient, sandbox: ChangingSandbox, clock: FakeClock, database: Path
 ) -> None:
