@@ -23,6 +23,7 @@ from syncro_async import (
     ImportSummary,
     Lane,
     PlanLimitError,
+    Progress,
     RateLimit,
     RowProblem,
 )
@@ -728,9 +729,17 @@ async def test_a_connection_that_cannot_be_made_is_a_failure_and_trips_the_fuse(
 async def test_what_is_no_error_of_ours_ends_the_job_and_leaves_a_journal_to_go_on_with(
     place: Place,
 ) -> None:
-    failing = place.folder / "none" / "failed.csv"
+    folder = place.folder / "gone"
+    folder.mkdir()
+
+    def remove(progress: Progress) -> None:
+        if progress.done == progress.total:
+            folder.rmdir()
+
     with pytest.raises(FileNotFoundError):
-        await place.bulk.upsert_leads(rows(3), journal=place.journal, failures=failing)
+        await place.bulk.upsert_leads(
+            rows(3), journal=place.journal, failures=folder / "failed.csv", on_progress=remove
+        )
     assert (await place.bulk.upsert_leads(rows(3), journal=place.journal)).requests == 0
 
 
