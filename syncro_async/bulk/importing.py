@@ -144,7 +144,8 @@ class Import:
         await Comparison(journal, self._order.fields, self._meter).run(leads)
 
     async def _send_all(self, journal: Journal) -> ImportSummary:
-        doubts = await journal.run(book.begin_run)
+        repeatable = self._order.kind == "upsert"
+        doubts = await journal.run(lambda db: book.begin_run(db, repeatable=repeatable))
         counts = await journal.run(book.counts)
         total = sum(counts.values())
         done = sum(counts.get(state, 0) for state in _DONE)
