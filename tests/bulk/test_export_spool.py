@@ -2,9 +2,13 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import sqlite3
 import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -79,6 +83,38 @@ def test_it_is_locked_until_it_is_closed(tmp_path: Path) -> None:
         Spool(tmp_path / "x.resume")
     spool.close()
     begun(tmp_path / "x.resume").close()
+
+
+def test_of_two_that_want_it_in_the_same_moment_one_gets_it(tmp_path: Path) -> None:
+    for number in range(60):
+        path, start = tmp_path / f"{number}.resume", threading.Barrier(2)
+        done = threading.Barrier(2)
+
+        def hold(path: Path = path, start: Any = start, done: Any = done) -> bool:
+            start.wait()
+            try:
+                spool = Spool(path)
+            except ConfigurationError:
+                done.wait()
+                return False
+            done.wait()
+            spool.discard()
+            return True
+
+        with ThreadPoolExecutor(2) as both:
+            assert sorted(run.result() for run in [both.submit(hold) for _ in range(2)]) == [
+                False,
+                True,
+            ]
+
+
+def test_a_database_of_something_else_under_its_name_is_left_alone(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "x.resume")) as theirs:
+        theirs.execute("CREATE TABLE lead (id)")
+    with pytest.raises(ConfigurationError, match="of something else"):
+        Spool(tmp_path / "x.resume")
+    with closing(sqlite3.connect(tmp_path / "x.resume")) as theirs:
+        assert theirs.execute("SELECT name FROM sqlite_master").fetchall() == [("lead",)]
 
 
 def test_closing_it_leaves_no_file_where_nothing_was_read(tmp_path: Path) -> None:
