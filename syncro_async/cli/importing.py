@@ -24,6 +24,8 @@ from syncro_async.cli.foreseen import duration, tell_plan
 from syncro_async.cli.watching import watching
 from syncro_async.cli.way import Way
 
+_SENDING = "sending"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImportOrder:
@@ -107,8 +109,11 @@ def import_leads(order: ImportOrder) -> int:
         say(f"go on with: {_again(order)}")
         raise CommandFailedError(error.message) from error
     except KeyboardInterrupt:
-        if seen and not order.dry_run:
-            say(f"{seen[-1].done} of {seen[-1].total} rows are done; go on with: {_again(order)}")
+        if order.journal_path.exists() and not order.dry_run:
+            done = [
+                f"{at.done} of {at.total} rows are done; " for at in seen if at.phase == _SENDING
+            ]
+            say(f"{''.join(done)}go on with: {_again(order)}")
         raise
     except ValueError as error:
         raise WrongUsageError(str(error)) from error
