@@ -74,16 +74,17 @@ async def sync_leads(
     everything.check()
     job = Job.on(ground)
     meter = Meter(job, "sync", on_progress)
-    with job.underway(), OwnThread() as thread:
-        # Opening it locks it, so that of two runs one ends here.
-        spool = await thread(opened, database.resume, thread)
-        task = await thread(_task, everything, database, ground, full=full)
-        listing = _changed(everything, task.since)
-        subject = subject_of(f"sync {database.table}", listing, ground)
-        await thread(spool.begin, subject, ground.clock.wall(), resume=resume)
-        reading = ListReading(listing, spool, thread, meter)
-        verdict = await reading.to_its_end()
-        return await thread(_merged, spool, database, verdict, task)
+    with job.underway():
+        async with OwnThread() as thread:
+            # Opening it locks it, so that of two runs one ends here.
+            spool = await thread(opened, database.resume, thread)
+            task = await thread(_task, everything, database, ground, full=full)
+            listing = _changed(everything, task.since)
+            subject = subject_of(f"sync {database.table}", listing, ground)
+            await thread(spool.begin, subject, ground.clock.wall(), resume=resume)
+            reading = ListReading(listing, spool, thread, meter)
+            verdict = await reading.to_its_end()
+            return await thread(_merged, spool, database, verdict, task)
 
 
 async def requests_to_sync(
@@ -91,7 +92,7 @@ async def requests_to_sync(
 ) -> int:
     """How many requests a sync would take; sends one, for the count."""
     everything.check()
-    with OwnThread() as thread:
+    async with OwnThread() as thread:
         task = await thread(_task, everything, database, ground, full=full)
     return await requests_needed(_changed(everything, task.since), ground)
 

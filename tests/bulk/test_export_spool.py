@@ -16,6 +16,7 @@ from syncro_async import Lead, Page, PageMeta, UnreadableItem
 from syncro_async.bulk.export_spool import Spool
 from syncro_async.bulk.own_thread import OwnThread
 from syncro_async.errors import ConfigurationError
+from tests.bulk.turns import until
 
 
 def page(*ids: int, total: int = 4, last: int = 2, at: datetime | None = None) -> Page[Lead]:
@@ -171,7 +172,7 @@ async def test_leaving_the_block_waits_for_work_that_nobody_waits_for_any_more()
         thread.at_the_end(lambda: done.append("closed"))
         done.append("worked")
 
-    with OwnThread() as thread:
+    async with OwnThread() as thread:
         waiting = asyncio.ensure_future(thread(work, thread))
         await asyncio.sleep(0)
         waiting.cancel()
@@ -180,21 +181,45 @@ async def test_leaving_the_block_waits_for_work_that_nobody_waits_for_any_more()
     assert done == ["worked", "closed"]
 
 
+async def test_the_event_loop_goes_on_while_the_block_waits_for_its_work() -> None:
+    begun, may_go, in_time = threading.Event(), threading.Event(), []
+
+    def work() -> None:
+        begun.set()
+        in_time.append(may_go.wait(10))
+
+    async def job() -> None:
+        async with OwnThread() as thread:
+            await thread(work)
+
+    task = asyncio.ensure_future(job())
+    await until(begun.is_set)
+    task.cancel()
+    await asyncio.sleep(0)  # it is leaving its block now
+    await asyncio.sleep(0)
+    may_go.set()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert in_time == [True]
+
+
 async def test_what_the_work_raises_is_raised() -> None:
-    with OwnThread() as thread, pytest.raises(ZeroDivisionError):
-        await thread(divmod, 1, 0)
+    async with OwnThread() as thread:
+        with pytest.raises(ZeroDivisionError):
+            await thread(divmod, 1, 0)
 
 
-def test_an_end_that_fails_is_not_passed_over_in_silence() -> None:
-    with pytest.raises(ZeroDivisionError), OwnThread() as thread:
-        thread.at_the_end(lambda: 1 // 0)
+async def test_an_end_that_fails_is_not_passed_over_in_silence() -> None:
+    with pytest.raises(ZeroDivisionError):
+        async with OwnThread() as thread:
+            thread.at_the_end(lambda: 1 // 0)
 
 
-def test_an_end_that_fails_does_not_hide_what_went_wrong_before() -> None:
-    def job() -> None:
-        with OwnThread() as thread:
+async def test_an_end_that_fails_does_not_hide_what_went_wrong_before() -> None:
+    async def job() -> None:
+        async with OwnThread() as thread:
             thread.at_the_end(lambda: 1 // 0)
             raise KeyError
 
     with pytest.raises(KeyError):
-        job()
+        await job()
