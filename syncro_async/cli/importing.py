@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import sys
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from syncro_async.cli.watching import watching
 from syncro_async.cli.way import Way
 
 _SENDING = "sending"
+_TABLES = "SELECT name FROM sqlite_master WHERE type = 'table'"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,7 +132,19 @@ def _settle_about_journal(order: ImportOrder) -> None:
             " --resume goes on with it, --no-resume forgets what it has done"
         )
     if not order.resume:
-        order.journal_path.unlink()
+        _forget(order.journal_path)
+
+
+def _forget(journal: Path) -> None:
+    """Remove a journal. Raises `WrongUsageError` for what is none, and for one that is in use."""
+    with closing(sqlite3.connect(journal, timeout=0.0)) as db:
+        try:
+            tables = {name for (name,) in db.execute(_TABLES)}
+        except sqlite3.DatabaseError as error:
+            raise WrongUsageError(f"{journal} is in use, or no journal: {error}") from error
+    if tables != {"meta", "rows"}:
+        raise WrongUsageError(f"{journal} is no journal of an import; name another")
+    journal.unlink()
 
 
 async def _import(order: ImportOrder, seen: list[Progress]) -> ImportSummary:

@@ -4,6 +4,8 @@ import json
 import os
 import pty
 import signal
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -187,6 +189,37 @@ def test_resuming_sends_what_is_left_and_forgetting_sends_all(
     assert run(*words, word).code == 0
     assert len(sandbox.arrivals) - before == sent
     assert names(folder) == ["rows.csv"]
+
+
+def test_forgetting_removes_no_file_but_a_journal(run: Run, serve: Serve, folder: Path) -> None:
+    sandbox = quick()
+    serve(sandbox)
+    sheet(folder, 2)
+    words = ["leads", "import", "rows.csv", "--no-resume", "--journal"]
+    code, _, err = run(*words, "rows.csv")
+    assert code == 2
+    assert "rows.csv is in use, or no journal: file is not a database" in err
+    with closing(sqlite3.connect("crm.db")) as theirs:
+        theirs.execute("CREATE TABLE leads (id)")
+    code, _, err = run(*words, "crm.db")
+    assert code == 2
+    assert "crm.db is no journal of an import" in err
+    assert (names(folder), sandbox.arrivals) == (["crm.db", "rows.csv"], [])
+
+
+def test_a_run_under_way_is_not_forgotten(run: Run, serve: Serve, folder: Path) -> None:
+    sandbox = Sandbox(0)
+    serve(sandbox)
+    sheet(folder, 2)
+    sandbox.script(Trouble(delay=1.5, method="POST", times=2))
+    process = start("leads", "import", "rows.csv")
+    while len(sandbox.leads) < 2 and process.poll() is None:
+        pass
+    code, _, err = run("leads", "import", "rows.csv", "--no-resume")
+    assert code == 2
+    assert "rows.csv.journal is in use" in err
+    assert finish(process).code == 0
+    assert len(sandbox.arrivals) == 2
 
 
 def test_rows_in_doubt_are_told_and_kept(run: Run, serve: Serve, folder: Path) -> None:
