@@ -70,7 +70,7 @@ async def test_a_column_nobody_knows_is_told_once_and_not_in_every_row(
     syncro: AsyncClient, sandbox: Sandbox, tmp_path: Path
 ) -> None:
     sheet = written(tmp_path / "rows.csv", "email,colour,size\n" + "a@b.c,red,x\n" * 100)
-    with pytest.raises(BadRowsError) as caught:
+    with pytest.raises(BadRowsError, match="the columns cannot be imported") as caught:
         await syncro.bulk.upsert_leads(sheet)
     assert [(problem.line, problem.column) for problem in caught.value.problems] == [
         (1, "colour"),
