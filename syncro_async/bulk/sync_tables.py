@@ -70,6 +70,8 @@ def checked_table(table: object) -> str:
             f"table={table!r} must be a plain name: letters, digits and _, at most 63 of them, no"
             " digit in front"
         )
+    if table.lower().startswith("sqlite_"):
+        raise ConfigurationError(f"table={table!r}: names that begin with sqlite_ are SQLite's own")
     if table.lower() == _BOOKS:
         raise ConfigurationError(f"table={table!r} is where the syncs themselves are noted")
     return table

@@ -332,7 +332,8 @@ async def test_of_two_runs_at_once_the_second_ends_with_an_error(
 
 
 @pytest.mark.parametrize(
-    "table", ["", 'x"; DROP TABLE leads; --', "1st", "a b", "ção", "x" * 64, "syncro_sync", 7]
+    "table",
+    ["", 'x"; DROP TABLE leads; --', "1st", "a b", "ção", "x" * 64, "syncro_sync", "Sqlite_a", 7],
 )
 async def test_a_name_that_is_no_plain_name_of_a_table_is_refused(
     syncro: AsyncClient, sandbox: ChangingSandbox, sqlite_file: Path, table: Any
