@@ -105,7 +105,8 @@ def _task(everything: Listing, database: Database, ground: Ground, *, full: bool
             note = table.note()
     if note is not None and note.account != ground.account:
         raise ConfigurationError(
-            f"table {database.table} holds another account's leads; name another with table=…"
+            f"table {database.table} holds another account's leads, or another key's (only the key"
+            " tells accounts apart); name another with table=…, or drop it to have it filled anew"
         )
     # Of leads that have not changed, no list of changes brings relations not asked for before.
     known = note is not None and note.include == include and not full

@@ -391,7 +391,9 @@ async def test_a_table_of_another_account_is_left_alone(
     async with sandbox_client(sandbox=sandbox, clock=clock, api_key=READ_ONLY_KEY) as other:
         with pytest.raises(ConfigurationError, match="another account's leads"):
             await other.bulk.sync_leads(database)
-    assert sandbox.arrivals == []
+        assert sandbox.arrivals == []
+        ask(database, "DROP TABLE leads")
+        assert (await other.bulk.sync_leads(database)).inserted == 450
 
 
 @pytest.mark.parametrize("name", ["leads.csv", "leads.parquet", "folder.db"])
