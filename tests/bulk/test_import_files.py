@@ -66,6 +66,22 @@ async def test_a_csv_of_a_spreadsheet_is_imported_as_it_is(
     assert (bia["value"], bia["tags"], bia["phone"]) == (None, [], None)
 
 
+async def test_what_an_export_guards_from_spreadsheets_comes_back_as_it_was(
+    syncro: AsyncClient, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    notes = ["=1+1", "@loja", "-", "  +x", "'quoted'", "+5511999990001", "'"]
+    sent = [{"email": f"{n}@b.c", "name": "A", "notes": notes[n], **HOME} for n in range(7)]
+    await syncro.bulk.upsert_leads(sent)
+    await syncro.bulk.export_leads(tmp_path / "all.csv")
+    with (tmp_path / "all.csv").open(encoding="utf-8", newline="") as file:
+        exported = list(csv.DictReader(file))
+    taken = {"email", "name", "notes"}
+    columns = {name: None for name in exported[0] if name not in taken}
+    again = await syncro.bulk.upsert_leads(tmp_path / "all.csv", columns=columns, diff=True)
+    assert [row["notes"] for row in exported][:2] == ["'=1+1", "'@loja"]
+    assert (again.unchanged, again.total) == (7, 7)
+
+
 async def test_a_column_nobody_knows_is_told_once_and_not_in_every_row(
     syncro: AsyncClient, sandbox: Sandbox, tmp_path: Path
 ) -> None:
