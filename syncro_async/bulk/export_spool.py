@@ -22,12 +22,15 @@ from syncro_async.models.page import Page, UnreadableItem
 # What was read longer ago than this is read anew rather than gone on with (s).
 GOOD_FOR = 86_400.0
 
+# Two runs that lock a file in the same moment can stand in each other's way: then one tries again.
+_ATTEMPTS = 8
 _INTEGERS = range(-(2**63), 2**63)
 _TABLES = """
 CREATE TABLE state (json BLOB NOT NULL);
 CREATE TABLE lead (key PRIMARY KEY, row BLOB, problem TEXT, first INTEGER, last INTEGER);
 CREATE TABLE reference (position INTEGER PRIMARY KEY, total INTEGER, alone INTEGER);
 """
+_NAMES = frozenset({"state", "lead", "reference"})
 _KEEP = """
 INSERT INTO lead (key, row, problem, first, last) VALUES (?, ?, ?, ?, ?)
 ON CONFLICT (key) DO UPDATE SET
@@ -76,19 +79,16 @@ class Spool:
     """
 
     def __init__(self, path: Path) -> None:
-        """Open the file and lock it. Raises `ConfigurationError` when another run has it."""
+        """Open the file and lock it.
+
+        Raises `ConfigurationError` when another run has it, and for a database of somebody else.
+        """
         self.path = path
         self.state = State("", 0.0)
         self._discarded = False
         # SQLite would say of a missing folder only that it is "unable to open database file".
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o666))
-        self._file = sqlite3.connect(path, timeout=0.0, isolation_level=None)
-        try:
-            with told_as_os_error(path):
-                self._file.executescript("PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE; COMMIT")
-        except BaseException:
-            self._file.close()
-            raise
+        self._file = _locked(path, _ATTEMPTS)
 
     def begin(self, subject: str, now: float, *, resume: bool) -> None:
         """Go on with what is there if it is the same subject and of today, else begin anew."""
@@ -100,8 +100,7 @@ class Spool:
                 self.state = found
                 return
             self.state = State(subject, now)
-            names = self._all("SELECT name FROM sqlite_master WHERE type = 'table'")
-            drops = "".join(f'DROP TABLE "{name}";' for (name,) in names)
+            drops = "".join(f"DROP TABLE IF EXISTS {name};" for name in _NAMES)
             self._file.executescript(f"BEGIN; {drops} {_TABLES} COMMIT")
 
     def add(self, pages: Sequence[Page[Lead]], next_page: int | None) -> None:
@@ -250,6 +249,27 @@ class Spool:
             highest=None,
             readings=(*state.readings, reading),
         )
+
+
+def _locked(path: Path, attempts: int) -> sqlite3.Connection:
+    """The file, open and locked. Raises as `Spool` does."""
+    file = sqlite3.connect(path, timeout=0.0, isolation_level=None)
+    try:
+        with told_as_os_error(path):
+            file.executescript("PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE; COMMIT")
+            found = {name for (name,) in file.execute("SELECT name FROM sqlite_master")}
+    except ConfigurationError:
+        file.close()
+        if attempts == 1:
+            raise
+        return _locked(path, attempts - 1)
+    except BaseException:
+        file.close()
+        raise
+    if found and not found >= _NAMES:
+        file.close()
+        raise ConfigurationError(f"{path} is a database of something else; move it away")
+    return file
 
 
 @contextmanager

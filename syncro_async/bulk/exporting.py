@@ -97,13 +97,14 @@ async def export_leads(
     listing.check()
     job = Job.on(ground)
     meter = Meter(job, "export", on_progress)
-    with job.underway(), OwnThread() as thread:
-        spool = await thread(opened, to.resume, thread)
-        subject = subject_of("export", listing, ground)
-        await thread(spool.begin, subject, ground.clock.wall(), resume=resume)
-        reading = ListReading(listing, spool, thread, meter)
-        verdict = await reading.to_its_end()
-        return await thread(_finished, spool, to, verdict, listing.max_items)
+    with job.underway():
+        async with OwnThread() as thread:
+            spool = await thread(opened, to.resume, thread)
+            subject = subject_of("export", listing, ground)
+            await thread(spool.begin, subject, ground.clock.wall(), resume=resume)
+            reading = ListReading(listing, spool, thread, meter)
+            verdict = await reading.to_its_end()
+            return await thread(_finished, spool, to, verdict, listing.max_items)
 
 
 async def requests_needed(listing: Listing, ground: Ground) -> int:

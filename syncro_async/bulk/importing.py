@@ -16,7 +16,7 @@ from syncro_async.bulk.ground import Ground, Job
 from syncro_async.bulk.importing_check import Intake, Source
 from syncro_async.bulk.importing_diff import PAGE_SIZE, Comparison, changes_in, pages_of
 from syncro_async.bulk.importing_errors import Fuse, verdict_on
-from syncro_async.bulk.importing_failures import write_failures
+from syncro_async.bulk.importing_failures import check_writable, write_failures
 from syncro_async.bulk.importing_lookup import Lookup
 from syncro_async.bulk.importing_queue import RowQueue
 from syncro_async.bulk.importing_send import Sender
@@ -62,8 +62,9 @@ class Order:
         source = as_path(self.rows)
         for path in filter(None, (source, self.failures)):
             check_suffix(path)
-        if source and self.failures and source.resolve() == self.failures.resolve():
-            raise ValueError("failures must not be the file that the rows come from")
+        for name, other in (("that the rows come from", source), ("of the journal", self.journal)):
+            if other and self.failures and other.resolve() == self.failures.resolve():
+                raise ValueError(f"failures must not be the file {name}")
         for name in ("canary", "max_failures"):
             value = getattr(self, name)
             if value is not None and not (is_whole(value) and value >= 0):
@@ -102,6 +103,9 @@ class Import:
         path = None if order.dry_run else order.journal
         with self._job.underway():
             async with Journal(path) as journal:
+                if order.failures is not None and not order.dry_run:
+                    failures = order.failures
+                    await journal.run(lambda _: check_writable(failures))
                 await self._take_rows(journal)
                 if order.kind == "upsert" and (order.diff or order.dry_run):
                     await self._compare(journal)
@@ -140,7 +144,8 @@ class Import:
         await Comparison(journal, self._order.fields, self._meter).run(leads)
 
     async def _send_all(self, journal: Journal) -> ImportSummary:
-        doubts = await journal.run(book.begin_run)
+        repeatable = self._order.kind == "upsert"
+        doubts = await journal.run(lambda db: book.begin_run(db, repeatable=repeatable))
         counts = await journal.run(book.counts)
         total = sum(counts.values())
         done = sum(counts.get(state, 0) for state in _DONE)

@@ -89,9 +89,9 @@ class Intake:
         await self._journal.run(self._check_together)
         if self._problems:
             count = len({problem.line for problem in self._problems})
+            which = f"{count} of {self._count} rows" if self._count else "the columns"
             raise BadRowsError(
-                f"{count} of {self._count} rows cannot be imported and nothing was sent;"
-                " mend or leave out",
+                f"{which} cannot be imported and nothing was sent; mend or leave out",
                 problems=tuple(sorted(self._problems, key=lambda problem: problem.line)),
             )
         await self._journal.run(lambda db: self._let_in(db, facts))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import os
 import secrets
 import sqlite3
@@ -14,7 +15,7 @@ from typing import Any
 import msgspec
 
 from syncro_async.bulk.journal import bodies_of
-from syncro_async.bulk.parquet import write_parquet
+from syncro_async.bulk.parquet import library, write_parquet
 from syncro_async.bulk.rows import ERROR_COLUMN, check_suffix, columns_of, csv_header
 
 
@@ -56,14 +57,36 @@ def _cell(value: Any) -> str:
     return value if isinstance(value, str) else msgspec.json.encode(value).decode()
 
 
+def check_writable(path: Path) -> None:
+    """Find out before the first row is sent, for after the last one it is too late.
+
+    Raises `OSError` where no file can be written, `ConfigurationError` where the extra is missing.
+    """
+    if check_suffix(path) == ".parquet":
+        library()
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    try:
+        part = _new_part(path.resolve())
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
+    part.unlink()
+
+
 @contextmanager
 def _appearing(path: Path) -> Iterator[Path]:
     """A name to write to, which becomes `path` when the block ends well."""
     target = path.resolve()
-    part = target.with_name(f".syncro-{secrets.token_hex(8)}.part")
+    part = _new_part(target)
     try:
-        os.close(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
         yield part
         part.replace(target)
     finally:
         part.unlink(missing_ok=True)
+
+
+def _new_part(target: Path) -> Path:
+    """An empty file beside the target, under a name of its own."""
+    part = target.with_name(f".syncro-{secrets.token_hex(8)}.part")
+    os.close(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+    return part

@@ -60,6 +60,19 @@ UPDATE rows SET after_{key} = linked.before FROM (
 ) AS linked
 WHERE rows.idx = linked.idx AND rows.after_{key} IS NOT linked.before
 """
+_OVERTAKEN = """
+WITH RECURSIVE again (idx, key_a, key_b) AS (
+    SELECT idx, key_a, key_b FROM rows WHERE state IN ('failed', 'doubt')
+    UNION
+    SELECT later.idx, later.key_a, later.key_b FROM again
+    JOIN rows AS later ON later.key_a = again.key_a AND later.idx > again.idx
+    UNION
+    SELECT later.idx, later.key_a, later.key_b FROM again
+    JOIN rows AS later ON later.key_b = again.key_b AND later.idx > again.idx
+)
+UPDATE rows SET state = 'pending', sent_at = NULL
+WHERE state IN ('created', 'updated') AND idx IN (SELECT idx FROM again)
+"""
 _ROW = "idx, line, body, state, sent_at, after_a, after_b"
 _LINES_SHOWN = 5
 
@@ -240,11 +253,14 @@ def write_outcomes(db: sqlite3.Connection, outcomes: Iterable[Outcome]) -> None:
     )
 
 
-def begin_run(db: sqlite3.Connection) -> list[int]:
+def begin_run(db: sqlite3.Connection, *, repeatable: bool) -> list[int]:
     """Take up what an earlier run left: what failed is tried again, what was sent is in doubt.
 
-    Returns the places of all rows in doubt.
+    Of rows that are `repeatable`, those that came after such a row for the same lead go again, too:
+    else the older one would have the last word. Returns the places of all rows in doubt.
     """
+    if repeatable:
+        db.execute(_OVERTAKEN)
     db.execute(
         "UPDATE rows SET state = 'pending', sent_at = NULL, reason = NULL, error = NULL"
         " WHERE state = 'failed'"

@@ -76,8 +76,18 @@ def cell(value: Any) -> str:
         return ""
     if not isinstance(value, str):
         return msgspec.json.encode(value).decode()
-    risky = value.startswith(_STARTS_A_FORMULA) or value.lstrip().startswith(_STARTS_A_FORMULA)
-    return f"'{value}" if risky and not _PHONE_OR_NUMBER.match(value) else value
+    return f"'{value}" if _would_run(value) else value
+
+
+def text_of(written: str) -> str:
+    """The text that `cell` has written so: an apostrophe it put in front is no part of it."""
+    text = written.removeprefix("'")
+    return text if _would_run(text) else written
+
+
+def _would_run(text: str) -> bool:
+    risky = text.startswith(_STARTS_A_FORMULA) or text.lstrip().startswith(_STARTS_A_FORMULA)
+    return risky and not _PHONE_OR_NUMBER.match(text)
 
 
 def form_of(name: str) -> Write:

@@ -16,9 +16,10 @@ T = TypeVar("T")
 class OwnThread:
     """One piece of work after the other, so that a file has one user only.
 
-    Leaving the block waits for the work under way (one page, as a rule), also when the caller
-    was cancelled: nothing goes on behind the back of whoever opens the same file next. What the
-    work gave to `at_the_end` is done then, in the same thread.
+    Leaving the block waits for the work under way, also when the caller was cancelled: nothing
+    goes on behind the back of whoever opens the same file next. (Who is cancelled once more while
+    waiting waits all the same, and holds up the event loop.) What the work gave to `at_the_end` is
+    done then, in the same thread.
     """
 
     def __init__(self) -> None:
@@ -34,19 +35,23 @@ class OwnThread:
         call = partial(work, *args, **kwargs)
         return await asyncio.get_running_loop().run_in_executor(self._thread, call)
 
-    def __enter__(self) -> Self:
+    async def __aenter__(self) -> Self:
         return self
 
-    def __exit__(
+    async def __aexit__(
         self,
         kind: type[BaseException] | None,
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        end = self._thread.submit(self._end)
-        self._thread.shutdown(wait=True)
-        if error is None:
-            end.result()
+        end = asyncio.wrap_future(self._thread.submit(self._end))
+        try:
+            await asyncio.wait({end})
+        finally:
+            self._thread.shutdown(wait=True)
+        failure = end.exception()
+        if error is None and failure is not None:
+            raise failure
 
     def _end(self) -> None:
         # Only here is it certain which: something may just have been opened in this thread.

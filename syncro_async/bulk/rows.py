@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, TextIO
 
 import msgspec
 
+from syncro_async.bulk.lead_files import text_of
 from syncro_async.bulk.parquet import parquet_rows
 from syncro_async.errors import BadRowsError
 from syncro_async.receipts import RowProblem
@@ -106,7 +107,7 @@ def _csv_row(line: int, header: list[str], cells: list[str]) -> Read:
         return RowProblem(line, None, reason, len(cells))
     # Spreadsheets add columns without a name; what somebody wrote into one must not be lost.
     named = zip(header, cells, strict=True)
-    return Row(line, {name: cell for name, cell in named if name.strip() or cell.strip()})
+    return Row(line, {name: text_of(cell) for name, cell in named if name.strip() or cell.strip()})
 
 
 def _header(lines: Iterator[list[str]]) -> list[str]:

@@ -70,6 +70,8 @@ def checked_table(table: object) -> str:
             f"table={table!r} must be a plain name: letters, digits and _, at most 63 of them, no"
             " digit in front"
         )
+    if table.lower().startswith("sqlite_"):
+        raise ConfigurationError(f"table={table!r}: names that begin with sqlite_ are SQLite's own")
     if table.lower() == _BOOKS:
         raise ConfigurationError(f"table={table!r} is where the syncs themselves are noted")
     return table
@@ -111,7 +113,7 @@ class LeadTable:
         self._table = table
 
     def note(self) -> Note | None:
-        """What the last run has noted; None where there has been none.
+        """What the last run has noted; None where there has been none, or the table is gone.
 
         Raises `ConfigurationError` for a table that is there and was not made by a sync. Fails
         for a database that cannot be written.
@@ -122,14 +124,14 @@ class LeadTable:
                 f"SELECT account, include, until FROM {_BOOKS} WHERE table_name = ?",
                 self._table,
             )
-            foreign = not found and self._exists(self._table)
+            exists = self._exists(self._table)
         finally:
             self._say("ROLLBACK")
-        if foreign:
+        if exists and not found:
             raise ConfigurationError(
                 f"there is a table {self._table} that no sync has made; name another with table=…"
             )
-        if not found:
+        if not (exists and found):
             return None
         [(account, include, until)] = found
         return Note(account, include, datetime.fromisoformat(until) if until else None)

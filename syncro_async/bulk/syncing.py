@@ -74,16 +74,17 @@ async def sync_leads(
     everything.check()
     job = Job.on(ground)
     meter = Meter(job, "sync", on_progress)
-    with job.underway(), OwnThread() as thread:
-        # Opening it locks it, so that of two runs one ends here.
-        spool = await thread(opened, database.resume, thread)
-        task = await thread(_task, everything, database, ground, full=full)
-        listing = _changed(everything, task.since)
-        subject = subject_of(f"sync {database.table}", listing, ground)
-        await thread(spool.begin, subject, ground.clock.wall(), resume=resume)
-        reading = ListReading(listing, spool, thread, meter)
-        verdict = await reading.to_its_end()
-        return await thread(_merged, spool, database, verdict, task)
+    with job.underway():
+        async with OwnThread() as thread:
+            # Opening it locks it, so that of two runs one ends here.
+            spool = await thread(opened, database.resume, thread)
+            task = await thread(_task, everything, database, ground, full=full)
+            listing = _changed(everything, task.since)
+            subject = subject_of(f"sync {database.table}", listing, ground)
+            await thread(spool.begin, subject, ground.clock.wall(), resume=resume)
+            reading = ListReading(listing, spool, thread, meter)
+            verdict = await reading.to_its_end()
+            return await thread(_merged, spool, database, verdict, task)
 
 
 async def requests_to_sync(
@@ -91,7 +92,7 @@ async def requests_to_sync(
 ) -> int:
     """How many requests a sync would take; sends one, for the count."""
     everything.check()
-    with OwnThread() as thread:
+    async with OwnThread() as thread:
         task = await thread(_task, everything, database, ground, full=full)
     return await requests_needed(_changed(everything, task.since), ground)
 
@@ -104,7 +105,8 @@ def _task(everything: Listing, database: Database, ground: Ground, *, full: bool
             note = table.note()
     if note is not None and note.account != ground.account:
         raise ConfigurationError(
-            f"table {database.table} holds another account's leads; name another with table=…"
+            f"table {database.table} holds another account's leads, or another key's (only the key"
+            " tells accounts apart); name another with table=…, or drop it to have it filled anew"
         )
     # Of leads that have not changed, no list of changes brings relations not asked for before.
     known = note is not None and note.include == include and not full

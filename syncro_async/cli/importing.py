@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 import sys
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,9 @@ from syncro_async.cli.endings import DONE, CommandFailedError, WrongUsageError, 
 from syncro_async.cli.foreseen import duration, tell_plan
 from syncro_async.cli.watching import watching
 from syncro_async.cli.way import Way
+
+_SENDING = "sending"
+_TABLES = "SELECT name FROM sqlite_master WHERE type = 'table'"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,8 +111,11 @@ def import_leads(order: ImportOrder) -> int:
         say(f"go on with: {_again(order)}")
         raise CommandFailedError(error.message) from error
     except KeyboardInterrupt:
-        if seen and not order.dry_run:
-            say(f"{seen[-1].done} of {seen[-1].total} rows are done; go on with: {_again(order)}")
+        if order.journal_path.exists() and not order.dry_run:
+            done = [
+                f"{at.done} of {at.total} rows are done; " for at in seen if at.phase == _SENDING
+            ]
+            say(f"{''.join(done)}go on with: {_again(order)}")
         raise
     except ValueError as error:
         raise WrongUsageError(str(error)) from error
@@ -125,7 +132,19 @@ def _settle_about_journal(order: ImportOrder) -> None:
             " --resume goes on with it, --no-resume forgets what it has done"
         )
     if not order.resume:
-        order.journal_path.unlink()
+        _forget(order.journal_path)
+
+
+def _forget(journal: Path) -> None:
+    """Remove a journal. Raises `WrongUsageError` for what is none, and for one that is in use."""
+    with closing(sqlite3.connect(journal, timeout=0.0)) as db:
+        try:
+            tables = {name for (name,) in db.execute(_TABLES)}
+        except sqlite3.DatabaseError as error:
+            raise WrongUsageError(f"{journal} is in use, or no journal: {error}") from error
+    if tables != {"meta", "rows"}:
+        raise WrongUsageError(f"{journal} is no journal of an import; name another")
+    journal.unlink()
 
 
 async def _import(order: ImportOrder, seen: list[Progress]) -> ImportSummary:

@@ -86,6 +86,8 @@ def kept_in(file: str) -> Iterator[None]:
     """Say how to go on when the block is cut short and something is kept."""
     try:
         yield
+    except WrongUsageError:
+        raise  # nothing has begun; what is there may be of another run under way
     except BaseException:
         if Path(file).exists():
             say(f"syncro: what was read is kept in {file}; the same command goes on from there")

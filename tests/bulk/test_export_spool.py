@@ -2,9 +2,13 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import sqlite3
 import threading
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -12,6 +16,7 @@ from syncro_async import Lead, Page, PageMeta, UnreadableItem
 from syncro_async.bulk.export_spool import Spool
 from syncro_async.bulk.own_thread import OwnThread
 from syncro_async.errors import ConfigurationError
+from tests.bulk.turns import until
 
 
 def page(*ids: int, total: int = 4, last: int = 2, at: datetime | None = None) -> Page[Lead]:
@@ -81,6 +86,38 @@ def test_it_is_locked_until_it_is_closed(tmp_path: Path) -> None:
     begun(tmp_path / "x.resume").close()
 
 
+def test_of_two_that_want_it_in_the_same_moment_one_gets_it(tmp_path: Path) -> None:
+    for number in range(60):
+        path, start = tmp_path / f"{number}.resume", threading.Barrier(2)
+        done = threading.Barrier(2)
+
+        def hold(path: Path = path, start: Any = start, done: Any = done) -> bool:
+            start.wait()
+            try:
+                spool = Spool(path)
+            except ConfigurationError:
+                done.wait()
+                return False
+            done.wait()
+            spool.discard()
+            return True
+
+        with ThreadPoolExecutor(2) as both:
+            assert sorted(run.result() for run in [both.submit(hold) for _ in range(2)]) == [
+                False,
+                True,
+            ]
+
+
+def test_a_database_of_something_else_under_its_name_is_left_alone(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "x.resume")) as theirs:
+        theirs.execute("CREATE TABLE lead (id)")
+    with pytest.raises(ConfigurationError, match="of something else"):
+        Spool(tmp_path / "x.resume")
+    with closing(sqlite3.connect(tmp_path / "x.resume")) as theirs:
+        assert theirs.execute("SELECT name FROM sqlite_master").fetchall() == [("lead",)]
+
+
 def test_closing_it_leaves_no_file_where_nothing_was_read(tmp_path: Path) -> None:
     Spool(tmp_path / "x.resume").close()
     begun(tmp_path / "x.resume").close()
@@ -135,7 +172,7 @@ async def test_leaving_the_block_waits_for_work_that_nobody_waits_for_any_more()
         thread.at_the_end(lambda: done.append("closed"))
         done.append("worked")
 
-    with OwnThread() as thread:
+    async with OwnThread() as thread:
         waiting = asyncio.ensure_future(thread(work, thread))
         await asyncio.sleep(0)
         waiting.cancel()
@@ -144,21 +181,45 @@ async def test_leaving_the_block_waits_for_work_that_nobody_waits_for_any_more()
     assert done == ["worked", "closed"]
 
 
+async def test_the_event_loop_goes_on_while_the_block_waits_for_its_work() -> None:
+    begun, may_go, in_time = threading.Event(), threading.Event(), []
+
+    def work() -> None:
+        begun.set()
+        in_time.append(may_go.wait(10))
+
+    async def job() -> None:
+        async with OwnThread() as thread:
+            await thread(work)
+
+    task = asyncio.ensure_future(job())
+    await until(begun.is_set)
+    task.cancel()
+    await asyncio.sleep(0)  # it is leaving its block now
+    await asyncio.sleep(0)
+    may_go.set()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert in_time == [True]
+
+
 async def test_what_the_work_raises_is_raised() -> None:
-    with OwnThread() as thread, pytest.raises(ZeroDivisionError):
-        await thread(divmod, 1, 0)
+    async with OwnThread() as thread:
+        with pytest.raises(ZeroDivisionError):
+            await thread(divmod, 1, 0)
 
 
-def test_an_end_that_fails_is_not_passed_over_in_silence() -> None:
-    with pytest.raises(ZeroDivisionError), OwnThread() as thread:
-        thread.at_the_end(lambda: 1 // 0)
+async def test_an_end_that_fails_is_not_passed_over_in_silence() -> None:
+    with pytest.raises(ZeroDivisionError):
+        async with OwnThread() as thread:
+            thread.at_the_end(lambda: 1 // 0)
 
 
-def test_an_end_that_fails_does_not_hide_what_went_wrong_before() -> None:
-    def job() -> None:
-        with OwnThread() as thread:
+async def test_an_end_that_fails_does_not_hide_what_went_wrong_before() -> None:
+    async def job() -> None:
+        async with OwnThread() as thread:
             thread.at_the_end(lambda: 1 // 0)
             raise KeyError
 
     with pytest.raises(KeyError):
-        job()
+        await job()

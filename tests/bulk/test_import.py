@@ -23,6 +23,7 @@ from syncro_async import (
     ImportSummary,
     Lane,
     PlanLimitError,
+    Progress,
     RateLimit,
     RowProblem,
 )
@@ -466,6 +467,23 @@ async def test_what_failed_is_tried_again_by_the_next_run(place: Place) -> None:
     assert second.requests == 1
 
 
+async def test_a_row_that_is_tried_again_does_not_undo_what_later_rows_of_its_lead_said(
+    place: Place,
+) -> None:
+    sent = [
+        row(1, name="first"),
+        row(1, name="second", phone="5511999990001"),
+        {"phone": "5511999990001", "name": "third"},
+        row(2),
+    ]
+    place.sandbox.script(Trouble(status=422, body={"message": "not today"}, method="POST"))
+    first = await place.bulk.upsert_leads(sent, journal=place.journal)
+    assert counted(first) == (2, 1, 0, 1, 0, 0)
+    second = await place.bulk.upsert_leads(sent, journal=place.journal)
+    assert place.named("1@example.com") == ["third"]
+    assert (second.updated + second.created, second.failed, second.requests) == (4, 0, 3)
+
+
 @pytest.mark.parametrize(
     ("other", "says"),
     [
@@ -728,9 +746,17 @@ async def test_a_connection_that_cannot_be_made_is_a_failure_and_trips_the_fuse(
 async def test_what_is_no_error_of_ours_ends_the_job_and_leaves_a_journal_to_go_on_with(
     place: Place,
 ) -> None:
-    failing = place.folder / "none" / "failed.csv"
+    folder = place.folder / "gone"
+    folder.mkdir()
+
+    def remove(progress: Progress) -> None:
+        if progress.done == progress.total:
+            folder.rmdir()
+
     with pytest.raises(FileNotFoundError):
-        await place.bulk.upsert_leads(rows(3), journal=place.journal, failures=failing)
+        await place.bulk.upsert_leads(
+            rows(3), journal=place.journal, failures=folder / "failed.csv", on_progress=remove
+        )
     assert (await place.bulk.upsert_leads(rows(3), journal=place.journal)).requests == 0
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from syncro_async import AsyncClient, BadRowsError, ImportStoppedError
+from syncro_async import AsyncClient, BadRowsError, ConfigurationError, ImportStoppedError
 from syncro_async.bulk.rows import file_rows
 from syncro_async.sandbox import Sandbox, Trouble
 from syncro_async.testing import FakeClock, sandbox_client
@@ -65,11 +66,27 @@ async def test_a_csv_of_a_spreadsheet_is_imported_as_it_is(
     assert (bia["value"], bia["tags"], bia["phone"]) == (None, [], None)
 
 
+async def test_what_an_export_guards_from_spreadsheets_comes_back_as_it_was(
+    syncro: AsyncClient, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    notes = ["=1+1", "@loja", "-", "  +x", "'quoted'", "+5511999990001", "'"]
+    sent = [{"email": f"{n}@b.c", "name": "A", "notes": notes[n], **HOME} for n in range(7)]
+    await syncro.bulk.upsert_leads(sent)
+    await syncro.bulk.export_leads(tmp_path / "all.csv")
+    with (tmp_path / "all.csv").open(encoding="utf-8", newline="") as file:
+        exported = list(csv.DictReader(file))
+    taken = {"email", "name", "notes"}
+    columns = {name: None for name in exported[0] if name not in taken}
+    again = await syncro.bulk.upsert_leads(tmp_path / "all.csv", columns=columns, diff=True)
+    assert [row["notes"] for row in exported][:2] == ["'=1+1", "'@loja"]
+    assert (again.unchanged, again.total) == (7, 7)
+
+
 async def test_a_column_nobody_knows_is_told_once_and_not_in_every_row(
     syncro: AsyncClient, sandbox: Sandbox, tmp_path: Path
 ) -> None:
     sheet = written(tmp_path / "rows.csv", "email,colour,size\n" + "a@b.c,red,x\n" * 100)
-    with pytest.raises(BadRowsError) as caught:
+    with pytest.raises(BadRowsError, match="the columns cannot be imported") as caught:
         await syncro.bulk.upsert_leads(sheet)
     assert [(problem.line, problem.column) for problem in caught.value.problems] == [
         (1, "colour"),
@@ -159,6 +176,37 @@ async def test_failures_are_never_written_over_the_rows(
     sheet = written(tmp_path / "rows.csv", "email\na@b.c\n")
     with pytest.raises(ValueError, match="failures must not be the file"):
         await syncro.bulk.upsert_leads(sheet, failures=tmp_path / "." / "rows.csv")
+
+
+async def test_failures_are_never_written_over_the_journal(
+    syncro: AsyncClient, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    both = tmp_path / "rows.csv"
+    with pytest.raises(ValueError, match="failures must not be the file of the journal"):
+        await syncro.bulk.upsert_leads([{"email": "a@b.c"}], journal=both, failures=both)
+
+
+@pytest.mark.parametrize("name", ["nowhere/failed.csv", "folder.csv"])
+async def test_failures_that_could_not_be_written_cost_no_request(
+    syncro: AsyncClient, sandbox: Sandbox, tmp_path: Path, name: str
+) -> None:
+    (tmp_path / "folder.csv").mkdir()
+    with pytest.raises(OSError, match=name) as caught:
+        await syncro.bulk.upsert_leads([{"email": "a@b.c", **HOME}], failures=tmp_path / name)
+    assert caught.value.filename == str(tmp_path / name)
+    assert sandbox.arrivals == []
+    assert names_in(tmp_path) == ["folder.csv"]
+
+
+async def test_failures_in_parquet_need_its_library_before_the_first_row(
+    syncro: AsyncClient, sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(ConfigurationError, match="parquet"):
+        await syncro.bulk.upsert_leads(
+            [{"email": "a@b.c", **HOME}], failures=tmp_path / "failed.parquet"
+        )
+    assert sandbox.arrivals == []
 
 
 async def test_a_stopped_import_of_a_file_goes_on_where_it_stopped(

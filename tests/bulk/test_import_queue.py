@@ -31,7 +31,7 @@ async def journal() -> AsyncIterator[Journal]:
 
 
 async def queue_of(journal: Journal, canary: int = 0) -> RowQueue:
-    doubts = await journal.run(begin_run)
+    doubts = await journal.run(lambda db: begin_run(db, repeatable=True))
     return RowQueue(journal, FakeClock(), doubts, canary=canary, on_canary=list)
 
 

@@ -332,7 +332,8 @@ async def test_of_two_runs_at_once_the_second_ends_with_an_error(
 
 
 @pytest.mark.parametrize(
-    "table", ["", 'x"; DROP TABLE leads; --', "1st", "a b", "ção", "x" * 64, "syncro_sync", 7]
+    "table",
+    ["", 'x"; DROP TABLE leads; --', "1st", "a b", "ção", "x" * 64, "syncro_sync", "Sqlite_a", 7],
 )
 async def test_a_name_that_is_no_plain_name_of_a_table_is_refused(
     syncro: AsyncClient, sandbox: ChangingSandbox, sqlite_file: Path, table: Any
@@ -372,6 +373,16 @@ async def test_a_table_that_no_sync_has_made_is_left_alone(
     assert names(database.parent) == [database.name]
 
 
+async def test_a_table_that_somebody_has_dropped_is_filled_from_the_beginning(
+    syncro: AsyncClient, database: Path
+) -> None:
+    await syncro.bulk.sync_leads(database)
+    ask(database, "DROP TABLE leads")
+    receipt = await syncro.bulk.sync_leads(database)
+    assert (receipt.since, receipt.inserted) == (None, 450)
+    assert len(ids(database)) == 450
+
+
 async def test_a_table_of_another_account_is_left_alone(
     syncro: AsyncClient, sandbox: ChangingSandbox, clock: FakeClock, database: Path
 ) -> None:
@@ -380,7 +391,9 @@ async def test_a_table_of_another_account_is_left_alone(
     async with sandbox_client(sandbox=sandbox, clock=clock, api_key=READ_ONLY_KEY) as other:
         with pytest.raises(ConfigurationError, match="another account's leads"):
             await other.bulk.sync_leads(database)
-    assert sandbox.arrivals == []
+        assert sandbox.arrivals == []
+        ask(database, "DROP TABLE leads")
+        assert (await other.bulk.sync_leads(database)).inserted == 450
 
 
 @pytest.mark.parametrize("name", ["leads.csv", "leads.parquet", "folder.db"])

@@ -4,6 +4,8 @@ import json
 import os
 import pty
 import signal
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -189,6 +191,37 @@ def test_resuming_sends_what_is_left_and_forgetting_sends_all(
     assert names(folder) == ["rows.csv"]
 
 
+def test_forgetting_removes_no_file_but_a_journal(run: Run, serve: Serve, folder: Path) -> None:
+    sandbox = quick()
+    serve(sandbox)
+    sheet(folder, 2)
+    words = ["leads", "import", "rows.csv", "--no-resume", "--journal"]
+    code, _, err = run(*words, "rows.csv")
+    assert code == 2
+    assert "rows.csv is in use, or no journal: file is not a database" in err
+    with closing(sqlite3.connect("crm.db")) as theirs:
+        theirs.execute("CREATE TABLE leads (id)")
+    code, _, err = run(*words, "crm.db")
+    assert code == 2
+    assert "crm.db is no journal of an import" in err
+    assert (names(folder), sandbox.arrivals) == (["crm.db", "rows.csv"], [])
+
+
+def test_a_run_under_way_is_not_forgotten(run: Run, serve: Serve, folder: Path) -> None:
+    sandbox = Sandbox(0)
+    serve(sandbox)
+    sheet(folder, 2)
+    sandbox.script(Trouble(delay=1.5, method="POST", times=2))
+    process = start("leads", "import", "rows.csv")
+    while len(sandbox.leads) < 2 and process.poll() is None:
+        pass
+    code, _, err = run("leads", "import", "rows.csv", "--no-resume")
+    assert code == 2
+    assert "rows.csv.journal is in use" in err
+    assert finish(process).code == 0
+    assert len(sandbox.arrivals) == 2
+
+
 def test_rows_in_doubt_are_told_and_kept(run: Run, serve: Serve, folder: Path) -> None:
     sandbox = quick()
     serve(sandbox)
@@ -217,7 +250,23 @@ def test_ctrl_c_leaves_what_resume_needs_and_says_so(serve: Serve, folder: Path)
     assert "rows.csv.journal" in names(folder)
 
 
-def test_ctrl_c_before_anything_was_sent_says_no_more_than_that(serve: Serve, folder: Path) -> None:
+def test_ctrl_c_while_the_leads_are_compared_counts_no_rows(serve: Serve, folder: Path) -> None:
+    sandbox = Sandbox(600)
+    serve(sandbox)
+    sheet(folder, 2)
+    sandbox.script(Trouble(method="GET"))
+    sandbox.script(Trouble(delay=1.5, method="GET", times=9))
+    process = start("leads", "import", "rows.csv", "--diff")
+    while len(sandbox.arrivals) < 2 and process.poll() is None:
+        pass
+    process.send_signal(signal.SIGINT)
+    code, _, err = finish(process)
+    assert code == 130
+    assert "rows are done" not in err
+    assert "go on with: syncro leads import rows.csv --resume" in err
+
+
+def test_ctrl_c_before_any_answer_says_how_to_go_on(serve: Serve, folder: Path) -> None:
     sandbox = Sandbox(0)
     serve(sandbox)
     sheet(folder, 2)
@@ -227,7 +276,24 @@ def test_ctrl_c_before_anything_was_sent_says_no_more_than_that(serve: Serve, fo
         pass
     process.send_signal(signal.SIGINT)
     code, _, err = finish(process)
+    again = "go on with: syncro leads import rows.csv --resume, and the options of before"
+    assert (code, err) == (130, f"{again}\nsyncro: interrupted\n")
+
+
+def test_ctrl_c_before_the_rows_are_in_the_journal_has_nothing_to_go_on_with(
+    serve: Serve, folder: Path
+) -> None:
+    sandbox = Sandbox(0)
+    serve(sandbox)
+    (folder / "rows.csv").write_text("email,custom_fields.fax\na@b.c,1\n", encoding="utf-8")
+    sandbox.script(Trouble(delay=1.5, method="GET"))
+    process = start("leads", "import", "rows.csv")
+    while not sandbox.arrivals and process.poll() is None:
+        pass
+    process.send_signal(signal.SIGINT)
+    code, _, err = finish(process)
     assert (code, err) == (130, "syncro: interrupted\n")
+    assert names(folder) == ["rows.csv"]
 
 
 def test_a_terminal_gets_a_bar(serve: Serve, folder: Path) -> None:

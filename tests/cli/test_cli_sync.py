@@ -64,6 +64,18 @@ def test_what_could_not_be_read_fails_the_run_but_not_the_others(
     assert ids(folder) == {1}
 
 
+def test_what_another_run_keeps_is_not_told_as_ones_own(
+    run: Run, serve: Serve, folder: Path
+) -> None:
+    serve(Sandbox(3))
+    with closing(sqlite3.connect("crm.db.leads.resume", isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        code, _, err = run("leads", "sync", "crm.db")
+    assert code == 2
+    assert "another run does the same job" in err
+    assert "goes on from there" not in err
+
+
 def test_ctrl_c_says_how_to_go_on(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with stalling() as server:
         monkeypatch.setenv("SYNCRO_API_KEY", FULL_KEY)
