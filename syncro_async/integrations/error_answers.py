@@ -147,7 +147,10 @@ def answer_to(error: SyncroError) -> ErrorAnswer:
 
 
 def _wording(kind: type[SyncroError]) -> Wording:
-    return next(WORDINGS[parent] for parent in kind.__mro__ if parent in WORDINGS)
+    for parent in kind.__mro__:
+        if parent in WORDINGS:
+            return WORDINGS[parent]
+    raise LookupError(f"{kind.__name__} is no error of a call")
 
 
 def _seconds_to_wait(error: SyncroError) -> int | None:
