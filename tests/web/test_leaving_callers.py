@@ -34,6 +34,7 @@ class Service:
         options = bound_to(self.sandbox, self.clock, rate_limit=RateLimit(1, 60.0))
         self.app = FastAPI(lifespan=syncro_lifespan(**options))
         self.noted: list[str] = []
+        self.detached: asyncio.Task[None] | None = None
 
     @property
     def syncro(self) -> AsyncClient:
@@ -75,6 +76,7 @@ class Visiting:
 async def service() -> AsyncIterator[Service]:
     service = Service()
     add_routes(service)
+    add_lasting_routes(service)
     async with service.app.router.lifespan_context(service.app):
         await service.syncro.leads.get(1)
         yield service
@@ -113,6 +115,11 @@ def add_routes(service: Service) -> None:
         await syncro.leads.get(2)
         return (await request.body()).decode()
 
+
+def add_lasting_routes(service: Service) -> None:
+    """Those that are not done with the value a handler returns."""
+    app = service.app
+
     @app.get("/stream")
     async def stream(syncro: Syncro, background: BackgroundTasks) -> StreamingResponse:
         async def ids() -> AsyncIterator[str]:
@@ -121,6 +128,20 @@ def add_routes(service: Service) -> None:
 
         background.add_task(service.noted.append, "after the stream")
         return StreamingResponse(ids(), background=background)
+
+    @app.get("/second-stream")
+    async def second_stream(syncro: Syncro, background: BackgroundTasks) -> StreamingResponse:
+        await syncro.leads.get(3)
+        return await stream(syncro, background)
+
+    @app.get("/detached")
+    async def detached(syncro: Syncro) -> None:
+        async def job() -> None:
+            await service.clock.sleep(1)
+            await syncro.leads.get(2)
+
+        service.detached = asyncio.create_task(job())
+        await service.clock.sleep(1_000)
 
     @app.get("/later")
     async def later(syncro: Syncro, background: BackgroundTasks) -> str:
@@ -140,7 +161,7 @@ async def test_who_leaves_the_queue_has_nothing_sent_and_the_next_one_moves_up(
     first.visit.leave()
     await first.task
     assert (service.waiting(), first.visit.sent) == (1, [])
-    assert not first.task.cancelled()
+    assert (first.task.cancelled(), first.task.cancelling()) == (False, 0)
     await service.next_minute()
     await second.task
     assert (second.visit.status, second.visit.body) == (200, b'{"id":3}')
@@ -239,6 +260,17 @@ async def test_a_stream_that_waits_for_budget_ends_when_its_reader_leaves(
     assert (service.waiting(), service.asked_for) == (0, [])
 
 
+async def test_so_does_one_that_had_to_wait_before_it_began(service: Service) -> None:
+    here = await service.visit("/second-stream")
+    await service.next_minute()
+    assert (service.waiting(), here.visit.body) == (1, b"first,")
+    here.visit.leave()
+    await here.task
+    assert service.noted == ["after the stream"]
+    await service.next_minute()
+    assert (service.waiting(), service.asked_for) == (0, ["/leads/3"])
+
+
 @pytest.mark.parametrize("spec_version", ["2.3", "2.4"])
 async def test_a_stream_whose_reader_stays_comes_whole(service: Service, spec_version: str) -> None:
     here = await service.visit("/stream", spec_version=spec_version)
@@ -274,6 +306,19 @@ async def test_also_when_the_caller_leaves_in_the_same_moment(service: Service) 
     assert service.waiting() == 0
 
 
+async def test_a_task_that_outlives_its_request_waits_for_nobody_and_looks_for_nobody(
+    service: Service,
+) -> None:
+    here = await service.visit("/detached")
+    here.task.cancel()
+    await service.clock.advance(2)
+    assert (service.waiting(), here.task.done(), here.visit.pulled) == (1, True, 0)
+    await service.next_minute()
+    assert service.detached is not None
+    await service.detached
+    assert service.asked_for == ["/leads/2"]
+
+
 async def test_what_is_no_request_passes_untouched() -> None:
     seen: list[tuple[Scope, Receive, Send]] = []
 
@@ -298,6 +343,7 @@ async def test_a_handler_in_a_thread_may_run_a_loop_of_its_own(service: Service)
         visit = Visit(service.app, "/thread")
         await visit.start()
     assert visit.body == b'"2"'
+    assert visit.pulled == 0  # nothing of this loop was touched from there
 
 
 async def test_an_error_of_the_server_reaches_who_reads_the_body(service: Service) -> None:
@@ -323,7 +369,7 @@ async def reading_meanwhile(service: Service, read: Callable[[Request], Awaitabl
 
     @service.app.post("/meanwhile")
     async def meanwhile(request: Request, syncro: Syncro) -> None:
-        await asyncio.gather(syncro.leads.get(2), read(request))
+        await asyncio.gather(read(request), syncro.leads.get(2))
 
     return await service.visit("/meanwhile", method="POST", bodiless=False)
 
@@ -334,10 +380,22 @@ async def test_one_task_may_read_while_another_waits_for_budget(service: Service
             service.noted.append(part.decode())
 
     here = await reading_meanwhile(service, read)
+    assert here.visit.pulled == 1  # by one of the two
     for part in (b"one", b"two"):
         here.visit.say(part, more=part == b"one")
         await service.settle()
     assert service.noted == ["one", "two", ""]
+    here.visit.leave()
+    await here.task
+    assert (service.waiting(), here.visit.sent) == (0, [])
+
+
+async def test_who_leaves_in_mid_body_gives_the_other_tasks_place_back_too(
+    service: Service,
+) -> None:
+    here = await reading_meanwhile(service, Request.body)
+    here.visit.say(b"a beginning", more=True)
+    await service.settle()
     here.visit.leave()
     await here.task
     assert (service.waiting(), here.visit.sent) == (0, [])
@@ -350,12 +408,14 @@ async def test_who_looks_whether_the_caller_is_still_there_is_told(service: Serv
     async def look(request: Request, syncro: Syncro) -> None:
         with suppress(asyncio.CancelledError):
             await syncro.leads.get(2)
-        answers.extend([await request.is_disconnected() for _ in range(3)])
+        answers.extend([await request.is_disconnected() for _ in range(2)])
+        service.noted.append((await request.receive())["type"])
 
     here = await service.visit("/look")
     here.visit.leave()
     await here.task
-    assert answers == [False, True, True]  # the body, which nobody had read, then the leaving
+    assert answers == [False, True]  # the body, which nobody had read, then the leaving
+    assert service.noted == ["http.disconnect"]  # and again, whether the server repeats it or not
 
 
 async def test_one_look_is_enough_without_any_wait_before(service: Service) -> None:
