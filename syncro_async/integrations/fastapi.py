@@ -2,7 +2,7 @@
 
     app = FastAPI(lifespan=syncro_lifespan(max_wait=10.0))
     add_error_handlers(app)
-    Syncro = Annotated[AsyncClient, SyncroDep]
+    Syncro = Annotated[AsyncClient, SyncroDep]  # with today's FastAPI also `type Syncro = …`
 
     @app.get("/leads/{lead_id}")
     async def read(lead_id: int, syncro: Syncro) -> StructResponse:
@@ -97,19 +97,30 @@ def syncro_lifespan(
     Raises `TypeError` at once for an option that `AsyncClient` does not have; a setting that
     cannot work is a `ConfigurationError` when the application starts.
     """
-    if make_client is None:
-        inspect.signature(AsyncClient).bind(**options)
-    elif options:
+    if make_client is not None and options:
         raise TypeError(f"options belong into the function that makes the client: {[*options]}")
+    make = make_client or _maker_with(options)
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[State]:
-        client = AsyncClient(**options) if make_client is None else make_client()
+        try:
+            client = make()
+        except ConfigurationError as error:
+            raise error.with_traceback(None) from None  # its frames may hold the key
         with_inner = nullcontext() if inner is None else inner(app)
         async with client, _held_by(app, name, client), with_inner as state:
             yield {**(state or {}), name: client}
 
     return lifespan
+
+
+def _maker_with(options: dict[str, Any]) -> Callable[[], AsyncClient]:
+    inspect.signature(AsyncClient).bind(**options)
+
+    def make() -> AsyncClient:
+        return AsyncClient(**options)
+
+    return make
 
 
 @asynccontextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from traceback import TracebackException
 from typing import Annotated, Any, TypedDict
 
 import pytest
@@ -54,10 +55,6 @@ def with_routes(app: FastAPI) -> FastAPI:
     async def count(syncro: Syncro) -> int:
         return await syncro.leads.list().count()
 
-    @app.get("/same")
-    async def same(syncro: Syncro, named: Named) -> bool:
-        return syncro is named
-
     @app.get("/lane")
     async def lanes(syncro: Syncro) -> list[str]:
         with lane("bulk"):
@@ -71,11 +68,21 @@ async def test_the_handlers_share_one_client_which_the_end_closes(options: dict[
     app = with_routes(FastAPI(lifespan=syncro_lifespan(**options)))
     async with running(app) as web:
         assert (await web.get("/count")).json() == 20
-        assert (await web.get("/same")).json() is True
         client = app.state.syncro
     with pytest.raises(ConfigurationError, match="closed"):
         await client.leads.get(1)
     assert not hasattr(app.state, "syncro")
+
+
+async def test_the_alias_may_be_one_that_the_type_statement_makes(options: dict[str, Any]) -> None:
+    app = FastAPI(lifespan=syncro_lifespan(**options))
+
+    @app.get("/same")
+    async def same(syncro: Syncro, named: Named) -> bool:
+        return syncro is named
+
+    async with running(app) as web:
+        assert (await web.get("/same")).json() is True
 
 
 async def test_calls_of_handlers_go_before_bulk_work_unless_told_otherwise(
@@ -220,11 +227,13 @@ async def test_where_a_server_hands_on_no_state_the_application_has_it(
         assert (await web.get("/count")).json() == 20
 
 
-async def test_a_setting_that_cannot_work_stops_the_start(options: dict[str, Any]) -> None:
-    app = FastAPI(lifespan=syncro_lifespan(**{**options, "max_wait": -1}))
-    with pytest.raises(ConfigurationError, match="max_wait"):
+async def test_a_setting_that_cannot_work_stops_the_start_and_shows_no_key() -> None:
+    app = FastAPI(lifespan=syncro_lifespan(api_key="crm_kept_inside", max_wait=-1))
+    with pytest.raises(ConfigurationError, match="max_wait") as caught:
         async with running(app):
             pass
+    frames = TracebackException.from_exception(caught.value, capture_locals=True)
+    assert "crm_kept_inside" not in "".join(frames.format())
 
 
 async def test_what_the_package_returns_can_be_answered(options: dict[str, Any]) -> None:
