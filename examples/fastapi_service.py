@@ -2,7 +2,7 @@
 
     pip install "syncro-async[fastapi]" uvicorn
     export SYNCRO_API_KEY=crm_…
-    export SYNCRO_LIMITER=sqlite:////srv/leads/syncro-budget.db
+    export SYNCRO_LIMITER=sqlite:///srv/leads/syncro-budget.db
     uvicorn examples.fastapi_service:app --workers 4
 
 Without a key: run `syncro sandbox`, and set SYNCRO_BASE_URL=http://127.0.0.1:8000/api/v1,

@@ -10,7 +10,8 @@
 
 A caller who disconnects gives its place in the queue back (see `leaving_callers`); which answer an
 error becomes says the table in `error_answers`. The calls of a handler go in the client's lane,
-`interactive` unless told otherwise; background work belongs inside `with lane("bulk"):`.
+`interactive` unless told otherwise; background work belongs inside `with lane("bulk"):`. What the
+API's reference rules out is a `ValueError` and so a 500: have FastAPI check what callers send.
 
 In tests, hand the handlers a client of the sandbox; no lifespan is needed then:
 

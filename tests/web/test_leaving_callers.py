@@ -12,7 +12,8 @@ from typing import Annotated, Any
 import pytest
 import uvicorn
 from fastapi import BackgroundTasks, FastAPI, Request, WebSocket
-from starlette.responses import StreamingResponse
+from starlette.middleware.base import RequestResponseEndpoint
+from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from syncro_async import AsyncClient, RateLimit
@@ -166,6 +167,24 @@ async def test_who_leaves_the_queue_has_nothing_sent_and_the_next_one_moves_up(
     await second.task
     assert (second.visit.status, second.visit.body) == (200, b'{"id":3}')
     assert service.asked_for == ["/leads/3"]
+
+
+async def test_so_it_is_behind_middleware_that_runs_the_handler_in_a_task_of_its_own() -> None:
+    service = Service()
+    add_routes(service)
+
+    @service.app.middleware("http")
+    async def note(request: Request, call_next: RequestResponseEndpoint) -> Response:
+        service.noted.append(request.url.path)
+        return await call_next(request)
+
+    async with service.app.router.lifespan_context(service.app):
+        await service.syncro.leads.get(1)
+        here = await service.visit("/leads/2")
+        assert service.waiting() == 1
+        here.visit.leave()
+        await here.task
+        assert (service.noted, service.waiting(), here.visit.sent) == (["/leads/2"], 0, [])
 
 
 async def test_all_the_calls_a_handler_makes_at_once_leave_with_the_caller(
