@@ -1,24 +1,6 @@
 """What a web service answers its own callers when a call to the API failed.
 
-| error | status | code |
-|---|---|---|
-| `BudgetWaitError`, `RateLimitedError` | 503, Retry-After | `busy` |
-| `ServiceUnavailableError` | 503, Retry-After where known | `upstream_unavailable` |
-| `NotFoundError` | 404 | `not_found` |
-| `ConflictError` | 409 | `conflict` |
-| `BadRequestError` | 400 | `bad_request` |
-| `ValidationError` | 422, `fields` | `invalid` |
-| `StageBlockedError` | 422, `pending_tasks` | `stage_blocked` |
-| `PlanLimitError` | 422 | `plan_limit` |
-| `MessagingWindowClosedError` | 422 | `messaging_window_closed` |
-| `UnprocessableError` | 422 | `refused` |
-| `AuthenticationError`, `PermissionDeniedError` | 502 | `upstream_access` |
-| `ReauthenticationRequiredError`, `ProviderAuthenticationError` | 502 | `provider_disconnected` |
-| `ProviderError` | 502 | `provider_failed` |
-| `ServerError`, `UnexpectedResponseError`, any other `APIError` | 502 | `upstream_failed` |
-| `ConnectionFailedError`, `NoAnswerError` | 502 | `upstream_unreachable` |
-| `OutcomeUnknownError` | 502 | `outcome_unknown` |
-| `RequestTimeoutError` | 504 | `upstream_timeout` |
+`WORDINGS` is the table that decides; `docs/fastapi.md` prints it.
 
 The key is the service's own, so what it may not do is never the caller's 401 or 403. The words are
 ours; of what the API said only a validation's fields and a stage's tasks are passed on.
