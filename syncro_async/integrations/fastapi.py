@@ -190,8 +190,8 @@ def add_error_handlers(app: Starlette) -> None:
     """Answer the errors of calls that a handler does not catch, as `error_answers` has it.
 
     The body is `{"error": {"code": …, "message": …}}`; the API's own answer and words stay in the
-    log (`syncro_async.fastapi`, a WARNING for each 5xx). `ConfigurationError` is left alone: it is
-    a fault of the program, and stays a 500.
+    log (`syncro_async.fastapi`, a WARNING for each 5xx). What is no error of a call is left
+    alone: `ConfigurationError`, a fault of the program, stays a 500.
     """
     for kind in (BudgetWaitError, NoAnswerError, APIError):
         app.add_exception_handler(kind, _answer)
