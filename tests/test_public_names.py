@@ -8,6 +8,7 @@ import sys
 
 import syncro_async
 from syncro_async import dialects, errors
+from syncro_async.integrations import fastapi
 
 CLIENT = {"AsyncClient", "Paginator", "SYNCRO", "Dialect", "UNSET", "__version__"}
 BUDGET = {"Budget", "Lane", "lane", "Limiter", "RateLimit", "RetryPolicy", "Clock", "SystemClock"}
@@ -94,6 +95,17 @@ def test_every_name_it_offers_is_there() -> None:
         assert getattr(syncro_async, name) is not None
 
 
+def test_the_bridge_to_fastapi_offers_exactly_these_names() -> None:
+    assert set(fastapi.__all__) == {
+        "StructResponse",
+        "SyncroDep",
+        "add_error_handlers",
+        "client_named",
+        "get_syncro",
+        "syncro_lifespan",
+    }
+
+
 def test_the_errors_are_the_same_objects_in_their_own_module() -> None:
     for name in ERRORS:
         assert getattr(errors, name) is getattr(syncro_async, name)
@@ -120,5 +132,5 @@ def test_importing_the_package_loads_nothing_of_its_extras() -> None:
         [sys.executable, "-c", look], capture_output=True, text=True, check=True
     ).stdout.split()
     assert "httpx" in loaded
-    extras = {"starlette", "uvicorn", "typer", "pytest", "pyarrow", "duckdb"}
+    extras = {"fastapi", "starlette", "uvicorn", "typer", "pytest", "pyarrow", "duckdb"}
     assert not extras & set(loaded)  # httpx itself loads rich

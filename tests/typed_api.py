@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from datetime import UTC, date, datetime, time
 from pathlib import Path
-from typing import Any, assert_type
+from typing import Annotated, Any, assert_type
 
 import msgspec
+from fastapi import Depends, FastAPI
 
 from syncro_async import (
     SYNCRO,
@@ -60,6 +61,13 @@ from syncro_async import (
     WhatsAppTemplate,
 )
 from syncro_async.dialects import ROUTEMCP, WOLFEO, Cursor, PageNumbers
+from syncro_async.integrations.fastapi import (
+    StructResponse,
+    SyncroDep,
+    add_error_handlers,
+    client_named,
+    syncro_lifespan,
+)
 from syncro_async.testing import FakeClock, sandbox_client
 
 
@@ -399,3 +407,22 @@ def reading_other_errors(wait: BudgetWaitError, odd: UnexpectedResponseError) ->
 async def passing_a_paginator_on(syncro: AsyncClient) -> AsyncIterator[Lead]:
     async for lead in syncro.leads.list():
         yield lead
+
+
+def serving_with_fastapi() -> None:
+    second = syncro_lifespan(lambda: AsyncClient(max_wait=2.0), name="other")
+    app = FastAPI(lifespan=syncro_lifespan(inner=second, max_wait=10.0))
+    add_error_handlers(app)
+
+    @app.get("/leads/{lead_id}")
+    async def read(
+        lead_id: int,
+        syncro: Annotated[AsyncClient, SyncroDep],
+        other: Annotated[AsyncClient, Depends(client_named("other"))],
+    ) -> StructResponse:
+        assert_type(syncro, AsyncClient)
+        assert_type(other, AsyncClient)
+        return StructResponse(await syncro.leads.get(lead_id))
+
+    assert_type(app.state.syncro, Any)
+    app.state.handler = read

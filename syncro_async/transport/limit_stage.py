@@ -25,6 +25,7 @@ from syncro_async.events import (
     RequestSent,
     SlotWaited,
 )
+from syncro_async.limiting.callers import caller_waits
 from syncro_async.limiting.limiter import (
     Answered,
     Fate,
@@ -85,7 +86,7 @@ class LimitStage:
 
     async def _send_once(self, exchange: Exchange[Any], sends: Sends) -> Reply | None:
         asked_at = self._clock.monotonic()
-        with sends.in_queue():
+        with sends.in_queue(), caller_waits():
             slot = await self._limiter.acquire(
                 exchange.options.lane, patience=exchange.patience, came_first=exchange.came_first
             )

@@ -1,0 +1,124 @@
+"""A web service in front of Syncro: four workers, one key, one budget.
+
+    pip install "syncro-async[fastapi]" uvicorn
+    export SYNCRO_API_KEY=crm_…
+    export SYNCRO_LIMITER=sqlite:///srv/leads/syncro-budget.db
+    uvicorn examples.fastapi_service:app --workers 4
+
+Without a key: run `syncro sandbox`, and set SYNCRO_BASE_URL=http://127.0.0.1:8000/api/v1,
+SYNCRO_API_KEY=crm_sandbox_full and uvicorn's `--port 8080`.
+
+The client reads its own settings (SYNCRO_API_KEY, SYNCRO_BASE_URL, SYNCRO_LIMITER). The service's
+are LEADS_MAX_WAIT, the seconds a caller may stand in the queue before a 503 (10), and
+LEADS_PIPELINE and LEADS_STAGE, the ids of where new leads go (1 and 4).
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+from fastapi import BackgroundTasks, FastAPI, Query
+from pydantic import BaseModel, Field
+
+from syncro_async import AsyncClient, SyncroError, lane
+from syncro_async.integrations.fastapi import (
+    StructResponse,
+    SyncroDep,
+    add_error_handlers,
+    syncro_lifespan,
+)
+
+logger = logging.getLogger("leads_service")
+
+Syncro = Annotated[AsyncClient, SyncroDep]
+Limit = Annotated[int, Query(ge=1, le=200)]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What the service can be told from outside."""
+
+    max_wait: float
+    pipeline_id: int
+    stage_id: int
+
+
+def settings_from_environment() -> Settings:
+    """The settings of this process. Raises `ValueError` for what is no number."""
+    return Settings(
+        max_wait=float(os.environ.get("LEADS_MAX_WAIT", "10")),
+        pipeline_id=int(os.environ.get("LEADS_PIPELINE", "1")),
+        stage_id=int(os.environ.get("LEADS_STAGE", "4")),
+    )
+
+
+class NewLead(BaseModel):
+    """What a caller says about a new lead."""
+
+    name: str = Field(pattern=r"\S")
+    email: str | None = None
+    phone: str | None = None
+    tags: list[str] = []
+
+
+class Retagging(BaseModel):
+    """Every lead with the tag `having` shall get the tag `add`."""
+
+    having: str = Field(min_length=1)
+    add: str = Field(min_length=1)
+
+
+def make_app(**client_options: Any) -> FastAPI:
+    """The service; `client_options` are for tests and for other plans than the usual one."""
+    settings = settings_from_environment()
+    options = {"max_wait": settings.max_wait, **client_options}
+    app = FastAPI(title="Leads", lifespan=syncro_lifespan(**options))
+    add_error_handlers(app)
+
+    @app.get("/leads")
+    async def list_leads(
+        syncro: Syncro, tag: str | None = None, limit: Limit = 20
+    ) -> StructResponse:
+        tags = [] if tag is None else [tag]
+        return StructResponse(await syncro.leads.list(tags=tags, max_items=limit).collect())
+
+    @app.get("/leads/{lead_id}")
+    async def read_lead(lead_id: int, syncro: Syncro) -> StructResponse:
+        return StructResponse(await syncro.leads.get(lead_id, include=["owner"]))
+
+    @app.post("/leads")
+    async def create_lead(new: NewLead, syncro: Syncro) -> StructResponse:
+        lead = await syncro.leads.create(
+            **new.model_dump(exclude_none=True),
+            pipeline_id=settings.pipeline_id,
+            stage_id=settings.stage_id,
+        )
+        return StructResponse(lead, status_code=201)
+
+    @app.post("/retaggings", status_code=202)
+    async def retag(wanted: Retagging, syncro: Syncro, background: BackgroundTasks) -> Retagging:
+        background.add_task(tag_all, syncro, wanted)
+        return wanted
+
+    @app.get("/health")
+    async def health(syncro: Syncro) -> StructResponse:
+        return StructResponse({"status": "ok", "budget": await syncro.refresh_budget()})
+
+    return app
+
+
+async def tag_all(syncro: AsyncClient, wanted: Retagging) -> None:
+    """Carry a retagging out, behind everything that somebody waits for."""
+    patient = syncro.with_options(max_wait=None)
+    try:
+        with lane("bulk"):
+            for lead in await patient.leads.list(tags=[wanted.having]).collect():
+                await patient.leads.add_tags(lead.id, [wanted.add])
+    except SyncroError:  # the answer has long been given: nobody is left to tell
+        logger.exception("retagging %r was not finished", wanted.having)
+
+
+app = make_app()
