@@ -102,7 +102,6 @@ class _Stages:
             wiring.base_url,
             headers,
             api_key=wiring.api_key,
-            max_connections=wiring.max_connections,
             transport=wiring.transport,
             clock=clock,
         )

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import ssl
 from collections.abc import AsyncIterable, Iterator, Mapping
-from http.cookiejar import CookieJar
+from functools import cache
 from typing import Any, cast
 from urllib.parse import urlsplit
 
@@ -25,6 +26,8 @@ from syncro_async.transport.api_key import ApiKey
 from syncro_async.transport.deadline import Deadline
 from syncro_async.transport.exchange import Attempt, Call, Exchange, Reply
 from syncro_async.transport.kept_connections import closed_meanwhile, unread
+from syncro_async.transport.proxies import environment_proxy
+from syncro_async.transport.row import KEEP_ALIVE, Lent, Row
 from syncro_async.transport.sockets import OpenSockets
 from syncro_async.transport.unpacking import ACCEPTED, PackingError, unpacker
 
@@ -33,8 +36,9 @@ Transport = httpx.AsyncBaseTransport
 # The largest answer that is read, decoded: a page of 200 leads is about 0.1 MB.
 RESPONSE_CAP = 64 * 2**20
 _TOO_LARGE = f"the answer is larger than {RESPONSE_CAP // 2**20} MB; reading was stopped"
-# Many servers drop a connection that was idle for 5 s; leaving first avoids writing into the gap.
-_KEEP_ALIVE = 4.0
+_ONE_CONNECTION = httpx.Limits(
+    max_connections=1, max_keepalive_connections=1, keepalive_expiry=KEEP_ALIVE
+)
 # httpx's own timeout ends first, for the TCP and for the TLS handshake: then it frees the half-open
 # connection for certain, which it does not always do when the task is cancelled.
 _CONNECT_SHARE = 0.45
@@ -45,10 +49,11 @@ _NO_CONNECTION = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 
 
 class HttpPool:
-    """One httpx pool for each event loop, opened on first use.
+    """The connections to one service, those of each event loop opened on first use.
 
     What happens on the wire becomes one of our errors, with the cause's traceback dropped: its
-    frames hold the request's headers, and so the key.
+    frames hold the request's headers, and so the key. Requests go to the transports themselves,
+    not through a client of httpx: nothing is redirected, no cookie is kept, nothing logged.
     """
 
     def __init__(
@@ -57,7 +62,6 @@ class HttpPool:
         headers: Mapping[str, str],
         *,
         api_key: ApiKey,
-        max_connections: int,
         transport: Transport | None,
         clock: Clock,
     ) -> None:
@@ -68,42 +72,42 @@ class HttpPool:
         self._headers_with_json = httpx.Headers(
             {**self._headers, "content-type": "application/json"}
         )
-        self._max_connections = max_connections
         self._transport = transport
         self._lent = False
         self._clock = clock
         self._sockets = OpenSockets()
-        self._clients = PerLoop(self._open, httpx.AsyncClient.aclose)
+        self._rows = PerLoop(self._open, lambda row: row.aclose())
 
-    def _open(self) -> httpx.AsyncClient:
-        """Make a pool; not a second one over sockets that belong to another event loop.
+    def _open(self) -> Row[Transport]:
+        """Make a row; not a second one over sockets that belong to another event loop.
 
         Raises `ConfigurationError` for that, and where the environment's proxies or certificates
         are unusable.
         """
+        if self._transport is None:
+            return self._own_row()
         if self._lent and not isinstance(self._transport, _WITHOUT_SOCKETS):
             raise ConfigurationError(
                 "the transport given to this client belongs to the event loop that used it first;"
                 " make a client, with a transport of its own, for each event loop"
             )
-        self._lent = self._transport is not None
+        self._lent = True
+        return Lent(self._transport, self._clock)
+
+    def _own_row(self) -> Row[Transport]:
         try:
-            return httpx.AsyncClient(
-                transport=self._transport,
-                follow_redirects=False,
-                cookies=_NoCookies(),
-                limits=httpx.Limits(
-                    max_connections=self._max_connections,
-                    max_keepalive_connections=self._max_connections,
-                    keepalive_expiry=_KEEP_ALIVE,
-                ),
-                event_hooks={"response": [_note]},
-            )
+            proxy = environment_proxy(self._base_url)
+            tls = _tls(os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR"))
+            httpx.AsyncHTTPTransport(verify=tls, proxy=proxy)  # fails now, if at all
         except Exception as error:  # noqa: BLE001 - each variable has an error of its own
             raise ConfigurationError(
-                f"no connection pool can be opened ({error}); look at the environment's proxy"
+                f"no connection can be opened ({error}); look at the environment's proxy"
                 " and certificate variables"
             ) from error.with_traceback(None)
+        return Row(
+            lambda: httpx.AsyncHTTPTransport(verify=tls, limits=_ONE_CONNECTION, proxy=proxy),
+            self._clock,
+        )
 
     async def __call__(self, exchange: Exchange[Any], attempt: Attempt) -> Reply:
         """Send once. Raises a `NoAnswerError` when no whole answer came."""
@@ -128,40 +132,46 @@ class HttpPool:
 
     def open(self) -> None:
         """Make the running loop's pool, unless it is there. Raises `ConfigurationError`."""
-        self._clients.here()
+        self._rows.here()
 
     @property
     def in_use(self) -> bool:
         """Whether there are pools that nobody has closed."""
-        return self._clients.in_use
+        return self._rows.in_use
 
     async def aclose(self) -> None:
         """Close every pool; harmless when there is none."""
-        await self._clients.aclose()
+        await self._rows.aclose()
 
     async def _send(self, exchange: Exchange[Any], attempt: Attempt, seconds: float) -> Reply:
+        row = self._rows.here()
+        transport = row.take()
+        reusable = False
+        try:
+            while True:
+                watch = _Watch(attempt, transport, self._sockets)
+                request = self._request(exchange, seconds, watch)
+                try:
+                    reply = await self._exchange(transport, request, watch, seconds)
+                except _ClosedMeanwhile:
+                    attempt.written = None
+                    await row.throw_away(transport)
+                    transport = row.take()
+                else:
+                    reusable = watch.reusable
+                    return reply
+        finally:
+            await (row.give_back if reusable else row.throw_away)(transport)
+
+    def _request(self, exchange: Exchange[Any], seconds: float, watch: _Watch) -> httpx.Request:
         call = exchange.call
-        over_at = self._clock.monotonic() + seconds
-        client = self._clients.here()
-        request = client.build_request(
+        return httpx.Request(
             call.method,
             self._base_url + call.path + (f"?{call.query}" if call.query else ""),
-            content=call.body,
             headers=self._headers_for(call, exchange.options.headers),
-            timeout=httpx.Timeout(seconds, connect=seconds * _CONNECT_SHARE),
-            extensions={
-                "trace": _Watch(attempt, client, self._sockets, self._clock, self._api_key)
-            },
+            content=call.body,
+            extensions={"timeout": _timeouts(seconds), "trace": watch},
         )
-        with Deadline(self._clock, over_at):
-            response = await _begin(client, request, attempt)
-        try:
-            content = await self._read(response, attempt, over_at)
-        finally:
-            await response.aclose()
-        mask = self._api_key.mask_text
-        headers = tuple((name, mask(value)) for name, value in response.headers.multi_items())
-        return Reply(response.status_code, headers, content)
 
     def _headers_for(self, call: Call[Any], more: Mapping[str, str]) -> httpx.Headers:
         headers = self._headers if call.body is None else self._headers_with_json
@@ -170,107 +180,105 @@ class HttpPool:
             headers.update(more)
         return headers
 
-    async def _read(self, response: httpx.Response, attempt: Attempt, over_at: float) -> bytes:
-        """The whole decoded body; where the status alone decides, whatever can be had of it."""
-        chunks: list[bytes] = []
+    async def _exchange(
+        self, transport: Transport, request: httpx.Request, watch: _Watch, seconds: float
+    ) -> Reply:
+        """Send on that transport, and read the answer; of an error's body whatever can be had."""
+        attempt, chunks = watch.attempt, list[bytes]()
         try:
-            with Deadline(self._clock, over_at):
-                await self._collect(response, attempt, chunks)
+            with Deadline(self._clock, self._clock.monotonic() + seconds):
+                response = await transport.handle_async_request(request)
+                try:
+                    headers = self._note(response, watch)
+                    await _collect(response, headers.get("content-encoding", ""), watch, chunks)
+                finally:
+                    await response.aclose()
         except Exception:
-            if response.status_code < 300:
+            if attempt.status < 300:
                 raise
-        return b"".join(chunks)
+        return Reply(attempt.status, watch.headers, b"".join(chunks))
 
-    async def _collect(
-        self, response: httpx.Response, attempt: Attempt, chunks: list[bytes]
-    ) -> None:
-        packed_as = self._api_key.mask_text(response.headers.get("content-encoding", ""))
-        room = RESPONSE_CAP
-        try:
-            unpack = unpacker(packed_as)
-            # Not `aiter_bytes()`, which unpacks each piece to whatever size it may have.
-            async for piece in cast("AsyncIterable[bytes]", response.stream):
-                for portion in unpack.feed(piece):
-                    room -= len(portion)
-                    if room < 0:
-                        raise _unusable(_TOO_LARGE, attempt)
-                    chunks.append(portion)
-            unpack.end()
-        except PackingError as error:
-            raise _unusable(f"the answer cannot be unpacked: {error}", attempt) from None
+    def _note(self, response: httpx.Response, watch: _Watch) -> Mapping[str, str]:
+        """The headers of the answer are there."""
+        attempt = watch.attempt
+        attempt.answered_at = self._clock.monotonic()
+        mask = self._api_key.mask_text
+        watch.response = response
+        watch.headers = tuple((name, mask(value)) for name, value in response.headers.multi_items())
+        headers = dict(watch.headers)
+        attempt.status = response.status_code
+        attempt.date = headers.get("date")
+        attempt.calls_left = whole_number(headers.get("x-ratelimit-remaining"))
+        attempt.content_type = headers.get("content-type")
+        return headers
 
 
-async def _begin(
-    client: httpx.AsyncClient, request: httpx.Request, attempt: Attempt
-) -> httpx.Response:
-    """Send, on a connection that was open when the first byte was written."""
-    while True:
-        try:
-            return await client.send(request, stream=True)
-        except _ClosedMeanwhile:
-            attempt.written = None  # that connection is gone from the pool; the next one, then
+async def _collect(
+    response: httpx.Response, packed_as: str, watch: _Watch, chunks: list[bytes]
+) -> None:
+    room = RESPONSE_CAP
+    try:
+        unpack = unpacker(packed_as)
+        # Not `aiter_bytes()`, which unpacks each piece to whatever size it may have.
+        async for piece in cast("AsyncIterable[bytes]", response.stream):
+            for portion in unpack.feed(piece):
+                room -= len(portion)
+                if room < 0:
+                    raise _unusable(_TOO_LARGE, watch.attempt)
+                chunks.append(portion)
+        unpack.end()
+    except PackingError as error:
+        raise _unusable(f"the answer cannot be unpacked: {error}", watch.attempt) from None
+    watch.reusable = not watch.spoilt
+
+
+@cache
+def _tls(file: str | None, folder: str | None) -> ssl.SSLContext:  # noqa: ARG001 - the cache's key
+    """What certificates are checked with: reading the roots takes longer than a request."""
+    return httpx.create_ssl_context()
+
+
+@cache
+def _timeouts(seconds: float) -> dict[str, float | None]:
+    return httpx.Timeout(seconds, connect=seconds * _CONNECT_SHARE).as_dict()
 
 
 class _ClosedMeanwhile(Exception):  # noqa: N818 - named after what the hook meets
     """The server closed a kept connection before anything was written on it."""
 
 
-class _NoCookies(CookieJar):
-    """Keeps none: the key says who we are, and what a server sets must not change later calls."""
-
-    def extract_cookies(self, response: Any, request: Any) -> None:
-        """Leave the cookies where they are."""
-
-
 class _Watch:
-    """Follows one attempt through httpx, as its trace hook and as the first to see its answer."""
+    """Follows one attempt through a transport, as its trace hook.
 
-    __slots__ = ("_api_key", "_attempt", "_client", "_clock", "_response", "_sockets")
+    `spoilt` is a connection with words behind the answer, `reusable` one whose answer was read.
+    """
 
-    def __init__(
-        self,
-        attempt: Attempt,
-        client: httpx.AsyncClient,
-        sockets: OpenSockets,
-        clock: Clock,
-        api_key: ApiKey,
-    ) -> None:
-        self._attempt = attempt
-        self._client = client
-        self._clock = clock
-        self._api_key = api_key
+    __slots__ = ("_sockets", "_transport", "attempt", "headers", "response", "reusable", "spoilt")
+
+    def __init__(self, attempt: Attempt, transport: Transport, sockets: OpenSockets) -> None:
+        self.attempt = attempt
+        self.headers: tuple[tuple[str, str], ...] = ()
+        self.response: httpx.Response | None = None
+        self.spoilt = self.reusable = False
+        self._transport = transport
         self._sockets = sockets
 
     async def __call__(self, event: str, info: dict[str, Any]) -> None:
         """Hear from httpcore what it is doing."""
-        attempt = self._attempt
+        attempt = self.attempt
         if event.endswith("send_request_headers.started"):
             # Nothing was heard of connecting: it is a kept connection.
-            if attempt.written is None and closed_meanwhile(self._client, self):
+            if attempt.written is None and closed_meanwhile(self._transport, self):
                 raise _ClosedMeanwhile
             # A CONNECT goes no further than to the proxy.
             attempt.written = info["request"].method != b"CONNECT"
-        elif event.endswith("receive_response_body.complete") and unread(self._response):
-            await self._response.extensions["network_stream"].aclose()
+        elif event.endswith("receive_response_body.complete") and unread(self.response):
+            self.spoilt = True
+            await cast("Any", self.response).extensions["network_stream"].aclose()
         else:
             attempt.written = attempt.written or False
             if event.endswith((".connect_tcp.complete", ".start_tls.complete")):
                 self._sockets.add(info["return_value"])
-
-    def answered(self, response: httpx.Response) -> None:
-        """Note that the headers of the answer are there."""
-        self._response = response
-        self._attempt.date = response.headers.get("date")
-        self._attempt.answered_at = self._clock.monotonic()
-        self._attempt.status = response.status_code
-        self._attempt.calls_left = whole_number(response.headers.get("x-ratelimit-remaining"))
-        content_type = response.headers.get("content-type")
-        self._attempt.content_type = content_type and self._api_key.mask_text(content_type)
-
-
-async def _note(response: httpx.Response) -> None:
-    watch: _Watch = response.request.extensions["trace"]
-    watch.answered(response)
 
 
 def _translate(error: Exception, attempt: Attempt, seconds: float, host: str) -> NoAnswerError:
@@ -289,12 +297,10 @@ def _translate(error: Exception, attempt: Attempt, seconds: float, host: str) ->
         )
     if attempt.written is False:
         return ConnectionFailedError(f"nothing reached {host} ({what})")
-    return _broken_answer(error, attempt, seconds, what)
+    return _broken_answer(error, seconds, what)
 
 
-def _broken_answer(error: Exception, attempt: Attempt, seconds: float, what: str) -> NoAnswerError:
-    if 300 <= attempt.status < 400:
-        return _unusable("a redirect to what is no URL; check base_url and the API key", attempt)
+def _broken_answer(error: Exception, seconds: float, what: str) -> NoAnswerError:
     if isinstance(error, TimeoutError | httpx.TimeoutException):
         return RequestTimeoutError(f"no whole answer within {seconds:g} s")
     return NoAnswerError(f"the connection broke before the whole answer was there ({what})")

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 
-def closed_meanwhile(client: Any, trace: object) -> bool:
+def closed_meanwhile(transport: Any, trace: object) -> bool:
     """Whether the server has closed the connection that the request with this trace waits to take.
 
     An idle connection on which there is something to read is at its end, or holds words that
@@ -16,7 +15,7 @@ def closed_meanwhile(client: Any, trace: object) -> bool:
     """
     return any(
         _is_readable(waiting.connection)
-        for waiting in _requests(client)
+        for waiting in getattr(getattr(transport, "_pool", None), "_requests", ())
         if waiting.request.extensions.get("trace") is trace
     )
 
@@ -24,17 +23,10 @@ def closed_meanwhile(client: Any, trace: object) -> bool:
 def unread(response: Any) -> bytes:
     """What came behind the whole answer: httpcore would take it for the next request's answer."""
     link = response
-    for name in ("stream", "_stream", "_httpcore_stream", "_stream", "_connection", "_h11_state"):
+    for name in ("stream", "_httpcore_stream", "_stream", "_connection", "_h11_state"):
         link = getattr(link, name, None)
     trailing: tuple[bytes, bool] = getattr(link, "trailing_data", (b"", False))
     return trailing[0]
-
-
-def _requests(client: Any) -> Iterator[Any]:
-    """What stands in the pools of a client of httpx: the direct one and those of its proxies."""
-    mounted = getattr(client, "_mounts", {}).values()
-    for transport in (getattr(client, "_transport", None), *mounted):
-        yield from getattr(getattr(transport, "_pool", None), "_requests", ())
 
 
 def _is_readable(connection: Any) -> bool:

@@ -23,6 +23,7 @@ from syncro_async.limiting.in_process import InProcessLimiter
 from syncro_async.limiting.limiter import Budget, Fate, Lane, Slot
 from syncro_async.sandbox import OPEN_STAGE_ID, PIPELINE_ID, Sandbox, Trouble
 from syncro_async.testing import sandbox_client
+from syncro_async.transport.row import Lent
 from tests.wire.scripted_app import KEY, ONE, at_once
 from tests.wire.scripted_server import Connection, ScriptedServer, http
 from tests.wire.walking import MOMENTS, Moment, Walk, walking
@@ -68,8 +69,10 @@ class Ground:
         sends = self.client._journey._built["stages"]._sends.here()
         assert sends.places._value == self.client._settings.wiring.max_connections
         assert (sends._tasks, sends._queued) == (set(), set())
-        transport = self.client._journey._built["stages"]._pool._clients.here()._transport
-        if isinstance(transport, httpx.AsyncHTTPTransport):
+        row = self.client._journey._built["stages"]._pool._rows.here()
+        assert not row._taken
+        for _, transport in row._idle:
+            assert isinstance(transport, httpx.AsyncHTTPTransport)
             pool: Any = transport._pool
             assert not pool._requests
             assert all(each.is_idle() or each.is_closed() for each in pool.connections)
@@ -93,8 +96,8 @@ async def walk_all(ground: Ground, call: Callable[[AsyncClient], Awaitable[objec
 
 def server_tasks(ground: Ground) -> int:
     """How many tasks of this loop are a scripted server's, one for a connection."""
-    transport: Any = ground.client._journey._built["stages"]._pool._clients.here()._transport
-    return len(transport._pool.connections) + 1 if hasattr(transport, "_pool") else 0
+    row = ground.client._journey._built["stages"]._pool._rows.here()
+    return 0 if isinstance(row, Lent) else len(row._idle) + 1
 
 
 async def step(

@@ -184,7 +184,7 @@ def hold():
     journey = client._journey
     with client._limiter._lock, registry._kept.lock:
         stages = journey._built["stages"]
-        with stages._sends._lock, stages._pool._clients._lock:
+        with stages._sends._lock, stages._pool._rows._lock:
             held.set()
             over.wait()
 

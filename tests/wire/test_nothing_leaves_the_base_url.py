@@ -49,7 +49,7 @@ SHARP = (
 )
 TEXTS = st.lists(st.sampled_from(SHARP) | st.text(max_size=3), max_size=6).map("".join)
 
-HEADERS = {b"host", b"accept", b"accept-encoding", b"connection", b"user-agent", b"x-api-key"}
+HEADERS = {b"host", b"accept", b"accept-encoding", b"user-agent", b"x-api-key"}
 
 
 def check(raw: bytes, server: ScriptedServer) -> None:

@@ -14,6 +14,7 @@ import pytest
 
 from syncro_async import AsyncClient
 from syncro_async.errors import ConnectionFailedError
+from syncro_async.transport.proxies import environment_proxy
 from tests.wire.certificate import untrusted
 from tests.wire.programs import answers_everything
 from tests.wire.scripted_app import KEY, at_once
@@ -113,6 +114,43 @@ async def test_a_host_without_a_proxy_is_asked_itself(
         await client.leads.get(7)
         assert len(server.requests) == 1
     assert proxy.requests == []
+
+
+@pytest.mark.parametrize(
+    "spared",
+    [
+        *("", "*", "x, *", "foo,example.com", "example.com", "Example.COM", ".example.com"),
+        *("a.example.com", "ample.com", "127.0.0.1", "::1", "10.0.0.0/8", "localhost"),
+        *("example.com:8080", "example.com:443", "https://", "http://example.com"),
+        *("https://example.com", "all://example.com", "https://*.example.com"),
+    ],
+)
+@pytest.mark.parametrize(
+    "proxies",
+    [
+        {"HTTPS_PROXY": "http://proxy.invalid:1"},
+        {"ALL_PROXY": "proxy.invalid:1"},
+        {"HTTP_PROXY": "http://proxy.invalid:1", "ALL_PROXY": "http://other.invalid:2"},
+    ],
+    ids=" ".join,
+)
+def test_they_are_chosen_as_httpx_chooses_them(
+    spared: str, proxies: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {**proxies, "NO_PROXY": spared}.items():
+        monkeypatch.setenv(name, value)
+    theirs = httpx.AsyncClient()
+    for url in (
+        *("https://example.com/v1", "http://example.com/v1", "http://example.com:8080"),
+        *("https://a.example.com", "https://b.a.example.com:8080", "https://notexample.com"),
+        *("http://127.0.0.1:8000/x", "http://[::1]:8000", "http://localhost:8000"),
+    ):
+        chosen: Any = theirs._transport_for_url(httpx.URL(url))
+        proxy = None
+        if chosen is not theirs._transport:
+            place = chosen._pool._proxy_url
+            proxy = f"http://{place.host.decode()}:{place.port}"
+        assert environment_proxy(url) == proxy, url
 
 
 async def test_a_transport_of_the_caller_s_goes_its_own_way(

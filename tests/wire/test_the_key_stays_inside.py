@@ -307,7 +307,7 @@ async def test_no_log_shows_it_when_all_goes_well(caplog: pytest.LogCaptureFixtu
     ):
         await client.leads.get(7)
     assert KEY.encode() in server.requests[0]
-    assert {"httpcore.http11", "httpcore.connection", "httpx", "syncro_async"} <= {
+    assert {"httpcore.http11", "httpcore.connection", "syncro_async"} <= {
         record.name for record in caplog.records
     }
     for record in caplog.records:

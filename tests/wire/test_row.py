@@ -1,0 +1,94 @@
+"""Each connection has a transport of its own: which is taken, which is closed, and when."""
+
+from __future__ import annotations
+
+import asyncio
+
+import httpx
+
+from syncro_async import AsyncClient
+from syncro_async.fake_clock import FakeClock
+from syncro_async.transport.row import KEEP_ALIVE, Row
+from tests.wire.programs import answers_everything
+from tests.wire.scripted_app import KEY
+from tests.wire.scripted_server import ScriptedServer
+
+
+class Line:
+    """A transport that only knows whether it was closed."""
+
+    def __init__(self) -> None:
+        self.closed = False
+
+    async def aclose(self) -> None:
+        self.closed = True
+
+
+async def test_the_one_used_last_is_taken_first() -> None:
+    row = Row(Line, FakeClock())
+    first, second = row.take(), row.take()
+    assert first is not second
+    await row.give_back(second)
+    await row.give_back(first)
+    assert (row.take(), row.take()) == (first, second)
+
+
+async def test_one_that_was_idle_for_too_long_is_closed_when_another_comes_back() -> None:
+    clock = FakeClock()
+    row = Row(Line, clock)
+    idle, used = row.take(), row.take()
+    await row.give_back(idle)
+    await clock.sleep(KEEP_ALIVE)
+    await row.give_back(used)
+    assert not idle.closed  # to the last moment
+    used = row.take()
+    await clock.sleep(0.1)
+    await row.give_back(used)
+    assert (idle.closed, used.closed) == (True, False)
+
+
+async def test_one_that_is_thrown_away_is_closed_and_never_taken_again() -> None:
+    row = Row(Line, FakeClock())
+    spoilt = row.take()
+    await row.throw_away(spoilt)
+    assert spoilt.closed
+    assert row.take() is not spoilt
+
+
+async def test_closing_the_row_closes_those_in_use_as_well() -> None:
+    row = Row(Line, FakeClock())
+    idle, used = row.take(), row.take()
+    await row.give_back(idle)
+    await row.aclose()
+    assert (idle.closed, used.closed) == (True, True)
+
+
+async def test_calls_at_once_have_connections_of_their_own_and_later_ones_use_them_again() -> None:
+    async with (
+        ScriptedServer(answers_everything) as server,
+        AsyncClient(KEY, base_url=server.url, max_connections=5) as client,
+    ):
+        await asyncio.gather(*(client.leads.get(7) for _ in range(20)))
+        assert server.connections == 5
+        await client.leads.get(7)
+        assert (server.connections, len(server.requests)) == (5, 21)
+
+
+async def test_a_caller_s_own_transport_is_closed_with_the_client_and_not_before() -> None:
+    class Noticing(httpx.AsyncHTTPTransport):
+        closed = 0
+
+        async def aclose(self) -> None:
+            self.closed += 1
+            await super().aclose()
+
+    transport = Noticing()
+    async with (
+        ScriptedServer(answers_everything) as server,
+        AsyncClient(KEY, base_url=server.url, transport=transport) as client,
+    ):
+        await client.leads.get(7)
+        await client.leads.get(7)
+        assert (server.connections, transport.closed) == (1, 0)
+        await client.aclose()
+        assert transport.closed == 1
