@@ -1,6 +1,8 @@
 """Frozen facts about what the client does, for whoever wants to watch.
 
-Times are monotonic seconds of the client's clock. Paths carry no query.
+Times are monotonic seconds of the client's clock. Paths carry no query. What concerns a call is
+told in the context (`contextvars`) of its caller, or in a copy of it, so that an observer can
+keep concurrent calls apart.
 """
 
 from __future__ import annotations
@@ -11,6 +13,32 @@ from collections.abc import Callable, Iterable
 import msgspec
 
 logger = logging.getLogger("syncro_async")
+
+
+class CallStarted(msgspec.Struct, frozen=True):
+    """A call begins: all that is told of its way comes between this and its `CallEnded`.
+
+    Only a request that its cancelled caller left behind is told of afterwards.
+    """
+
+    method: str
+    path: str
+    base_url: str
+    lane: str
+    at: float
+
+
+class CallEnded(msgspec.Struct, frozen=True):
+    """A call returned, `seconds` after it began; `error` is the class of what it raised, if so.
+
+    Observers are told in reverse order, so that what one of them opened first is closed last.
+    """
+
+    method: str
+    path: str
+    error: str | None
+    at: float
+    seconds: float
 
 
 class SlotWaited(msgspec.Struct, frozen=True):
@@ -60,6 +88,18 @@ class RetryScheduled(msgspec.Struct, frozen=True):
     reason: str
 
 
+class ServerFailed(msgspec.Struct, frozen=True):
+    """The server answered 5xx; `said` is the beginning of the body, without secrets.
+
+    Told once: again only for another body, or after an answer that was no 5xx.
+    """
+
+    method: str
+    path: str
+    status: int
+    said: str
+
+
 class GateClosed(msgspec.Struct, frozen=True):
     """A 429 pauses every call of the key for `seconds`."""
 
@@ -95,11 +135,14 @@ class CallAbandoned(msgspec.Struct, frozen=True):
 
 
 Event = (
-    SlotWaited
+    CallStarted
+    | CallEnded
+    | SlotWaited
     | RequestSent
     | AnswerReceived
     | AttemptFailed
     | RetryScheduled
+    | ServerFailed
     | GateClosed
     | BudgetLowered
     | ItemUnreadable
@@ -126,21 +169,30 @@ class Observers:
     def __call__(self, event: Event) -> None:
         """Tell the log and every observer; what an observer raises is logged, and no more."""
         log_event(event)
-        for observer in self._observers:
+        inside_out = isinstance(event, CallEnded)
+        for observer in reversed(self._observers) if inside_out else self._observers:
             try:
                 observer(event)
             except Exception:
                 logger.exception("an observer failed on %s", type(event).__name__)
 
 
-_LONG_WAIT = 5.0
+# A wait for budget that is told in any case (s).
+LONG_WAIT = 5.0
 
 
 def log_event(event: Event) -> None:
-    """The log observer: requests at DEBUG, what a person should know at INFO and WARNING."""
+    """The log observer: requests at DEBUG, what a person should know at INFO and WARNING.
+
+    A wait over 5 s is a WARNING; in the bulk lane, where waiting is the plan, it is INFO.
+    """
     match event:
-        case SlotWaited(method, path, lane, seconds) if seconds > _LONG_WAIT:
-            logger.info("%s %s waited %.1f s for budget (%s lane)", method, path, seconds, lane)
+        case SlotWaited(method, path, lane, seconds) if seconds > LONG_WAIT:
+            level = logging.INFO if lane == "bulk" else logging.WARNING
+            line = "%s %s waited %.1f s for budget (%s lane)"
+            logger.log(level, line, method, path, seconds, lane)
+        case ServerFailed(method, path, status, said):
+            logger.warning("%s %s: the server answered %d: %s", method, path, status, said)
         case GateClosed(seconds):
             logger.warning("the server answered 429: every call of this key waits %.1f s", seconds)
         case BudgetLowered(foreign_estimate):

@@ -22,6 +22,7 @@ from syncro_async.transport.judge_stage import JudgeStage
 from syncro_async.transport.limit_stage import LimitStage
 from syncro_async.transport.retry_stage import RetryStage
 from syncro_async.transport.sends import Sends
+from syncro_async.transport.watch_stage import WatchStage
 
 T = TypeVar("T")
 
@@ -60,7 +61,8 @@ class Journey:
         if self._closed:
             raise client_is_closed(call.method, call.path)
         stages = self._built.get("stages") or self._build()
-        return await stages.decode(call, options)
+        make = stages.watched if self._observers else stages.decode
+        return await make(call, options)
 
     def _build(self) -> _Stages:
         # Several threads may make their first call at the same moment: all use the same stages.
@@ -98,7 +100,9 @@ class _Stages:
             clock=clock,
         )
         self._sends = PerLoop(lambda: Sends(clock, wiring.max_connections), Sends.aclose)
-        judge = JudgeStage(self._pool, dialect, wiring.rates, wiring.api_key, clock)
+        judge = JudgeStage(
+            self._pool, dialect, wiring.rates, wiring.api_key, clock=clock, observers=observers
+        )
         limit = LimitStage(
             judge,
             limiter,
@@ -109,6 +113,7 @@ class _Stages:
             observers=observers,
         )
         self.decode = DecodeStage(RetryStage(limit, clock, observers), judge)
+        self.watched = WatchStage(self.decode, wiring.base_url, clock, observers)
 
     async def aclose(self) -> None:
         """End the sends, then close the connections."""

@@ -8,11 +8,13 @@ from urllib.parse import urlsplit
 from syncro_async.clock import Clock
 from syncro_async.dialects.dialect import Dialect
 from syncro_async.errors import APIError, RateLimitedError, UnexpectedResponseError
+from syncro_async.events import Observers, ServerFailed
 from syncro_async.limiting.rate_limit import RateLimit
 from syncro_async.retrying.retry_after import retry_after
 from syncro_async.transport.api_key import ApiKey
 from syncro_async.transport.envelopes import excerpt, make_error, parse_body
 from syncro_async.transport.exchange import Attempt, Exchange, Reply, Send
+from syncro_async.transport.masking import READ, presentable
 
 
 class JudgeStage:
@@ -23,22 +25,40 @@ class JudgeStage:
     """
 
     def __init__(
-        self, send: Send, dialect: Dialect, rates: tuple[RateLimit, ...], key: ApiKey, clock: Clock
+        self,
+        send: Send,
+        dialect: Dialect,
+        rates: tuple[RateLimit, ...],
+        key: ApiKey,
+        *,
+        clock: Clock,
+        observers: Observers,
     ) -> None:
         self._send = send
         self._dialect = dialect
         self._fallback_pause = dialect.fallback_pause(rates)
         self._key = key
         self._clock = clock
+        self._tell = observers
+        self._told: tuple[int, bytes] | None = None
 
     async def __call__(self, exchange: Exchange[Any], attempt: Attempt) -> Reply:
         """Send, and judge what came back."""
         reply = await self._send(exchange, attempt)
+        self._tell_of_failure(exchange, reply)
         if 200 <= reply.status < 300:
             return reply
         if reply.status >= 400:
             raise self.error_of(reply)
         raise self.unexpected(reply, _no_result(reply))
+
+    def _tell_of_failure(self, exchange: Exchange[Any], reply: Reply) -> None:
+        """Say what a failing server says, once; it is a warning, so the log has it in any case."""
+        news = (reply.status, reply.content[:READ]) if reply.status >= 500 else None
+        if news is not None and news != self._told:
+            call, said = exchange.call, presentable(reply.content, self._key)
+            self._tell(ServerFailed(call.method, call.path, reply.status, said))
+        self._told = news
 
     def error_of(self, reply: Reply) -> APIError:
         """The `APIError` of an answer that says no."""

@@ -17,6 +17,7 @@ from syncro_async.errors import (
     SyncroError,
 )
 from syncro_async.events import (
+    LONG_WAIT,
     AnswerReceived,
     AttemptFailed,
     BudgetLowered,
@@ -85,9 +86,11 @@ class LimitStage:
             slot = await self._limiter.acquire(
                 exchange.options.lane, patience=exchange.patience, came_first=exchange.came_first
             )
-        if self._tell and slot.taken_at > asked_at:
+        waited = slot.taken_at - asked_at
+        # A long wait is a warning: the log has it in any case.
+        if waited > LONG_WAIT or (waited > 0 and self._tell):
             call, lane = exchange.call, exchange.options.lane
-            self._tell(SlotWaited(call.method, call.path, lane, slot.taken_at - asked_at))
+            self._tell(SlotWaited(call.method, call.path, lane, waited))
         self._tell_of_strangers(slot)
         attempt = Attempt()
         task = sends.start(self._carry(exchange, attempt, slot, sends.places))
