@@ -33,7 +33,7 @@ from syncro_async import (
     UpsertResult,
     ValidationError,
 )
-from syncro_async.testing import FakeClock, sandbox_client
+from syncro_async.testing import FakeClock, assert_within_limit, sandbox_client
 
 
 class Answer(msgspec.Struct):
@@ -67,6 +67,7 @@ async def making_a_client(limiter: Limiter) -> None:
 async def a_client_in_a_test() -> None:
     async with sandbox_client(leads=10) as syncro:
         assert_type(syncro, AsyncClient)
+    assert_type(assert_within_limit([0.0, 1], calls=60, seconds=60), int)
 
 
 async def what_is_left(syncro: AsyncClient) -> None:

@@ -51,6 +51,7 @@ class Arrival:
     (outside the API the whole path), without the `query`. `key_name`: `"full"`, `"read_only"`,
     `"expired"`, `"suspended"`, or None for no known key. `status`: what was answered, 0 before
     that, and for good when the connection dropped first. `counted`: by the rate limit.
+    `overdrawn`: refused because its window was full, and not by script.
     """
 
     at: float
@@ -60,6 +61,7 @@ class Arrival:
     key_name: str | None
     status: int = 0
     counted: bool = False
+    overdrawn: bool = False
 
 
 class Api:
@@ -145,6 +147,7 @@ class Api:
         seconds = self._windows[arrival.key_name or ""].arrive(arrival.at)
         if seconds is not None:
             self.overdrawn += 1
+            arrival.overdrawn = True
             raise refused(
                 _TOO_MANY,
                 {"message": "Rate limit excedido para esta API Key.", "retry_after": seconds},

@@ -174,10 +174,8 @@ def _create(asked: Asked, fields: dict[str, Any]) -> LeadRecord:
 def _match(store: Store, keys: dict[str, str | None]) -> LeadRecord | None:
     """The oldest lead of that email, else of that telephone."""
     for key, wanted in keys.items():
-        if wanted is not None:
-            for lead in store.leads.values():
-                if lead[key] == wanted:
-                    return lead
+        if wanted is not None and (lead := store.addresses.oldest(key, wanted)) is not None:
+            return lead
     return None
 
 

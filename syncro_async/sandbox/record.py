@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 
@@ -18,11 +18,15 @@ class LeadRecord(dict[str, Any]):
     __slots__ = ("encoded",)
 
     encoded: dict[frozenset[str], msgspec.Raw]
+    # How often any lead got another address: what is kept by address is then out of date.
+    moves: ClassVar[int] = 0
 
     def __init__(self, fields: dict[str, Any]) -> None:
         super().__init__(fields)
         self.encoded = {}
 
     def __setitem__(self, name: str, value: Any) -> None:
+        if name in {"email", "phone"} and self.get(name) != value:
+            LeadRecord.moves += 1
         super().__setitem__(name, value)
         self.encoded.clear()

@@ -14,6 +14,7 @@ from syncro_async.sandbox.account import (
     USERS,
     Stage,
 )
+from syncro_async.sandbox.addresses import Addresses
 from syncro_async.sandbox.answers import not_found
 from syncro_async.sandbox.sample_data import (
     CLOSED_WINDOW_LEAD_ID,
@@ -39,6 +40,7 @@ class Store:
 
     def __init__(self, leads: int, seed: int) -> None:
         self.leads: dict[int, LeadRecord] = {lead["id"]: lead for lead in sample_leads(leads, seed)}
+        self.addresses = Addresses(self.leads)
         self.samples = leads
         self.sales = History(list)
         self.lost_sales = History(list)
