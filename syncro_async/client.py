@@ -264,4 +264,4 @@ class AsyncClient:
                 self._tell(ItemUnreadable(path, bad.index, bad.reason))
             return page
 
-        return Paginator(fetch, start_page=start_page, max_items=max_items)
+        return Paginator(fetch, start_page=start_page, max_items=max_items, item=item)

@@ -23,7 +23,8 @@ ROWS = (
     {"transport", "paging", "bulk"},
     {"limiting", "retrying", "dialects"},
     {"models"},
-    {"errors", "clock", "fake_clock", "events", "forking", "numeric", "per_loop", "version"},
+    {"errors", "clock", "fake_clock", "events", "forking", "numeric", "per_loop", "version"}
+    | {"html_tables"},
 )
 ROW_OF = {part: row for row, parts in enumerate(ROWS) for part in parts}
 # The emulated API stands beside the client: a fault must not be able to hide on both sides.

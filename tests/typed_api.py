@@ -7,6 +7,8 @@ from datetime import UTC, date, datetime
 from typing import Any, assert_type
 
 import msgspec
+import pandas as pd
+import polars as pl
 
 from syncro_async import (
     SYNCRO,
@@ -112,6 +114,9 @@ async def reading_leads(syncro: AsyncClient) -> None:
         assert_type(page.items, list[Lead])
         assert_type(page.meta, PageMeta)
     assert_type(await leads.collect(), list[Lead])
+    assert_type(await leads.to_dataframe("polars"), pl.DataFrame)
+    assert_type(await leads.to_dataframe("pandas"), pd.DataFrame)
+    assert_type(await leads.to_dataframe(), Any)
     assert_type(await leads.first(), Lead | None)
     assert_type(await leads.count(), int)
     async with leads.prefetch(pages=4) as items:

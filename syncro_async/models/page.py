@@ -6,6 +6,8 @@ from typing import Generic, TypeVar
 
 import msgspec
 
+from syncro_async.html_tables import rows_table
+
 T = TypeVar("T")
 
 
@@ -37,3 +39,8 @@ class Page(msgspec.Struct, Generic[T], frozen=True):
     items: list[T]
     meta: PageMeta
     unreadable: tuple[UnreadableItem, ...] = ()
+
+    def _repr_html_(self) -> str:
+        meta = self.meta
+        where = f"page {meta.current_page:,} of {meta.last_page:,}, {meta.total:,} in all"
+        return rows_table(self.items, where)
