@@ -42,12 +42,16 @@ class CallEnded(msgspec.Struct, frozen=True):
 
 
 class SlotWaited(msgspec.Struct, frozen=True):
-    """A call stood in the queue for budget for that many seconds."""
+    """A call stood in the queue for budget for that many seconds.
+
+    `again`: it waited over 5 s beside another one of its lane that was told of already.
+    """
 
     method: str
     path: str
     lane: str
     seconds: float
+    again: bool = False
 
 
 class RequestSent(msgspec.Struct, frozen=True):
@@ -184,11 +188,12 @@ LONG_WAIT = 5.0
 def log_event(event: Event) -> None:
     """The log observer: requests at DEBUG, what a person should know at INFO and WARNING.
 
-    A wait over 5 s is a WARNING; in the bulk lane, where waiting is the plan, it is INFO.
+    A wait over 5 s is a WARNING, but INFO beside another that was one, and in the bulk lane,
+    where waiting is the plan.
     """
     match event:
-        case SlotWaited(method, path, lane, seconds) if seconds > LONG_WAIT:
-            level = logging.INFO if lane == "bulk" else logging.WARNING
+        case SlotWaited(method, path, lane, seconds, again) if seconds > LONG_WAIT:
+            level = logging.INFO if again or lane == "bulk" else logging.WARNING
             line = "%s %s waited %.1f s for budget (%s lane)"
             logger.log(level, line, method, path, seconds, lane)
         case ServerFailed(method, path, status, said):

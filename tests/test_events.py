@@ -128,6 +128,11 @@ class TestTheLog:
                 "GET /leads waited 5.1 s for budget (interactive lane)",
             ),
             (
+                SlotWaited("GET", "/leads", "interactive", 5.1, again=True),
+                logging.INFO,
+                "GET /leads waited 5.1 s for budget (interactive lane)",
+            ),
+            (
                 ServerFailed("GET", "/leads", 500, "não"),
                 logging.WARNING,
                 "GET /leads: the server answered 500: não",

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from syncro_async import RateLimit
 from syncro_async.errors import ServerError
-from syncro_async.events import Event, ServerFailed
+from syncro_async.events import Event, ServerFailed, SlotWaited
 from syncro_async.transport.api_key import ApiKey
 from syncro_async.transport.masking import presentable
 from tests.wire.scripted_app import KEY, ONE, Answer, App, at_once, client_of
@@ -72,6 +74,25 @@ class TestAWaitForBudget:
             await client.leads.get(7)
             await client.leads.get(8)
         assert caplog.messages == ["GET /leads/8 waited 60.2 s for budget (interactive lane)"]
+
+    async def test_is_said_once_of_calls_that_wait_beside_each_other(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        caplog.set_level(logging.INFO, "syncro_async")
+        seen: list[Event] = []
+        app = App(WELL)
+        async with client_of(app, rate_limit=RateLimit(3, 60.0), observers=[seen.append]) as client:
+            await asyncio.gather(*(client.leads.get(number) for number in range(1, 7)))
+            await asyncio.gather(*(client.leads.get(number) for number in range(7, 9)))
+        assert [event.again for event in seen if isinstance(event, SlotWaited)] == [
+            *(False, True, True),
+            *(False, True),
+        ]
+        waits = [record for record in caplog.records if "for budget" in record.getMessage()]
+        assert [record.levelno for record in waits] == [
+            *(logging.WARNING, logging.INFO, logging.INFO),
+            *(logging.WARNING, logging.INFO),
+        ]
 
     async def test_is_the_plan_in_the_bulk_lane(self, caplog: pytest.LogCaptureFixture) -> None:
         async with client_of(App(WELL), rate_limit=ONE, lane="bulk") as client:
