@@ -2,6 +2,13 @@
 
 from msgspec import UNSET
 
+from syncro_async.bulk.bulk import Bulk
+from syncro_async.bulk.exporting import ExportReceipt
+from syncro_async.bulk.plan import Plan
+from syncro_async.bulk.progress import OnProgress, Progress
+from syncro_async.bulk.progress_bar import ProgressBar
+from syncro_async.bulk.runner import Failed, Outcomes, Succeeded
+from syncro_async.bulk.syncing import SyncReceipt
 from syncro_async.client import AsyncClient
 from syncro_async.clock import Clock, SystemClock
 from syncro_async.dialects import SYNCRO, Dialect
@@ -10,11 +17,13 @@ from syncro_async.errors import (
     APIError,
     AuthenticationError,
     BadRequestError,
+    BadRowsError,
     BudgetWaitError,
     CircuitOpenError,
     ConfigurationError,
     ConflictError,
     ConnectionFailedError,
+    ImportStoppedError,
     MessagingWindowClosedError,
     NoAnswerError,
     NotFoundError,
@@ -39,12 +48,20 @@ from syncro_async.errors import (
 from syncro_async.limiting.lanes import lane
 from syncro_async.limiting.limiter import Budget, Lane, Limiter
 from syncro_async.limiting.rate_limit import RateLimit
+from syncro_async.models.account import Account
+from syncro_async.models.custom_field import CustomField
 from syncro_async.models.enrollment import Enrollment
 from syncro_async.models.lead import Lead
 from syncro_async.models.message import SentMessage
 from syncro_async.models.page import Page, PageMeta, UnreadableItem
+from syncro_async.models.pipeline import LostReason, Pipeline, Pipelines, Stage
+from syncro_async.models.task import Task
 from syncro_async.models.upsert import UpsertResult
+from syncro_async.models.user import User
+from syncro_async.models.webhook import NewWebhook, Webhook, Webhooks
+from syncro_async.models.whatsapp import WhatsAppInstance, WhatsAppTemplate
 from syncro_async.paging.paginator import Paginator
+from syncro_async.receipts import FailureGroup, ImportSummary, RowChange, RowProblem
 from syncro_async.retrying.policy import RetryPolicy
 from syncro_async.version import __version__
 
@@ -52,32 +69,50 @@ __all__ = [
     "SYNCRO",
     "UNSET",
     "APIError",
+    "Account",
     "AccountSuspendedError",
     "AsyncClient",
     "AuthenticationError",
     "BadRequestError",
+    "BadRowsError",
     "Budget",
     "BudgetWaitError",
+    "Bulk",
     "CircuitOpenError",
     "Clock",
     "ConfigurationError",
     "ConflictError",
     "ConnectionFailedError",
+    "CustomField",
     "Dialect",
     "Enrollment",
+    "ExportReceipt",
+    "Failed",
+    "FailureGroup",
+    "ImportStoppedError",
+    "ImportSummary",
     "Lane",
     "Lead",
     "Limiter",
+    "LostReason",
     "MessagingWindowClosedError",
+    "NewWebhook",
     "NoAnswerError",
     "NotFoundError",
+    "OnProgress",
     "OutcomeUnknownError",
+    "Outcomes",
     "Page",
     "PageMeta",
     "Paginator",
     "PendingTask",
     "PermissionDeniedError",
+    "Pipeline",
+    "Pipelines",
+    "Plan",
     "PlanLimitError",
+    "Progress",
+    "ProgressBar",
     "ProviderAuthenticationError",
     "ProviderError",
     "ProviderRateLimitedError",
@@ -86,17 +121,28 @@ __all__ = [
     "ReauthenticationRequiredError",
     "RequestTimeoutError",
     "RetryPolicy",
+    "RowChange",
+    "RowProblem",
     "SentMessage",
     "ServerError",
     "ServiceUnavailableError",
+    "Stage",
     "StageBlockedError",
+    "Succeeded",
+    "SyncReceipt",
     "SyncroError",
     "SystemClock",
+    "Task",
     "UnexpectedResponseError",
     "UnprocessableError",
     "UnreadableItem",
     "UpsertResult",
+    "User",
     "ValidationError",
+    "Webhook",
+    "Webhooks",
+    "WhatsAppInstance",
+    "WhatsAppTemplate",
     "__version__",
     "lane",
 ]

@@ -4,22 +4,29 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from types import TracebackType
-from typing import Any, Self, TypeVar, cast, overload
+from typing import Any, Self, TypeVar, overload
 
+from syncro_async.bulk.bulk import Bulk
+from syncro_async.bulk.ground import Ground, job_of
 from syncro_async.clock import Clock, SystemClock
 from syncro_async.dialects import SYNCRO, Dialect
-from syncro_async.events import ItemUnreadable, Observer, Observers
+from syncro_async.events import Observer, Observers
 from syncro_async.limiting.lanes import chosen_lane
 from syncro_async.limiting.limiter import Budget, Lane, Limiter
 from syncro_async.limiting.rate_limit import RateLimit, as_rates
-from syncro_async.limiting.registry import hold_while_used
-from syncro_async.models.page import Page
-from syncro_async.paging.page_body import page_reader
-from syncro_async.paging.paginator import Paginator
+from syncro_async.limiting.registry import hold_while_used, key_hash
+from syncro_async.resources.account import Account
+from syncro_async.resources.any_list import AnyList
+from syncro_async.resources.custom_fields import CustomFields
 from syncro_async.resources.leads import Leads
+from syncro_async.resources.pipelines import Pipelines
+from syncro_async.resources.tasks import Tasks
+from syncro_async.resources.users import Users
+from syncro_async.resources.webhooks import Webhooks
+from syncro_async.resources.whatsapp import WhatsApp
 from syncro_async.retrying.policy import RetryPolicy
 from syncro_async.settings import (
     Settings,
@@ -28,8 +35,9 @@ from syncro_async.settings import (
     checked_options,
     connections_from,
     limiter_from,
+    variant_of,
 )
-from syncro_async.transport.addressing import query_string, relative_path
+from syncro_async.transport.addressing import query_string, relative_path, with_standing
 from syncro_async.transport.assembly import Journey, Wiring
 from syncro_async.transport.exchange import Call, CallOptions
 from syncro_async.transport.http_pool import Transport
@@ -47,7 +55,7 @@ _STANDARD_RETRIES = RetryPolicy()
 _SYSTEM_CLOCK = SystemClock()
 
 
-class AsyncClient:
+class AsyncClient(AnyList):
     """The asyncio client for the Syncro CRM API.
 
         async with AsyncClient() as syncro:          # the key from SYNCRO_API_KEY
@@ -61,7 +69,7 @@ class AsyncClient:
 
     - `api_key`: else the environment's `SYNCRO_API_KEY`; `base_url`: else `SYNCRO_BASE_URL`, else
       the service's own. The variables carry the dialect's name.
-    - `dialect`: which service this is.
+    - `dialect`: which service this is; `syncro_async.dialects` has those it knows.
     - `rate_limit`: what the service allows, one `RateLimit` or several that hold at once; else
       the dialect's. `limiter`: where the budget is kept, `"memory://"` (this process, the
       default) or an object with the `Limiter` protocol; else `SYNCRO_LIMITER`.
@@ -108,19 +116,80 @@ class AsyncClient:
             clock=clock or _SYSTEM_CLOCK,
             user_agent=_USER_AGENT,
         )
-        options = CallOptions(lane, max_wait, timeout, retry or _STANDARD_RETRIES)
-        self._settings = Settings(wiring, checked_options(options))
+        calls = CallOptions(lane, max_wait, timeout, retry or _STANDARD_RETRIES, dialect.headers)
+        self._settings = Settings(wiring, checked_options(calls))
         self._limiter = limiter_from(limiter, wiring, timeout=timeout)
         self._tell = Observers(observers)
         self._journey = Journey(wiring, self._limiter, self._tell)
-        self._lane_is_fixed = False
         self._owns_journey = True
+        self._chosen_lane: Lane | None = None
         hold_while_used(self._journey, self._limiter)
 
     @property
     def leads(self) -> Leads:
         """The calls about leads."""
+        self._settings.wiring.dialect.check_resource("leads")
         return Leads(self._perform, self._paginate)
+
+    @property
+    def bulk(self) -> Bulk:
+        """The jobs of many calls; they stand in the bulk lane unless `with_options` chose one."""
+        wiring = self._settings.wiring
+        ground = Ground(
+            ask_leads=lambda: self.leads,
+            request=self.request,
+            budget=self.budget,
+            rates=self._limiter.rates,
+            clock=wiring.clock,
+            base_url=wiring.base_url,
+            account=f"{wiring.base_url} {key_hash(wiring.api_key.reveal())}",
+            lane=self._chosen_lane or chosen_lane() or "bulk",
+            client=self._journey,
+            tally=self._journey.tally,
+        )
+        return Bulk(ground)
+
+    @property
+    def tasks(self) -> Tasks:
+        """The calls about tasks."""
+        self._settings.wiring.dialect.check_resource("tasks")
+        return Tasks(self._perform, self._paginate)
+
+    @property
+    def pipelines(self) -> Pipelines:
+        """The call about pipelines, their stages and the lost reasons."""
+        self._settings.wiring.dialect.check_resource("pipelines")
+        return Pipelines(self._perform, self._tell)
+
+    @property
+    def custom_fields(self) -> CustomFields:
+        """The call about the definitions of custom fields."""
+        self._settings.wiring.dialect.check_resource("custom_fields")
+        return CustomFields(self._perform, self._tell)
+
+    @property
+    def whatsapp(self) -> WhatsApp:
+        """The calls about WhatsApp numbers and templates."""
+        self._settings.wiring.dialect.check_resource("whatsapp")
+        return WhatsApp(self._perform, self._tell)
+
+    @property
+    def account(self) -> Account:
+        """The call about the account behind the key."""
+        self._settings.wiring.dialect.check_resource("account")
+        return Account(self._perform)
+
+    @property
+    def users(self) -> Users:
+        """The call about the members of the account."""
+        self._settings.wiring.dialect.check_resource("users")
+        return Users(self._perform, self._tell)
+
+    @property
+    def webhooks(self) -> Webhooks:
+        """The calls about webhook subscriptions."""
+        self._settings.wiring.dialect.check_resource("webhooks")
+        return Webhooks(self._perform, self._tell)
 
     def with_options(
         self,
@@ -129,19 +198,29 @@ class AsyncClient:
         max_wait: float | None = _UNCHANGED,
         timeout: float = _UNCHANGED,
         retry: RetryPolicy = _UNCHANGED,
+        dialect: Dialect = _UNCHANGED,
     ) -> AsyncClient:
         """The same client with other options for the calls made through it.
+
+        `dialect` may differ from the client's in its headers, parameters and paging, for example
+        `ROUTEMCP.with_options(end_user_id=…)`.
 
         It shares the connections and the budget; closing it closes nothing. Raises
         `ConfigurationError` for options that cannot work.
         """
         given = {"lane": lane, "max_wait": max_wait, "timeout": timeout, "retry": retry}
-        changes = {name: value for name, value in given.items() if value is not _UNCHANGED}
-        options = checked_options(replace(self._settings.options, **cast("Any", changes)))
+        changes: dict[str, Any] = {
+            name: value for name, value in given.items() if value is not _UNCHANGED
+        }
+        wiring = self._settings.wiring
+        if dialect is not _UNCHANGED:
+            wiring = replace(wiring, dialect=variant_of(wiring.dialect, dialect))
+            changes["headers"] = dialect.headers
+        options = checked_options(replace(self._settings.options, **changes))
         view = copy.copy(self)
         vars(view).update(
-            _settings=replace(self._settings, options=options),
-            _lane_is_fixed=self._lane_is_fixed or lane is not _UNCHANGED,
+            _settings=Settings(wiring, options),
+            _chosen_lane=self._chosen_lane if lane is _UNCHANGED else lane,
             _owns_journey=False,
         )
         return view
@@ -239,29 +318,15 @@ class AsyncClient:
         return f"<AsyncClient {settings.wiring.base_url} lane={settings.options.lane}>"
 
     async def _perform(self, call: Call[T], /) -> T:
-        options = self._settings.options
-        lane = None if self._lane_is_fixed else chosen_lane()
+        settings = self._settings
+        standing = settings.wiring.dialect.params
+        if standing:
+            call = replace(call, query=with_standing(call.query, standing))
+        options = settings.options
+        lane = self._chosen_lane or chosen_lane()
         if lane is not None:
             options = replace(options, lane=lane)
+        job = job_of(self._journey)
+        if job is not None:
+            options = job.options(options, lane_chosen=lane is not None)
         return await self._journey(call, options)
-
-    def _paginate(
-        self,
-        path: str,
-        *,
-        query: Mapping[str, Any],
-        item: type[T],
-        page_size: int,
-        start_page: int,
-        max_items: int | None,
-    ) -> Paginator[T]:
-        read: Callable[[bytes], Page[T]] = page_reader(cast("Any", item))
-
-        async def fetch(number: int, size: int | None = None, /) -> Page[T]:
-            search = query_string({**query, "page": number, "per_page": size or page_size})
-            page = await self._perform(Call("GET", path, read, repeatable=True, query=search))
-            for bad in page.unreadable:
-                self._tell(ItemUnreadable(path, bad.index, bad.reason))
-            return page
-
-        return Paginator(fetch, start_page=start_page, max_items=max_items, item=item)

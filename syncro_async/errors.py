@@ -2,6 +2,8 @@
 
     SyncroError
     ├── ConfigurationError (also ValueError)
+    ├── BadRowsError (also ValueError)
+    ├── ImportStoppedError
     ├── BudgetWaitError
     ├── NoAnswerError
     │   ├── ConnectionFailedError
@@ -34,9 +36,10 @@ Every one of them can be pickled, and none holds the API key.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from itertools import islice
 from typing import Any, Literal, NamedTuple
+
+from syncro_async.receipts import FailureGroup, ImportSummary, RowProblem, alike
+from syncro_async.wording import in_words, sentence, some, wait
 
 
 class PendingTask(NamedTuple):
@@ -45,20 +48,6 @@ class PendingTask(NamedTuple):
     id: int | None
     subject: str | None
     type: str | None
-
-
-# How many fields or tasks a text names.
-_FEW = 5
-
-
-def _some(names: Iterable[str]) -> str:
-    """The first few of them."""
-    shown = list(islice(names, _FEW + 1))
-    return ", ".join([*shown[:_FEW], "…"] if len(shown) > _FEW else shown)
-
-
-def _wait(seconds: float | None) -> str:
-    return "" if seconds is None else f"asks to wait {seconds:g} s"
 
 
 class SyncroError(Exception):
@@ -72,6 +61,7 @@ class SyncroError(Exception):
     method: str | None = None
     path: str | None = None
     attempts: int = 0
+    advice: str | None = None
 
     def __init__(
         self, message: str, *, method: str | None = None, path: str | None = None, attempts: int = 0
@@ -83,16 +73,14 @@ class SyncroError(Exception):
         self.attempts = attempts
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _revive, (type(self), self.args, self.__dict__.copy())
+        # Without the constructor, whose arguments the state already holds.
+        return type(self).__new__, (type(self), *self.args), {**vars(self), "args": self.args}
 
     def __str__(self) -> str:
         """`GET /leads/7 → 503: Down. [asks to wait 9 s] (2 attempts)`, as far as it is known."""
-        where = f"{self.method} {self.path}" if self.method else ""
-        result = " ".join(part for part in (where, self._verdict()) if part)
-        detail = f" [{known}]" if (known := self._detail()) else ""
-        tries = f" ({self.attempts} attempts)" if self.attempts > 1 else ""
-        text = f"{self.message}{detail}{tries}"
-        return f"{result}: {text}" if result else text
+        call = f"{self.method} {self.path}" if self.method else ""
+        said = sentence(call, self._verdict(), self.message, self._detail(), self.attempts)
+        return f"{said} (advice: {self.advice})" if self.advice else said
 
     def _verdict(self) -> str:
         """What stands between the call and the message."""
@@ -103,19 +91,39 @@ class SyncroError(Exception):
         return ""
 
 
-def _revive(kind: type[SyncroError], args: tuple[Any, ...], state: dict[str, Any]) -> SyncroError:
-    """Rebuild a pickled error without its constructor, whose arguments the state already holds."""
-    error = kind.__new__(kind, *args)
-    error.args = args
-    error.__dict__.update(state)
-    return error
-
-
-# ------------------------------------------------------------------ before anything is sent
-
-
 class ConfigurationError(SyncroError, ValueError):
     """The client was made or used in a way that cannot work; the message says what to change."""
+
+
+class BadRowsError(SyncroError, ValueError):
+    """Rows of an import cannot be sent as they are, so none was.
+
+    `problems` holds every one of them in the order of the lines, `groups` the same by reason.
+    """
+
+    def __init__(self, message: str, *, problems: tuple[RowProblem, ...]) -> None:
+        super().__init__(message)
+        self.problems = problems
+
+    @property
+    def groups(self) -> tuple[FailureGroup, ...]:
+        """The problems that are alike together, the most frequent first."""
+        return alike(self.problems)
+
+    def __str__(self) -> str:
+        return f"{self.message}: {in_words(self.groups)}"
+
+
+class ImportStoppedError(SyncroError):
+    """An import ended before its last row; what was not sent can be sent by another run.
+
+    `summary` says what became of the rows so far, `summary.reasons` why rows failed. The cause
+    (`__cause__`) is the error that ended it, where it was a single one.
+    """
+
+    def __init__(self, message: str, *, summary: ImportSummary) -> None:
+        super().__init__(message)
+        self.summary = summary
 
 
 class BudgetWaitError(SyncroError):
@@ -128,9 +136,6 @@ class BudgetWaitError(SyncroError):
     def __init__(self, message: str, *, wait_needed: float, **call: Any) -> None:
         super().__init__(message, **call)
         self.wait_needed = wait_needed
-
-
-# ------------------------------------------------------------------ no usable answer
 
 
 class NoAnswerError(SyncroError):
@@ -179,15 +184,12 @@ class UnexpectedResponseError(NoAnswerError):
         return f"→ {self.status}"
 
 
-# ------------------------------------------------------------------ the API said no
-
-
 class APIError(SyncroError):
     """The server answered with an error: a 4xx, a 5xx, or `success: false` under a 2xx.
 
     `status` is the HTTP status, `code` the machine-readable code where the service has one,
     `message` the server's own words, `body` the decoded body (bytes when it is not JSON),
-    `retry_after` the seconds the server asked to wait, or None.
+    `retry_after` the seconds the server asked to wait, or None, `advice` what its reference says.
     """
 
     def __init__(
@@ -198,6 +200,7 @@ class APIError(SyncroError):
         code: str | None = None,
         body: Any = None,
         retry_after: float | None = None,
+        advice: str | None = None,
         **call: Any,
     ) -> None:
         super().__init__(message, **call)
@@ -205,6 +208,7 @@ class APIError(SyncroError):
         self.code = code
         self.body = body
         self.retry_after = retry_after
+        self.advice = advice
 
     def _verdict(self) -> str:
         return f"→ {self.status} {self.code}" if self.code else f"→ {self.status}"
@@ -271,7 +275,7 @@ class ValidationError(UnprocessableError):
         self.errors = errors if errors is not None else {}
 
     def _detail(self) -> str:
-        return _some(self.errors)
+        return some(self.errors)
 
 
 class StageBlockedError(UnprocessableError):
@@ -284,7 +288,7 @@ class StageBlockedError(UnprocessableError):
         self.pending_tasks = pending_tasks
 
     def _detail(self) -> str:
-        return _some(f"{task.subject or task.id}" for task in self.pending_tasks)
+        return some(f"{task.subject or task.id}" for task in self.pending_tasks)
 
 
 class PlanLimitError(UnprocessableError):
@@ -309,11 +313,14 @@ class RateLimitedError(APIError):
     pause: float = 0.0
 
     def _detail(self) -> str:
-        return _wait(self.retry_after)
+        return wait(self.retry_after)
 
 
 class ProviderRateLimitedError(RateLimitedError):
-    """429 from the connected provider, not from the service itself."""
+    """429 from the connected provider, not from the service itself.
+
+    Only the call waits that was refused: the key may be used for other providers and end users.
+    """
 
 
 class ServerError(APIError):
@@ -336,7 +343,7 @@ class ServiceUnavailableError(ServerError):
     """503: maintenance or overload; `retry_after` where the server said how long."""
 
     def _detail(self) -> str:
-        return _wait(self.retry_after)
+        return wait(self.retry_after)
 
 
 class CircuitOpenError(ServiceUnavailableError):

@@ -63,13 +63,18 @@ class RequestSent(msgspec.Struct, frozen=True):
 
 
 class AnswerReceived(msgspec.Struct, frozen=True):
-    """The headers of an answer came, `latency` seconds after the attempt was sent."""
+    """The headers of an answer came, `latency` seconds after the attempt was sent.
+
+    `server_time` is what the server's own clock showed (its header `Date`): seconds since
+    1970-01-01 UTC, whole ones as a rule; None where it does not say.
+    """
 
     method: str
     path: str
     status: int
     at: float
     latency: float
+    server_time: float | None = None
 
 
 class AttemptFailed(msgspec.Struct, frozen=True):
@@ -93,7 +98,7 @@ class RetryScheduled(msgspec.Struct, frozen=True):
 
 
 class ServerFailed(msgspec.Struct, frozen=True):
-    """The server answered 5xx; `said` is the beginning of the body, without secrets.
+    """The server answered 5xx; `body` is the beginning of what it said, without secrets.
 
     Told once: again only for another body, or after an answer that was no 5xx.
     """
@@ -101,7 +106,7 @@ class ServerFailed(msgspec.Struct, frozen=True):
     method: str
     path: str
     status: int
-    said: str
+    body: str
 
 
 class GateClosed(msgspec.Struct, frozen=True):
@@ -130,6 +135,17 @@ class ItemUnreadable(msgspec.Struct, frozen=True):
     reason: str
 
 
+class LimitAnnounced(msgspec.Struct, frozen=True):
+    """The service names another limit than the `kept` calls of the client's longest window.
+
+    Told once by each client. Of a smaller limit the budget learns by itself; a larger one is the
+    limit of another plan, which the client has to be given (`dialect` or `rate_limit`).
+    """
+
+    announced: int
+    kept: int
+
+
 class CallAbandoned(msgspec.Struct, frozen=True):
     """A call was cancelled once it had been sent; `outcome` is what became of it all the same."""
 
@@ -146,10 +162,11 @@ Event = (
     | AnswerReceived
     | AttemptFailed
     | RetryScheduled
-    | ServerFailed
     | GateClosed
     | BudgetLowered
     | ItemUnreadable
+    | ServerFailed
+    | LimitAnnounced
     | CallAbandoned
 )
 Observer = Callable[[Event], object]
@@ -196,8 +213,6 @@ def log_event(event: Event) -> None:
             level = logging.INFO if again or lane == "bulk" else logging.WARNING
             line = "%s %s waited %.1f s for budget (%s lane)"
             logger.log(level, line, method, path, seconds, lane)
-        case ServerFailed(method, path, status, said):
-            logger.warning("%s %s: the server answered %d: %s", method, path, status, said)
         case GateClosed(seconds):
             logger.warning("the server answered 429: every call of this key waits %.1f s", seconds)
         case BudgetLowered(foreign_estimate):
@@ -216,6 +231,15 @@ def log_event(event: Event) -> None:
             )
         case ItemUnreadable(path, index, reason):
             logger.warning("%s: item %d of the page is unreadable: %s", path, index, reason)
+        case ServerFailed(method, path, status, body):
+            logger.warning("%s %s: the server failed with %d: %s", method, path, status, body)
+        case LimitAnnounced(announced, kept):
+            logger.warning(
+                "the service allows this key %d calls, the client keeps to %d: give AsyncClient"
+                " the dialect of your plan, or rate_limit",
+                announced,
+                kept,
+            )
         case CallAbandoned(method, path, outcome) if method != "GET":
             logger.warning("%s %s was cancelled after it was sent: %s", method, path, outcome)
         case _:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import ip_address
 from urllib.parse import urlsplit, urlunsplit
 
@@ -122,6 +122,21 @@ def limiter_from(given: str | Limiter | None, wiring: Wiring, *, timeout: float)
         )
     except ConfigurationError as error:
         raise error.with_traceback(None) from None  # its frame holds the key
+
+
+def variant_of(kept: Dialect, given: object) -> Dialect:
+    """The dialect given, which is the one kept but for its headers, parameters and paging.
+
+    Raises `ConfigurationError` for any other: it would get this one's key and budget.
+    """
+    if isinstance(given, Dialect) and given == replace(
+        kept, headers=given.headers, params=given.params, paging=given.paging
+    ):
+        return given
+    raise ConfigurationError(
+        f"a client of {kept.name} can only change to other headers, params or paging;"
+        " for another service or plan make a client of its own"
+    )
 
 
 def _is_loopback(host: str) -> bool:

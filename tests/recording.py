@@ -8,8 +8,16 @@ from typing import Any, TypeVar, cast
 
 import msgspec
 
+from syncro_async.events import ItemUnreadable
 from syncro_async.paging.paginator import Paginator
+from syncro_async.resources.account import Account
+from syncro_async.resources.custom_fields import CustomFields
 from syncro_async.resources.leads import Leads
+from syncro_async.resources.pipelines import Pipelines
+from syncro_async.resources.tasks import Tasks
+from syncro_async.resources.users import Users
+from syncro_async.resources.webhooks import Webhooks
+from syncro_async.resources.whatsapp import WhatsApp
 from syncro_async.transport.exchange import Call
 
 T = TypeVar("T")
@@ -29,11 +37,12 @@ class Listed:
 
 @dataclass
 class Recorder:
-    """Answers every call with `answer` and keeps the calls and lists in order."""
+    """Answers every call with `answer`; keeps the calls, the lists and what it is told."""
 
     answer: bytes = b'{"success": true}'
     calls: list[Call[Any]] = field(default_factory=list)
     lists: list[Listed] = field(default_factory=list)
+    told: list[ItemUnreadable] = field(default_factory=list)
 
     async def perform(self, call: Call[T], /) -> T:
         self.calls.append(call)
@@ -55,6 +64,34 @@ class Recorder:
     @property
     def leads(self) -> Leads:
         return Leads(self.perform, self.paginate)
+
+    @property
+    def tasks(self) -> Tasks:
+        return Tasks(self.perform, self.paginate)
+
+    @property
+    def pipelines(self) -> Pipelines:
+        return Pipelines(self.perform, self.told.append)
+
+    @property
+    def custom_fields(self) -> CustomFields:
+        return CustomFields(self.perform, self.told.append)
+
+    @property
+    def whatsapp(self) -> WhatsApp:
+        return WhatsApp(self.perform, self.told.append)
+
+    @property
+    def account(self) -> Account:
+        return Account(self.perform)
+
+    @property
+    def users(self) -> Users:
+        return Users(self.perform, self.told.append)
+
+    @property
+    def webhooks(self) -> Webhooks:
+        return Webhooks(self.perform, self.told.append)
 
     @property
     def call(self) -> Call[Any]:

@@ -280,6 +280,7 @@ OTHER = Dialect(
         "PROVIDER_AUTH_FAILED": ProviderAuthenticationError,
         "CIRCUIT_OPEN": CircuitOpenError,
     },
+    resources=frozenset({"leads"}),
 )
 
 

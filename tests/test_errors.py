@@ -14,11 +14,13 @@ from syncro_async.errors import (
     APIError,
     AuthenticationError,
     BadRequestError,
+    BadRowsError,
     BudgetWaitError,
     CircuitOpenError,
     ConfigurationError,
     ConflictError,
     ConnectionFailedError,
+    ImportStoppedError,
     MessagingWindowClosedError,
     NoAnswerError,
     NotFoundError,
@@ -40,10 +42,13 @@ from syncro_async.errors import (
     UnprocessableError,
     ValidationError,
 )
+from syncro_async.receipts import ImportSummary, RowProblem
 
 TREE: dict[type[SyncroError], tuple[type[BaseException], ...]] = {
     SyncroError: (Exception,),
     ConfigurationError: (SyncroError, ValueError),
+    BadRowsError: (SyncroError, ValueError),
+    ImportStoppedError: (SyncroError,),
     BudgetWaitError: (SyncroError,),
     NoAnswerError: (SyncroError,),
     ConnectionFailedError: (NoAnswerError,),
@@ -84,6 +89,14 @@ def answer(status: int, code: str | None = None, **more: Any) -> dict[str, Any]:
 SAMPLES: list[tuple[SyncroError, str]] = [
     (SyncroError("No.", **CALL), "PUT /leads/7/stage: No. (3 attempts)"),
     (ConfigurationError("No key."), "No key."),
+    (
+        BadRowsError("2 of 9 rows", problems=(RowProblem(3, "value", "must be a number", "x"),)),
+        "2 of 9 rows: value must be a number (line 3)",
+    ),
+    (
+        ImportStoppedError("Stopped.", summary=ImportSummary(9, 1, 0, 0, 8, 0, 9, 1.5)),
+        "Stopped.",
+    ),
     (
         BudgetWaitError("The queue is too long.", wait_needed=61.5, method="GET", path="/leads"),
         "GET /leads: The queue is too long.",

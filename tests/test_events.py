@@ -7,6 +7,7 @@ import logging
 
 import pytest
 
+from syncro_async.errors import NotFoundError
 from syncro_async.events import (
     AnswerReceived,
     AttemptFailed,
@@ -16,6 +17,7 @@ from syncro_async.events import (
     Event,
     GateClosed,
     ItemUnreadable,
+    LimitAnnounced,
     Observers,
     RequestSent,
     RetryScheduled,
@@ -65,6 +67,25 @@ class TestObservers:
         assert [e for e in seen if isinstance(e, SlotWaited)] == [
             SlotWaited("GET", "/leads/8", "bulk", 60.25)
         ]
+
+    @pytest.mark.parametrize(
+        ("date", "told"),
+        [
+            ("Tue, 30 Jun 2026 12:00:00 GMT", 1_782_820_800.0),
+            ("yesterday", None),
+            (None, None),
+        ],
+    )
+    async def test_the_servers_clock_is_told_where_the_answer_shows_it(
+        self, date: str | None, told: float | None
+    ) -> None:
+        seen: list[Event] = []
+        headers = () if date is None else (("Date", date),)
+        app = App(Answer(404, {}, headers=headers))
+        async with client_of(app, observers=[seen.append]) as client:
+            with pytest.raises(NotFoundError):
+                await client.leads.get(7)
+        assert [e.server_time for e in seen if isinstance(e, AnswerReceived)] == [told]
 
     async def test_paths_carry_no_query(self) -> None:
         seen: list[Event] = []
@@ -135,7 +156,7 @@ class TestTheLog:
             (
                 ServerFailed("GET", "/leads", 500, "não"),
                 logging.WARNING,
-                "GET /leads: the server answered 500: não",
+                "GET /leads: the server failed with 500: não",
             ),
             (
                 GateClosed(61.0, 0.0),
@@ -146,6 +167,19 @@ class TestTheLog:
                 RetryScheduled("GET", "/leads", 2, 1.25, "ServerError: não"),
                 logging.INFO,
                 "GET /leads: attempt 2 failed (ServerError: não), again in 1.2 s",
+            ),
+            (
+                ServerFailed("GET", "/leads", 502, "<h1>Bad gateway</h1>"),
+                logging.WARNING,
+                "GET /leads: the server failed with 502: <h1>Bad gateway</h1>",
+            ),
+            (
+                LimitAnnounced(500, 100),
+                logging.WARNING,
+                (
+                    "the service allows this key 500 calls, the client keeps to 100: give"
+                    " AsyncClient the dialect of your plan, or rate_limit"
+                ),
             ),
             (
                 ItemUnreadable("/leads", 3, "why"),

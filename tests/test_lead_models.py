@@ -14,7 +14,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import UNSET
 
-from syncro_async.models import lead, references, relations
+from syncro_async.models import (
+    account,
+    custom_field,
+    lead,
+    pipeline,
+    references,
+    relations,
+    task,
+    user,
+    webhook,
+    whatsapp,
+)
 from syncro_async.models.enrollment import Enrollment
 from syncro_async.models.lead import Lead
 from syncro_async.models.message import SentMessage
@@ -375,12 +386,16 @@ def test_an_unknown_word_where_the_reference_lists_a_few_is_taken_as_it_is() -> 
     assert found.tasks == [LeadTask(id=6, type="telepathy", status="dreamt", priority="max")]
 
 
+MODULES = (
+    *(lead, references, relations),
+    *(account, custom_field, pipeline, task, user, webhook, whatsapp),
+)
 STRUCTS = {
     kind
-    for module in (lead, references, relations)
+    for module in MODULES
     for kind in vars(module).values()
     if isinstance(kind, type) and issubclass(kind, msgspec.Struct)
-}
+} - {pipeline.Pipelines, webhook.Webhooks}
 
 
 @pytest.mark.parametrize("kind", sorted(STRUCTS, key=str))

@@ -7,29 +7,60 @@ import subprocess
 import sys
 
 import syncro_async
-from syncro_async import errors
+from syncro_async import dialects, errors
 
 CLIENT = {"AsyncClient", "Paginator", "SYNCRO", "Dialect", "UNSET", "__version__"}
 BUDGET = {"Budget", "Lane", "lane", "Limiter", "RateLimit", "RetryPolicy", "Clock", "SystemClock"}
+BULK = {
+    "Bulk",
+    "ExportReceipt",
+    "Failed",
+    "FailureGroup",
+    "ImportSummary",
+    "OnProgress",
+    "Outcomes",
+    "Plan",
+    "Progress",
+    "ProgressBar",
+    "RowChange",
+    "RowProblem",
+    "Succeeded",
+    "SyncReceipt",
+}
 MODELS = {
+    "Account",
+    "CustomField",
     "Enrollment",
     "Lead",
+    "LostReason",
+    "NewWebhook",
     "Page",
     "PageMeta",
+    "Pipeline",
+    "Pipelines",
     "SentMessage",
+    "Stage",
+    "Task",
     "UnreadableItem",
     "UpsertResult",
+    "User",
+    "Webhook",
+    "Webhooks",
+    "WhatsAppInstance",
+    "WhatsAppTemplate",
 }
 ERRORS = {
     "APIError",
     "AccountSuspendedError",
     "AuthenticationError",
     "BadRequestError",
+    "BadRowsError",
     "BudgetWaitError",
     "CircuitOpenError",
     "ConfigurationError",
     "ConflictError",
     "ConnectionFailedError",
+    "ImportStoppedError",
     "MessagingWindowClosedError",
     "NoAnswerError",
     "NotFoundError",
@@ -54,7 +85,7 @@ ERRORS = {
 
 
 def test_the_package_offers_exactly_these_names() -> None:
-    assert set(syncro_async.__all__) == CLIENT | BUDGET | MODELS | ERRORS
+    assert set(syncro_async.__all__) == CLIENT | BUDGET | BULK | MODELS | ERRORS
     assert len(syncro_async.__all__) == len(set(syncro_async.__all__))
 
 
@@ -66,6 +97,15 @@ def test_every_name_it_offers_is_there() -> None:
 def test_the_errors_are_the_same_objects_in_their_own_module() -> None:
     for name in ERRORS:
         assert getattr(errors, name) is getattr(syncro_async, name)
+
+
+def test_the_services_and_what_describes_one_are_in_a_module_of_their_own() -> None:
+    assert set(dialects.__all__) == {
+        *("SYNCRO", "WOLFEO", "ROUTEMCP"),
+        *("Dialect", "PageNumbers", "Cursor"),
+    }
+    assert dialects.SYNCRO is syncro_async.SYNCRO
+    assert dialects.Dialect is syncro_async.Dialect
 
 
 def test_the_version_is_that_of_the_installed_package() -> None:
@@ -80,12 +120,6 @@ def test_importing_the_package_loads_nothing_of_its_extras() -> None:
         [sys.executable, "-c", look], capture_output=True, text=True, check=True
     ).stdout.split()
     assert "httpx" in loaded
-    assert not {
-        "starlette",
-        "uvicorn",
-        "typer",
-        "pytest",
-        "opentelemetry",
-        "polars",
-        "pandas",
-    } & set(loaded)  # httpx itself loads rich
+    extras = {"starlette", "uvicorn", "typer", "pytest", "pyarrow", "duckdb"}
+    extras |= {"opentelemetry", "polars", "pandas"}
+    assert not extras & set(loaded)  # httpx itself loads rich

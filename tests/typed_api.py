@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, time
+from pathlib import Path
 from typing import Any, assert_type
 
 import msgspec
@@ -13,28 +14,54 @@ import polars as pl
 from syncro_async import (
     SYNCRO,
     UNSET,
+    Account,
     APIError,
     AsyncClient,
     AuthenticationError,
+    BadRowsError,
     Budget,
     BudgetWaitError,
+    CustomField,
     Enrollment,
+    ExportReceipt,
+    Failed,
+    FailureGroup,
+    ImportStoppedError,
+    ImportSummary,
     Lead,
     Limiter,
+    LostReason,
+    NewWebhook,
     Page,
     PageMeta,
     Paginator,
     PendingTask,
+    Pipeline,
+    Pipelines,
+    Plan,
+    Progress,
+    ProgressBar,
     ProviderError,
     RateLimit,
     RateLimitedError,
     RetryPolicy,
+    RowProblem,
     SentMessage,
+    Stage,
     StageBlockedError,
+    Succeeded,
+    SyncReceipt,
+    Task,
     UnexpectedResponseError,
     UpsertResult,
+    User,
     ValidationError,
+    Webhook,
+    Webhooks,
+    WhatsAppInstance,
+    WhatsAppTemplate,
 )
+from syncro_async.dialects import ROUTEMCP, WOLFEO, Cursor, PageNumbers
 from syncro_async.testing import FakeClock, assert_within_limit, sandbox_client
 
 
@@ -87,6 +114,26 @@ async def any_endpoint(syncro: AsyncClient) -> None:
     assert_type(await syncro.request("GET", "/pipelines", params={"page": 1}), Any)
     assert_type(await syncro.request("POST", "/x", json={"a": [1]}, type=Answer), Answer)
     assert_type(await syncro.request("GET", "/x", type=dict[str, int]), dict[str, int])
+
+
+async def any_list(syncro: AsyncClient) -> None:
+    assert_type(syncro.paginate("/contacts"), Paginator[Any])
+    answers = syncro.paginate(
+        "/things", params={"page": 2}, item=Answer, page_size=50, max_items=9, paging=PageNumbers()
+    )
+    assert_type(answers, Paginator[Answer])
+    cursor = Cursor(query="cursor", field="meta.next", items="data", size="limit", largest=100)
+    async for page in syncro.paginate("/things", item=Answer, paging=cursor).pages():
+        assert_type(page.items, list[Answer])
+        assert_type(page.next_cursor, str | None)
+
+
+def other_services() -> None:
+    team = ROUTEMCP.with_options(plan="team", provider="hubspot", paging=Cursor("after", "next"))
+    client = AsyncClient(dialect=team)
+    ana = client.with_options(dialect=team.with_options(end_user_id="ana"))
+    assert_type(ana, AsyncClient)
+    assert_type(AsyncClient(dialect=WOLFEO), AsyncClient)
 
 
 async def reading_leads(syncro: AsyncClient) -> None:
@@ -174,6 +221,52 @@ async def writing_leads(syncro: AsyncClient) -> None:
     assert_type(await syncro.leads.unenroll(7, sequence_id=1), Enrollment)
 
 
+async def many_calls(syncro: AsyncClient, ids: AsyncIterator[int]) -> None:
+    async with syncro.bulk.map(syncro.leads.get, ids, concurrency=5, ordered=True) as outcomes:
+        async for outcome in outcomes:
+            match outcome:
+                case Succeeded(index, item, value):
+                    assert_type(index, int)
+                    assert_type(item, int)
+                    assert_type(value, Lead)
+                case Failed(index, item, error):
+                    assert_type(item, int)
+                    assert_type(error, Exception)
+
+
+async def importing_leads(syncro: AsyncClient) -> None:
+    def tell(progress: Progress) -> None:
+        assert_type(progress.seconds_left, float | None)
+
+    summary = await syncro.bulk.upsert_leads(
+        "leads.csv",
+        match_by="email",
+        columns={"Nome": "name", "id": None},
+        defaults={"pipeline_id": 1},
+        definitions=[{"name": "size", "field_type": "text"}],
+        journal="leads.journal",
+        failures="failed.csv",
+        canary=0,
+        max_failures=5,
+        diff=True,
+        dry_run=False,
+        on_progress=tell,
+    )
+    assert_type(summary, ImportSummary)
+    assert_type(summary.unsent, int)
+    assert_type(summary.reasons, tuple[FailureGroup, ...])
+    rows = [{"name": "Ana", "pipeline_id": 1, "stage_id": 4}]
+    assert_type(await syncro.bulk.create_leads(rows, on_progress=ProgressBar()), ImportSummary)
+    assert_type(syncro.bulk.plan(600), Plan)
+    assert_type(await syncro.bulk.plan_import(rows, create=True), Plan)
+
+
+def reading_import_errors(bad: BadRowsError, stopped: ImportStoppedError) -> None:
+    assert_type(bad.problems, tuple[RowProblem, ...])
+    assert_type(bad.problems[0].line, int)
+    assert_type(stopped.summary, ImportSummary)
+
+
 async def sending_messages(syncro: AsyncClient) -> None:
     text = await syncro.leads.send_whatsapp(7, body="Hello", instance_id=1)
     assert_type(text, SentMessage)
@@ -181,6 +274,99 @@ async def sending_messages(syncro: AsyncClient) -> None:
     assert_type(image.message_id, int)
     template = await syncro.leads.send_template(7, template_id=1, variables=["Ana"])
     assert_type(template, SentMessage)
+
+
+def told(progress: Progress) -> None:
+    assert_type(progress.done, int)
+    assert_type(progress.total, int | None)
+    assert_type(progress.seconds_left, float | None)
+
+
+async def exporting_and_syncing(syncro: AsyncClient, file: Path) -> None:
+    receipt = await syncro.bulk.export_leads(file, tags=["vip"], include="owner", on_progress=told)
+    assert_type(receipt, ExportReceipt)
+    assert_type(receipt.complete, bool)
+    assert_type(receipt.reason, str | None)
+    await syncro.bulk.export_leads("leads", format="parquet", resume=False)
+    plan = await syncro.bulk.plan_export(updated_since=date(2026, 6, 30), max_items=9)
+    assert_type(plan, Plan)
+    assert_type(plan.finishes_at, datetime)
+    synced = await syncro.bulk.sync_leads("crm.db", table="people", full=True, on_progress=told)
+    assert_type(synced, SyncReceipt)
+    assert_type(synced.until, datetime | None)
+    assert_type(await syncro.bulk.plan_sync(file), Plan)
+
+
+async def tasks(syncro: AsyncClient, word: str) -> None:
+    found = syncro.tasks.list(
+        lead_id=7,
+        assigned_to=3,
+        status="pending",
+        type="call",
+        priority="high",
+        due_from=date(2026, 7, 1),
+        due_to=date(2026, 7, 31),
+        page_size=50,
+        start_page=2,
+        max_items=120,
+    )
+    assert_type(found, Paginator[Task])
+    assert_type(await syncro.tasks.list(type=word, status=word, priority=word).first(), Task | None)
+    made = await syncro.tasks.create(
+        subject="Call",
+        type="call",
+        due_date=date(2026, 7, 1),
+        description="About the visit.",
+        priority="low",
+        due_time=time(14, 30),
+        lead_id=7,
+        assigned_to=3,
+        notes="Afternoons.",
+    )
+    assert_type(made, Task)
+    assert_type(made.due_date, date | None)
+    assert_type(made.completed_at, datetime | None)
+    await syncro.tasks.create(subject="A", type=word, due_date=date(2026, 7, 2), due_time="14:30")
+    known: str | None = made.type
+    if known == word or made.type == "call" or made.priority == word:
+        pass
+
+
+async def the_account(syncro: AsyncClient) -> None:
+    assert_type(await syncro.account.get(), Account)
+    assert_type(await syncro.users.list(), list[User])
+    assert_type(await syncro.custom_fields.list(), list[CustomField])
+    assert_type(await syncro.custom_fields.list(active_only=True), list[CustomField])
+    assert_type(await syncro.whatsapp.instances(), list[WhatsAppInstance])
+    templates = await syncro.whatsapp.templates(instance_id=1, status="APPROVED", language="pt_BR")
+    assert_type(templates, list[WhatsAppTemplate])
+    assert_type(templates[0].more, dict[str, Any])
+    found = await syncro.pipelines.list()
+    assert_type(found, Pipelines)
+    assert_type(found.pipelines, list[Pipeline])
+    assert_type(found.find("Vendas"), Pipeline)
+    assert_type(found.find("Vendas").stages, list[Stage])
+    assert_type(found.stage("Vendas", "Novo"), Stage)
+    assert_type(found.stage(found.pipelines[0], "Novo").id, int)
+    assert_type(found.reason("Preço"), LostReason)
+
+
+async def webhooks(syncro: AsyncClient) -> None:
+    made = await syncro.webhooks.create(
+        target_url="https://example.com/in",
+        events=["lead.won", "an.event.of.tomorrow"],
+        source="n8n",
+        secret="s",
+    )
+    assert_type(made, NewWebhook)
+    assert_type(made.secret, str | None)
+    found = await syncro.webhooks.list()
+    assert_type(found, Webhooks)
+    assert_type(found.webhooks, list[Webhook])
+    assert_type(await syncro.webhooks.get(3), Webhook)
+    await syncro.webhooks.update(3, target_url="https://a.example", events="lead.won")
+    await syncro.webhooks.update(3, is_active=False)
+    await syncro.webhooks.delete(3)
 
 
 def reading_errors(error: APIError) -> None:
@@ -192,6 +378,7 @@ def reading_errors(error: APIError) -> None:
     assert_type(error.path, str | None)
     assert_type(error.attempts, int)
     assert_type(error.retry_after, float | None)
+    assert_type(error.advice, str | None)
     match error:
         case ValidationError():
             assert_type(error.errors, dict[str, list[str]])

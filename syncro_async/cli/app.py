@@ -11,10 +11,13 @@ import typer
 from syncro_async.cli import options
 from syncro_async.cli.budget import Look, show_budget
 from syncro_async.cli.demo import demo
+from syncro_async.cli.doctor import see_doctor
 from syncro_async.cli.endings import conclude
-from syncro_async.cli.leads import Order, export_leads
+from syncro_async.cli.importing import import_leads, order_of
+from syncro_async.cli.leads import ExportOrder, SyncOrder, export_leads, sync_leads
 from syncro_async.cli.logbook import logbook
 from syncro_async.cli.serve import Serving, serve
+from syncro_async.cli.way import Way
 
 Job = Callable[[], int]
 """What a command line asks for; it runs, and fails, outside of the parser."""
@@ -36,11 +39,34 @@ _BUDGET_HELP = (
     "do shows when --limiter or SYNCRO_LIMITER names the limiter that they share."
 )
 _EXPORT_HELP = (
-    "Export leads to FILE, which appears when the last one is written, or not at all; an earlier "
-    "FILE is replaced. Leads that cannot be read go as they came to FILE.unreadable.jsonl, the "
-    "others to FILE, and the exit code is 1; so it is when the server shows fewer leads than it "
-    "counts. In CSV every field is a column, lists and objects are JSON, and text a spreadsheet "
-    "would run as a formula gets an apostrophe in front (phones stay as they are)."
+    "Export leads to FILE, which appears when the last one is written; an earlier FILE is "
+    "replaced. The list is read until it is proved that no lead was missed while others came and "
+    "went, as a rule twice; where it cannot be proved, the exit code is 1. Stopped earlier, what "
+    "was read is kept in FILE.resume, and the same command goes on from there. Leads that cannot "
+    "be read go as they came to FILE.unreadable.jsonl, and the exit code is 1. In CSV every field "
+    "is a column, lists and objects are JSON, and text a spreadsheet would run as a formula gets "
+    "an apostrophe in front (phones stay as they are)."
+)
+_SYNC_HELP = (
+    "Bring a table of DB up to date: a SQLite file, or DuckDB where it ends in .duckdb. The first "
+    "run reads everything, the next ones what has changed since; --full reads everything again "
+    "and removes what is gone. Safe to run from cron: of two at once one ends with an error, and "
+    "one that was killed is made up for by the next."
+)
+_IMPORT_HELP = (
+    "Import leads from FILE: a row updates the lead of its email or phone, or creates one. All "
+    "rows are checked before the first is sent. FILE.journal remembers what was done until all is: "
+    "after Ctrl-C or a crash, --resume goes on and sends nothing twice. Rows that fail go to a "
+    "file of their own, to be mended and imported, and the exit code is 1."
+)
+_FILTERS = (
+    *("pipeline_id", "stage_id", "assigned_to", "source", "status", "tags", "q", "updated_since"),
+    *("created_from", "created_to", "include", "max_items", "page_size"),
+)
+_DOCTOR_HELP = (
+    "Look whether the key is good, which account and scopes it has, whether this machine's clock "
+    "is right and how the budget stands. It sends seven requests at most, all of them reads; each "
+    "line says what to do, and the exit code is 1 when something has to be mended."
 )
 _EXITS = "Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted."
 
@@ -75,7 +101,7 @@ def _globals(
     ctx.obj.debug = debug
 
 
-@app.command("demo", help="Export a sandbox's whole lead book at the full budget; needs no key.")
+@app.command("demo", help="Export, import and sync with a sandbox, at full budget; needs no key.")
 def _demo(*, leads: options.HowMany = 30_000, minute: options.Minute = 5.0) -> Job:
     return partial(demo, leads, minute)
 
@@ -105,6 +131,11 @@ def _budget(
     return partial(show_budget, Look(base_url, limiter, watch, every, seconds))
 
 
+@app.command("doctor", help=f"{_DOCTOR_HELP} {_KEY_NOTE}")
+def _doctor(*, base_url: options.BaseUrl = None, limiter: options.LimiterUrl = None) -> Job:
+    return partial(see_doctor, base_url, limiter)
+
+
 @leads_app.command("export", help=f"{_EXPORT_HELP} {_KEY_NOTE} {_EXITS}")
 def _export(
     file: options.File,
@@ -115,7 +146,7 @@ def _export(
     assigned_to: options.AssignedTo = None,
     source: options.Source = None,
     status: options.Status = None,
-    tag: options.Tag = None,
+    tags: options.Tag = None,
     q: options.Q = None,
     updated_since: options.When = None,
     created_from: options.When = None,
@@ -123,21 +154,56 @@ def _export(
     include: options.Include = None,
     max_items: options.MaxItems = None,
     page_size: options.PageSize = 200,
+    plan: options.PlanOnly = False,
+    resume: options.Resume = True,
+    lane: options.InLane = None,
+    limiter: options.LimiterUrl = None,
     base_url: options.BaseUrl = None,
 ) -> Job:
-    filters = {
-        "pipeline_id": pipeline_id,
-        "stage_id": stage_id,
-        "assigned_to": assigned_to,
-        "source": source,
-        "status": status,
-        "tags": tag,
-        "q": q,
-        "updated_since": updated_since,
-        "created_from": created_from,
-        "created_to": created_to,
-        "include": include,
-        "max_items": max_items,
-        "page_size": page_size,
-    }
-    return partial(export_leads, Order(file, form, base_url, filters))
+    given = locals()
+    filters = {name: given[name] for name in _FILTERS}
+    way = Way(base_url, lane, limiter)
+    return partial(export_leads, ExportOrder(file, form, filters, way, bool(resume), plan))
+
+
+@leads_app.command("import", help=f"{_IMPORT_HELP} {_KEY_NOTE} {_EXITS}")
+def _import(
+    file: options.ImportFile,
+    *,
+    create: options.Create = False,
+    match_by: options.MatchBy = "email_or_phone",
+    column: options.Column = None,
+    ignore: options.Ignore = None,
+    default: options.Default = None,
+    diff: options.Diff = False,
+    dry_run: options.DryRun = False,
+    plan: options.PlanOnly = False,
+    canary: options.Canary = 20,
+    max_failures: options.MaxFailures = None,
+    journal: options.JournalFile = None,
+    failures: options.FailuresFile = None,
+    resume: options.Resume = None,
+    lane: options.InLane = None,
+    limiter: options.LimiterUrl = None,
+    base_url: options.BaseUrl = None,
+) -> Job:
+    return partial(import_leads, order_of(locals()))
+
+
+@leads_app.command("sync", help=f"{_SYNC_HELP} {_KEY_NOTE} {_EXITS}")
+def _sync(
+    database: options.DatabaseFile,
+    *,
+    table: options.Table = "leads",
+    full: options.Full = False,
+    include: options.Include = None,
+    page_size: options.PageSize = 200,
+    plan: options.PlanOnly = False,
+    resume: options.Resume = True,
+    lane: options.InLane = None,
+    limiter: options.LimiterUrl = None,
+    base_url: options.BaseUrl = None,
+) -> Job:
+    choices = {"full": full, "include": include, "page_size": page_size}
+    way = Way(base_url, lane, limiter)
+    return partial(sync_leads, SyncOrder(database, table, choices, way, bool(resume), plan))

@@ -1,24 +1,27 @@
-"""`syncro demo`: a whole account exported from a sandbox, and how near the bound that came."""
+"""`syncro demo`: an export, an import and a sync against sandboxes, and how they went."""
 
 from __future__ import annotations
 
 import asyncio
+import json
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
-from syncro_async import AsyncClient, Lead, RateLimit
+from syncro_async import AsyncClient, RateLimit
 from syncro_async.cli.bound import Tally, share_of_bound
+from syncro_async.cli.demo_jobs import BOOK, JobsDone, import_and_sync, report_jobs
 from syncro_async.cli.endings import DONE, CommandFailedError
-from syncro_async.cli.exporting import destination, drain, opened
 from syncro_async.cli.extras import extra
-from syncro_async.cli.progress import bar
+from syncro_async.cli.watching import watching
+from syncro_async.events import Observer
 
 FILE = "leads.jsonl"
 _CALLS = 60
-_PAGE_SIZE = 200
-_AHEAD = 20  # as many as the client has connections
+_folder = partial(TemporaryDirectory, prefix="syncro-")
 
 
 @dataclass(slots=True)
@@ -30,17 +33,18 @@ class Result:
     tally: Tally = field(default_factory=Tally)
     ids: set[int] = field(default_factory=set)
     refused_by_sandbox: int = 0
+    complete: bool = True
 
-    def count(self, leads: Sequence[Lead]) -> None:
-        """Remember which leads came."""
-        self.ids.update(lead.id for lead in leads)
+    def count(self, file: Path) -> None:
+        """Look up in the file which leads came."""
+        with file.open(encoding="utf-8") as lines:
+            self.ids.update(json.loads(line)["id"] for line in lines)
 
     @property
     def spotless(self) -> bool:
         """Every lead came, and no request was refused."""
-        return (
-            len(self.ids) == self.leads and not self.tally.refused and not self.refused_by_sandbox
-        )
+        refused = self.tally.refused or self.refused_by_sandbox
+        return self.complete and len(self.ids) == self.leads and not refused
 
     def lines(self) -> Sequence[str]:
         """The report, for people."""
@@ -58,10 +62,10 @@ class Result:
 
 
 def demo(leads: int, minute: float) -> int:
-    """Serve `leads` sample leads, export them all into the current folder, print the report.
+    """Export `leads` sample leads into the current folder; then import and sync a few others.
 
-    `minute` is the length of the sandbox's minute (s). Raises `CommandFailedError` when a lead
-    was lost or a 429 drawn.
+    What the last two need is gone afterwards. `minute` is the length of the sandbox's minute (s).
+    Raises `CommandFailedError` when a lead or row was lost or a 429 drawn.
     """
     with extra("sandbox"):
         from syncro_async.sandbox import (  # noqa: PLC0415  # comes with an extra
@@ -70,7 +74,10 @@ def demo(leads: int, minute: float) -> int:
         )
     result = Result(leads, RateLimit(_CALLS, minute))
     with serving_elsewhere(leads=leads, minute=minute) as sandbox:
-        return report(asyncio.run(_export(sandbox.url, FULL_KEY, result)), sandbox.refused)
+        report(asyncio.run(_export(sandbox.url, FULL_KEY, result)), sandbox.refused)
+    with serving_elsewhere(leads=BOOK, minute=minute) as sandbox, _folder() as folder:
+        done = asyncio.run(_work(sandbox.url, FULL_KEY, result.rate, Path(folder)))
+        return report_jobs(done, sandbox.refused)
 
 
 def report(result: Result, refused: Callable[[], int]) -> int:
@@ -86,19 +93,19 @@ def report(result: Result, refused: Callable[[], int]) -> int:
 
 
 async def _export(url: str, key: str, result: Result) -> Result:
-    # Nothing of the caller's settings may leak in: key, address and budget are the sandbox's.
-    async with AsyncClient(
-        key,
-        base_url=url,
-        rate_limit=result.rate,
-        limiter="memory://",
-        observers=(result.tally,),
-    ) as client:
-        to = destination(str(Path.cwd() / FILE), None)
-        with (
-            opened(to, result.count) as export,
-            bar("leads", shown=sys.stderr.isatty()) as shown,
-        ):
-            leads = client.leads.list(page_size=_PAGE_SIZE)
-            await drain(leads, export, shown, client.budget, ahead=_AHEAD)
+    async with _client(url, key, result.rate, result.tally) as client:
+        with watching() as tell:
+            receipt = await client.bulk.export_leads(FILE, on_progress=tell)
+    result.complete = receipt.complete
+    result.count(Path(FILE))
     return result
+
+
+async def _work(url: str, key: str, rate: RateLimit, folder: Path) -> JobsDone:
+    async with _client(url, key, rate) as client:
+        return await import_and_sync(client, folder)
+
+
+def _client(url: str, key: str, rate: RateLimit, *observers: Observer) -> AsyncClient:
+    # Nothing of the caller's settings may leak in: key, address and budget are the sandbox's.
+    return AsyncClient(key, base_url=url, rate_limit=rate, limiter="memory://", observers=observers)

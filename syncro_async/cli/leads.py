@@ -1,82 +1,162 @@
-"""`syncro leads export`: a lead list, filtered, in a file or on standard output."""
+"""`syncro leads export` and `syncro leads sync`: a lead list in a file, or in a database."""
 
 from __future__ import annotations
 
 import asyncio
+import shutil
 import sys
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from syncro_async import AsyncClient
+from syncro_async import ExportReceipt, Plan, SyncReceipt
 from syncro_async.cli.endings import DONE, CommandFailedError, WrongUsageError, in_one_line, say
-from syncro_async.cli.exporting import STDOUT, Destination, Export, destination, drain, opened
-from syncro_async.cli.progress import bar
-from syncro_async.events import Event, GateClosed
+from syncro_async.cli.foreseen import tell_plan
+from syncro_async.cli.watching import watching
+from syncro_async.cli.way import Way
 
-_AHEAD = 4
+STDOUT = "-"
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
-    """What to export, and where to. `filters` are arguments of `leads.list`, as far as given."""
+class ExportOrder:
+    """What to export, and where to. `filters` are arguments of `export_leads`, as far as given."""
 
     file: str
     format_name: str | None
-    base_url: str | None
     filters: Mapping[str, Any]
+    way: Way
+    resume: bool
+    plan: bool
 
 
-def export_leads(order: Order) -> int:
+@dataclass(frozen=True, slots=True)
+class SyncOrder:
+    """What to bring up to date. `choices` are arguments of `sync_leads`."""
+
+    database: str
+    table: str
+    choices: Mapping[str, Any]
+    way: Way
+    resume: bool
+    plan: bool
+
+
+def export_leads(order: ExportOrder) -> int:
     """Carry out the order and say on stderr how many leads were written.
 
-    Raises `CommandFailedError` when leads are missing: because they could not be read, or because
-    the server showed fewer than it counts. What did come is written all the same.
+    Raises `CommandFailedError` when it is not proved that all were. What came is written all
+    the same.
     """
-    to = destination(order.file, order.format_name)
-    return _conclude(asyncio.run(_export(order, to)), to)
+    if order.plan:
+        return tell_plan(asyncio.run(_plan_export(order)))
+    if order.file == STDOUT:
+        return _to_stdout(order)
+    with kept_in(f"{order.file}.resume"):
+        receipt = asyncio.run(_export(order, order.file, order.format_name))
+    say(f"{receipt.written} leads written to {order.file}")
+    return _conclude(receipt, order, receipt.reason)
 
 
-def _conclude(export: Export, to: Destination) -> int:
-    say(f"{export.written} leads written to {'standard output' if to.path is None else to.path}")
-    if export.seen < export.expected:
+def sync_leads(order: SyncOrder) -> int:
+    """Carry out the order and say on stderr what has changed in the table.
+
+    Raises `CommandFailedError` when it is not proved that everything is in it.
+    """
+    if order.plan:
+        return tell_plan(asyncio.run(_plan_sync(order)))
+    with kept_in(f"{order.database}.{order.table}.resume"):
+        receipt = asyncio.run(_sync(order))
+    say(
+        f"{receipt.fetched} leads read: {receipt.inserted} new, {receipt.updated} changed,"
+        f" {receipt.deleted} gone"
+    )
+    if not receipt.complete:
         raise CommandFailedError(
-            f"the server counts {export.expected} leads and showed {export.seen}: "
-            "the list changed while it was read; export again"
-        )
-    if export.unreadable:
-        kept = (
-            f"their JSON is in {to.beside}" if to.beside else "export to a file to keep their JSON"
-        )
-        raise CommandFailedError(
-            f"{export.unreadable} more could not be read, {kept}; "
-            f"the first: {in_one_line(export.first_reason)}"
+            f"not everything is in the table yet: {in_one_line(receipt.reason or '')}; run it again"
         )
     return DONE
 
 
-async def _export(order: Order, to: Destination) -> Export:
-    filters = {name: value for name, value in order.filters.items() if value not in (None, [])}
-    async with AsyncClient(
-        base_url=order.base_url, lane="bulk", observers=(tell_pauses,)
-    ) as client:
-        try:
-            leads = client.leads.list(**filters)
-        except ValueError as error:
-            raise WrongUsageError(str(error)) from error
-        with opened(to) as export, bar("leads", shown=_watched(order.file)) as shown:
-            await drain(
-                leads, export, shown, client.budget, ahead=_AHEAD, at_most=filters.get("max_items")
+@contextmanager
+def kept_in(file: str) -> Iterator[None]:
+    """Say how to go on when the block is cut short and something is kept."""
+    try:
+        yield
+    except BaseException:
+        if Path(file).exists():
+            say(f"syncro: what was read is kept in {file}; the same command goes on from there")
+        raise
+
+
+def _to_stdout(order: ExportOrder) -> int:
+    """Export to a file that is gone afterwards: no lead may go out twice."""
+    with tempfile.TemporaryDirectory(prefix="syncro-") as folder:
+        file = Path(folder, "leads")
+        receipt = asyncio.run(_export(order, str(file), order.format_name or "jsonl"))
+        with file.open("rb") as leads:
+            shutil.copyfileobj(leads, sys.stdout.buffer)
+        sys.stdout.buffer.flush()
+    say(f"{receipt.written} leads written to standard output")
+    kept = f"their JSON is in {file.resolve()}.unreadable.jsonl"
+    reason = (receipt.reason or "").replace(kept, "export to a file to keep their JSON")
+    return _conclude(receipt, order, reason)
+
+
+def _conclude(receipt: ExportReceipt, order: ExportOrder, reason: str | None) -> int:
+    most = order.filters.get("max_items")
+    if receipt.complete or (most is not None and reason == f"cut at max_items={most}, as asked"):
+        return DONE
+    raise CommandFailedError(f"the export may not be complete: {in_one_line(reason or '')}")
+
+
+async def _export(order: ExportOrder, file: str, format_name: Any) -> ExportReceipt:
+    with watching() as tell, as_wrong_usage():
+        async with order.way.bulk() as bulk:
+            return await bulk.export_leads(
+                file,
+                **_given(order.filters),
+                format=format_name,
+                resume=order.resume,
+                on_progress=tell,
             )
-    return export
 
 
-def _watched(file: str) -> bool:
-    """Whether a bar would be seen, and seen alone."""
-    return sys.stderr.isatty() and not (file == STDOUT and sys.stdout.isatty())
+async def _plan_export(order: ExportOrder) -> Plan:
+    with as_wrong_usage():
+        async with order.way.bulk() as bulk:
+            return await bulk.plan_export(**_given(order.filters))
 
 
-def tell_pauses(event: Event) -> None:
-    """Say why nothing moves when somebody else has used the budget up."""
-    if isinstance(event, GateClosed):
-        say(f"syncro: the server answered 429, going on in {event.seconds:.0f} s")
+async def _sync(order: SyncOrder) -> SyncReceipt:
+    with watching() as tell, as_wrong_usage():
+        async with order.way.bulk() as bulk:
+            return await bulk.sync_leads(
+                order.database,
+                table=order.table,
+                **_given(order.choices),
+                resume=order.resume,
+                on_progress=tell,
+            )
+
+
+async def _plan_sync(order: SyncOrder) -> Plan:
+    with as_wrong_usage():
+        async with order.way.bulk() as bulk:
+            return await bulk.plan_sync(order.database, table=order.table, **_given(order.choices))
+
+
+@contextmanager
+def as_wrong_usage() -> Iterator[None]:
+    """What the client refuses before it sends anything is the fault of the words."""
+    try:
+        yield
+    except ValueError as error:
+        raise WrongUsageError(str(error)) from error
+
+
+def _given(filters: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in filters.items() if value not in (None, [])}

@@ -1,31 +1,17 @@
-"""Shows how far an export is, on stderr, and when it will end."""
+"""Draws how far a job is, on stderr, and when it will end."""
 
 from __future__ import annotations
 
 import math
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn
 from rich.text import Text
-
-from syncro_async import Budget
-
-
-def seconds_left(items_left: int, page_size: int, budget: Budget) -> float:
-    """How long the budget makes the rest take (seconds).
-
-    The pages that find a free slot take no time worth showing; each full round of `limit` pages
-    after them waits one window. A rate measured so far would mislead: requests leave in bursts.
-    """
-    waiting = math.ceil(items_left / page_size) - budget.available
-    if waiting <= 0:
-        return 0.0
-    return budget.next_free_in + (math.ceil(waiting / budget.limit) - 1) * budget.window
 
 
 class TimeLeft(ProgressColumn):
@@ -55,13 +41,11 @@ class Bar:
 
 @contextmanager
 def bar(
-    what: str,
     *,
-    shown: bool,
     console: Console | None = None,
     now: Callable[[], float] | None = None,
 ) -> Iterator[Bar]:
-    """A bar on stderr while the block runs; with `shown` false the same calls show nothing."""
+    """A bar on stderr while the block runs."""
     progress = Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -71,6 +55,5 @@ def bar(
         get_time=now,
         refresh_per_second=4,
     )
-    # A disabled Progress of some releases of rich still ends with an empty line.
-    with progress if shown else nullcontext():
-        yield Bar(progress, progress.add_task(what, total=None, ends_at=None))
+    with progress:
+        yield Bar(progress, progress.add_task("", total=None, ends_at=None))

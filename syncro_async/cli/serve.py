@@ -36,6 +36,7 @@ def serve(order: Serving) -> int:
         from syncro_async.sandbox import (  # noqa: PLC0415  # comes with an extra
             EXPIRED_KEY,
             FULL_KEY,
+            LEADS_ONLY_KEY,
             READ_ONLY_KEY,
             SUSPENDED_KEY,
             Sandbox,
@@ -47,6 +48,7 @@ def serve(order: Serving) -> int:
     keys = {
         "full": FULL_KEY,
         "read only": READ_ONLY_KEY,
+        "leads only": LEADS_ONLY_KEY,
         "expired": EXPIRED_KEY,
         "suspended": SUSPENDED_KEY,
     }

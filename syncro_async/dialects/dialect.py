@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
-from syncro_async.errors import APIError
+from syncro_async.dialects.listing import Paging
+from syncro_async.errors import APIError, ConfigurationError
 from syncro_async.limiting.rate_limit import RateLimit
+
+# RFC 9110, 5.6.2.
+_HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +24,16 @@ class Dialect:
     `key_header: key_scheme + key`. Answers with a status in `uncounted` take nothing from the
     budget. `pause_without_time` (s) follows a 429 that names no usable time (None: the longest
     window + 1 s), and no 429's pause is shorter than `shortest_pause` (s).
+
+    `key_reasons` and `suspended` are the messages of a 401 and a 403 that say why. `codes` maps
+    the service's codes to exceptions where the status alone does not tell; each has to be the
+    exception of its status or a child of it. `advice` says what to do about a code.
+
+    `paging` is how lists come (None: whoever asks for one has to say). `headers` and `params` go
+    with every request; a parameter of the call itself has precedence. `resources` names the
+    properties of the client, such as `leads`, that the service has.
+
+    Raises `ConfigurationError` for headers that cannot be sent.
     """
 
     name: str
@@ -35,9 +50,31 @@ class Dialect:
     )
     suspended: frozenset[str] = frozenset()
     codes: Mapping[str, type[APIError]] = field(default_factory=dict)
+    advice: Mapping[str, str] = field(default_factory=dict)
+    paging: Paging | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    params: Mapping[str, Any] = field(default_factory=dict)
+    resources: frozenset[str] = frozenset()
+
+    def __post_init__(self) -> None:
+        given: Mapping[str, object] = self.headers
+        for name, value in given.items():
+            if not _HEADER_NAME.fullmatch(name) or name.lower() == self.key_header.lower():
+                raise ConfigurationError(f"{self.name}: {name!r} cannot be a header of its own")
+            text = value if isinstance(value, str) else ""
+            if not (text.isascii() and text.isprintable() and text.strip()):
+                raise ConfigurationError(
+                    f"{self.name}: {name} must be printable ASCII and not blank, not {value!r}"
+                )
 
     def fallback_pause(self, rates: tuple[RateLimit, ...]) -> float:
         """The pause after a 429 that names no usable time (s)."""
         if self.pause_without_time is not None:
             return self.pause_without_time
         return max(rate.seconds for rate in rates) + 1.0
+
+    def check_resource(self, name: str) -> None:
+        """Raise `ConfigurationError` for a property of the client that the service has not."""
+        if name not in self.resources:
+            has = ", ".join(sorted(self.resources)) or "request() and paginate() for any path"
+            raise ConfigurationError(f"{self.name} has no {name}; its client offers {has}")

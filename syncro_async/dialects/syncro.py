@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from syncro_async.dialects.dialect import Dialect
+from syncro_async.dialects.listing import PageNumbers
 from syncro_async.limiting.rate_limit import RateLimit
 
 SYNCRO = Dialect(
@@ -19,4 +20,11 @@ SYNCRO = Dialect(
         "API Key expirada.": "expired",
     },
     suspended=frozenset({"Conta inativa."}),
+    paging=PageNumbers(largest=200),
+    resources=frozenset(
+        {
+            *("leads", "tasks", "pipelines", "custom_fields"),
+            *("whatsapp", "account", "users", "webhooks"),
+        }
+    ),
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Generic, TypeVar
 
 import msgspec
@@ -15,7 +16,8 @@ class PageMeta(msgspec.Struct, frozen=True):
     """Where a page stands (API reference, "Errors and limits", Pagination).
 
     `total` counts the items of all pages; pages count from 1. `has_more` is None where the
-    service does not send it.
+    service does not send it. A list with cursors does not say how long it is: there `total` and
+    `last_page` go as far as the list has been read.
     """
 
     total: int
@@ -34,11 +36,18 @@ class UnreadableItem(msgspec.Struct, frozen=True):
 
 
 class Page(msgspec.Struct, Generic[T], frozen=True):
-    """One page: its items in the server's order, and `unreadable`, those that could not be read."""
+    """One page: its items in the server's order, and `unreadable`, those that could not be read.
+
+    `answered_at` is the server's own clock when it answered (the header `Date`, RFC 9110, 6.6.1,
+    in whole seconds), None where it does not say. `next_cursor` is where a list with cursors goes
+    on, None at its end and in other lists.
+    """
 
     items: list[T]
     meta: PageMeta
     unreadable: tuple[UnreadableItem, ...] = ()
+    answered_at: datetime | None = None
+    next_cursor: str | None = None
 
     def _repr_html_(self) -> str:
         meta = self.meta

@@ -9,6 +9,7 @@ import msgspec
 
 from syncro_async.models.amounts import Amount
 from syncro_async.models.moments import Moment
+from syncro_async.models.words import TaskPriority, TaskStatus, TaskType
 
 # The reference names `author`, `closed_by`, `lost_by` and `performed_by` without their type.
 Person = int | str | dict[str, Any]
@@ -80,9 +81,9 @@ class LeadTask(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     id: int
     subject: str | None = None
-    type: str | None = None
-    status: str | None = None
-    priority: str | None = None
+    type: TaskType | None = None
+    status: TaskStatus | None = None
+    priority: TaskPriority | None = None
     due_date: date | None = None
     due_time: str | None = None
     completed_at: Moment | None = None

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 import msgspec
 
 from syncro_async.models.envelope import Envelope
-from syncro_async.models.page import Page, PageMeta, UnreadableItem
+from syncro_async.models.page import Page, PageMeta
+from syncro_async.paging.one_by_one import item_reader, one_by_one
 from syncro_async.transport.json_codec import reading
 
 T = TypeVar("T")
@@ -29,24 +30,15 @@ def page_reader(item: type[T]) -> Callable[[bytes], Page[T]]:
     """
     read_all = reading(_PageBody[item])  # type: ignore[valid-type]
     read_raw = reading(_PageBody[msgspec.Raw])
-    read_one = msgspec.json.Decoder(item, strict=False).decode
+    read_one = item_reader(item)
 
     def read(raw: bytes) -> Page[T]:
         try:
-            body = read_all(raw)
+            page = read_all(raw)
         except (msgspec.ValidationError, RecursionError):
-            return _salvage(read_raw(raw), read_one)
-        return Page(body.data, body.meta)
+            body = read_raw(raw)
+            items, unreadable = one_by_one(body.data, read_one)
+            return Page(items, body.meta, unreadable)
+        return Page(page.data, page.meta)
 
     return read
-
-
-def _salvage(body: _PageBody[msgspec.Raw], read_one: Callable[[Any], T]) -> Page[T]:
-    items: list[T] = []
-    unreadable: list[UnreadableItem] = []
-    for index, raw in enumerate(body.data):
-        try:
-            items.append(read_one(raw))
-        except (msgspec.MsgspecError, RecursionError) as problem:
-            unreadable.append(UnreadableItem(index, bytes(raw), str(problem)))
-    return Page(items, body.meta, tuple(unreadable))

@@ -28,7 +28,7 @@ class Paginator(Generic[T]):
     bytes in `Page.unreadable`, which `pages()` gives.
 
     Every page is one request of the budget; errors are those of any call. A list that changes
-    while it is read can show an item twice or not at all, because the pages are counted by number.
+    while it is read can show an item twice or not at all where pages are counted by number.
 
         async for lead in syncro.leads.list(tags=["vip"]):
             print(lead.name)
@@ -47,16 +47,21 @@ class Paginator(Generic[T]):
         self._start_page = start_page
         self._max_items = max_items
 
+    def _walk(self) -> Fetch[T]:
+        """What fetches the pages of one iteration, in order."""
+        return self._fetch
+
     def __aiter__(self) -> AsyncIterator[T]:
         return items_of(self.pages())
 
     async def pages(self) -> AsyncGenerator[Page[T], None]:
         """The pages in order; the last one is cut where `max_items` says so."""
         left = self._max_items
+        fetch = self._walk()
         number: int | None = self._start_page
         previous: Page[T] | None = None
         while number is not None and left != 0:
-            page = await self._fetch(number)
+            page = await fetch(number)
             if repeats(page, previous, number):
                 return
             left, shown = cut(page, left)
@@ -96,8 +101,8 @@ class Paginator(Generic[T]):
             return None
         # Asking for a single item would move the pages behind the first one.
         size = 1 if self._start_page == 1 else None
-        page = await self._fetch(self._start_page, size)
-        if page.unreadable and not page.items:
+        page = await self._walk()(self._start_page, size)
+        if not page.items and (page.unreadable or page.next_cursor is not None):
             async with aclosing(items_of(self.pages())) as items:
                 return await anext(items, None)
         return page.items[0] if page.items else None
@@ -119,4 +124,4 @@ class Paginator(Generic[T]):
         """
         if pages < 1:
             raise ValueError(f"pages={pages} must be 1 or more")
-        return Prefetch(self._fetch, pages, self._start_page, self._max_items)
+        return Prefetch(self._walk(), pages, self._start_page, self._max_items)

@@ -26,8 +26,11 @@ def following(number: int, page: Page[T]) -> int | None:
     """The number of the page after this one, or None at the end.
 
     A page is the last when it is empty, or when neither `has_more` nor `last_page` promises
-    another: believing the more hopeful of the two can cost a request, never a lead.
+    another: believing the more hopeful of the two can cost a request, never a lead. A cursor is
+    followed also from an empty page: filters may have left nothing of it.
     """
+    if page.next_cursor is not None:
+        return number + 1
     if not page.items and not page.unreadable:
         return None
     return number + 1 if page.meta.has_more or number < page.meta.last_page else None

@@ -7,21 +7,24 @@ argument, so that a call the server could only refuse costs none of the key's re
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterable, Mapping
-from datetime import date
+from datetime import date, datetime, time
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 from syncro_async.transport.addressing import moment
 
 MatchBy = Literal["email", "phone", "email_or_phone"]
 
-_MATCH_KEYS: dict[str, tuple[str, ...]] = {
+MATCH_KEYS: dict[str, tuple[str, ...]] = {
     "email": ("email",),
     "phone": ("phone",),
     "email_or_phone": ("email", "phone"),
 }
 _DETAIL_ONLY = ("events", "conversation", "siblings")
 _LARGEST_PAGE = 200
+_HOURS_AND_MINUTES = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9]")
 
 
 def identifier(name: str, value: Any) -> int:
@@ -59,6 +62,57 @@ def point_in_time(name: str, value: Any) -> str:
     if not isinstance(value, date):
         raise _refusal(name, "a datetime or a date", value)
     return moment(name, value)
+
+
+def day(name: str, value: Any) -> str:
+    """Write a date as `YYYY-MM-DD`; a datetime is refused, for nothing says in which time zone."""
+    if isinstance(value, datetime) or not isinstance(value, date):
+        raise _refusal(name, "a date without a time", value)
+    return value.isoformat()
+
+
+def time_of_day(name: str, value: Any) -> str:
+    """Write a time, or take a text, as `HH:MM`, the only way the reference knows."""
+    written = value
+    if isinstance(value, time) and value.tzinfo is None:
+        written = value.isoformat().removesuffix(":00")
+    if not isinstance(written, str) or not _HOURS_AND_MINUTES.fullmatch(written):
+        raise _refusal(name, "HH:MM, or a time without seconds and time zone", value)
+    return written
+
+
+def flag(name: str, value: Any) -> bool:
+    """Take a bool and nothing that is merely true or false."""
+    if not isinstance(value, bool):
+        raise _refusal(name, "a bool", value)
+    return value
+
+
+def web_address(name: str, value: Any) -> str:
+    """Take an http(s) URL of a host."""
+    try:
+        parts = urlsplit(filled(name, value))
+        known = parts.scheme in {"http", "https"} and parts.hostname
+    except ValueError:
+        known = None
+    if not known:
+        raise _refusal(name, "an http:// or https:// URL", value)
+    return text(name, value)
+
+
+def secret(name: str, value: Any) -> str:
+    """Take a str that is not blank; what it is instead is not shown."""
+    if not isinstance(value, str) or not value.strip():
+        raise ValueError(f"{name} must be a text that is not blank")
+    return value
+
+
+def event_names(name: str, value: Any) -> list[str]:
+    """Take at least one event by name, a plain str as one event."""
+    names = tag_names(name, value)
+    if not names:
+        raise ValueError(f"{name} must hold at least one event")
+    return names
 
 
 def texts(name: str, value: Any) -> list[str]:
@@ -125,6 +179,15 @@ _RULES: dict[str, Callable[[str, Any], Any]] = {
     "variables": texts,
     "include": list_relations,
     "custom_fields": field_values,
+    "lead_id": identifier,
+    **dict.fromkeys(("subject", "type", "priority", "language"), filled),
+    "description": text,
+    **dict.fromkeys(("due_date", "due_from", "due_to"), day),
+    "due_time": time_of_day,
+    **dict.fromkeys(("active_only", "is_active"), flag),
+    "target_url": web_address,
+    "events": event_names,
+    "secret": secret,
 }
 
 
@@ -155,9 +218,9 @@ def required(**arguments: Any) -> dict[str, Any]:
 
 def check_match_key(match_by: str, fields: Mapping[str, Any]) -> None:
     """Refuse an upsert that does not send what it matches by (API reference, 'Leads', upsert)."""
-    keys = _MATCH_KEYS.get(text("match_by", match_by))
+    keys = MATCH_KEYS.get(text("match_by", match_by))
     if keys is None:
-        raise _refusal("match_by", f"one of {', '.join(_MATCH_KEYS)}", match_by)
+        raise _refusal("match_by", f"one of {', '.join(MATCH_KEYS)}", match_by)
     if not any(fields.get(key, "").strip() for key in keys):
         raise ValueError(f"match_by={match_by!r} needs {' or '.join(keys)}")
 

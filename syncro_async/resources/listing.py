@@ -1,11 +1,17 @@
-"""What a resource needs of the client to offer a list page by page."""
+"""How a resource offers a list: page by page, or whole where the API has no pages of it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Protocol, TypeVar
 
+import msgspec
+
+from syncro_async.events import ItemUnreadable
+from syncro_async.models.envelope import Envelope
+from syncro_async.paging.one_by_one import item_reader, one_by_one
 from syncro_async.paging.paginator import Paginator
+from syncro_async.transport.json_codec import reading
 
 T = TypeVar("T")
 
@@ -25,3 +31,39 @@ class Paginate(Protocol):
     ) -> Paginator[T]:
         """Page through `path` with `query` as it stands, `page_size` items at a time."""
         ...
+
+
+Tell = Callable[[ItemUnreadable], object]
+"""Who is told of an item that could not be read: the log and the client's observers."""
+
+
+class _WholeBody(Envelope, frozen=True, kw_only=True):
+    data: list[msgspec.Raw]
+
+
+_read_whole_body = reading(_WholeBody)
+
+
+def whole_list(
+    path: str, tell: Tell, item: type[T], read: Callable[[Any], T] | None = None
+) -> Callable[[bytes], list[T]]:
+    """A function from `{"data": […]}` to its items, read with `read` where that is given.
+
+    An item that cannot be read is left out and told; `path` says of which list.
+    """
+    read_one = read or item_reader(item)
+
+    def read_all(raw: bytes) -> list[T]:
+        return readable(path, tell, _read_whole_body(raw).data, read_one)
+
+    return read_all
+
+
+def readable(
+    path: str, tell: Tell, raws: Iterable[msgspec.Raw], read: Callable[[Any], T]
+) -> list[T]:
+    """The items that can be read; each of the others is told."""
+    items, unreadable = one_by_one(raws, read)
+    for bad in unreadable:
+        tell(ItemUnreadable(path, bad.index, bad.reason))
+    return items

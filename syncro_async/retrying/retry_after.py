@@ -30,6 +30,16 @@ def retry_after(headers: tuple[tuple[str, str], ...], body: Any, wall: float) ->
     return max(found, default=None)
 
 
+def http_date(text: str) -> float | None:
+    """A date in any of HTTP's three formats as a unix timestamp; None for anything else."""
+    try:
+        moment = parsedate_to_datetime(text)
+        # asctime dates carry no zone; HTTP says they are GMT (RFC 9110, 5.6.7).
+        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
+    except (TypeError, ValueError, IndexError, OverflowError):
+        return None
+
+
 def _from_header(headers: tuple[tuple[str, str], ...], wall: float) -> float | None:
     values = [value for name, value in headers if name == "retry-after"]
     if len(values) != 1:
@@ -37,10 +47,10 @@ def _from_header(headers: tuple[tuple[str, str], ...], wall: float) -> float | N
     seconds = _from_text(values[0])
     if seconds is not None:
         return seconds
-    then = _timestamp(values[0])
+    then = http_date(values[0])
     if then is None:
         return None
-    dates = [stamp for name, value in headers if name == "date" and (stamp := _timestamp(value))]
+    dates = [stamp for name, value in headers if name == "date" and (stamp := http_date(value))]
     return _usable(max(0.0, then - (dates[0] if dates else wall)))
 
 
@@ -60,13 +70,3 @@ def _from_text(text: str) -> float | None:
 
 def _usable(seconds: float) -> float | None:
     return float(seconds) if 0 <= seconds <= _LONGEST else None
-
-
-def _timestamp(text: str) -> float | None:
-    """A date in any of HTTP's three formats as a unix timestamp."""
-    try:
-        moment = parsedate_to_datetime(text)
-        # asctime dates carry no zone; HTTP says they are GMT (RFC 9110, 5.6.7).
-        return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
-    except (TypeError, ValueError, IndexError, OverflowError):
-        return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeGuard
 
 from syncro_async.errors import (
     CircuitOpenError,
@@ -10,6 +11,8 @@ from syncro_async.errors import (
     NoAnswerError,
     OutcomeUnknownError,
     ProviderAuthenticationError,
+    ProviderRateLimitedError,
+    RateLimitedError,
     ServerError,
     ServiceUnavailableError,
     SyncroError,
@@ -50,6 +53,11 @@ def wait_before_retry(error: SyncroError, trial: Trial) -> float | None:
     return wait
 
 
+def pauses_key(error: SyncroError) -> TypeGuard[RateLimitedError]:
+    """Whether no call of the key may be sent for a while; a provider's 429 stops one call only."""
+    return isinstance(error, RateLimitedError) and not isinstance(error, ProviderRateLimitedError)
+
+
 def may_have_been_done(error: SyncroError) -> bool:
     """Whether the server may have carried the request out although it did not say so."""
     if isinstance(error, NoAnswerError):
@@ -63,12 +71,15 @@ def leaves_outcome_unknown(error: SyncroError) -> bool:
 
 
 def _asked_wait(error: SyncroError, trial: Trial) -> float | None:
-    """The time a 503 named: it says that no work was done, so every call may come again then."""
-    if not isinstance(error, ServiceUnavailableError) or error.retry_after is None:
+    """The time a 503 or a provider's 429 named: no work was done, every call may come again."""
+    wait = None
+    if isinstance(error, ServiceUnavailableError):
+        wait = error.retry_after
+    elif isinstance(error, ProviderRateLimitedError):
+        wait = error.pause
+    if wait is not None and trial.max_wait is not None and wait > trial.max_wait:
         return None
-    if trial.max_wait is not None and error.retry_after > trial.max_wait:
-        return None
-    return error.retry_after
+    return wait
 
 
 def _may_help(error: SyncroError, *, repeatable: bool) -> bool:

@@ -1,6 +1,12 @@
 """A Syncro account to try things on: the API as its reference describes it, in memory."""
 
-from syncro_async.sandbox.access import EXPIRED_KEY, FULL_KEY, READ_ONLY_KEY, SUSPENDED_KEY
+from syncro_async.sandbox.access import (
+    EXPIRED_KEY,
+    FULL_KEY,
+    LEADS_ONLY_KEY,
+    READ_ONLY_KEY,
+    SUSPENDED_KEY,
+)
 from syncro_async.sandbox.account import (
     ACTIVE_SEQUENCE_ID,
     FAILING_INSTANCE_ID,
@@ -40,6 +46,7 @@ from syncro_async.sandbox.sample_data import (
 from syncro_async.sandbox.sandbox import Sandbox
 from syncro_async.sandbox.serve import run, serving
 from syncro_async.sandbox.trouble import ConnectionDropped, Trouble
+from syncro_async.sandbox.webhook_book import FAILING_WEBHOOK_ID, WEBHOOK_ID
 
 __all__ = [
     "ACTIVE_SEQUENCE_ID",
@@ -49,10 +56,12 @@ __all__ = [
     "COMPLETE_LEAD_ID",
     "EXPIRED_KEY",
     "FAILING_INSTANCE_ID",
+    "FAILING_WEBHOOK_ID",
     "FIRST_STAGE_ID",
     "FULL_KEY",
     "HAZARDS",
     "INACTIVE_SEQUENCE_ID",
+    "LEADS_ONLY_KEY",
     "LOST_LEAD_ID",
     "LOST_REASON_ID",
     "LOST_STAGE_ID",
@@ -74,6 +83,7 @@ __all__ = [
     "SUSPENDED_KEY",
     "TEMPLATE_ID",
     "UNAPPROVED_TEMPLATE_ID",
+    "WEBHOOK_ID",
     "WON_LEAD_ID",
     "WON_STAGE_ID",
     "Arrival",

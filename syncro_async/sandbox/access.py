@@ -9,6 +9,7 @@ from syncro_async.sandbox.answers import refused
 
 FULL_KEY = "crm_sandbox_full"
 READ_ONLY_KEY = "crm_sandbox_read_only"
+LEADS_ONLY_KEY = "crm_sandbox_leads_only"
 EXPIRED_KEY = "crm_sandbox_expired"
 SUSPENDED_KEY = "crm_sandbox_suspended"
 
@@ -39,6 +40,7 @@ class Key:
 KEYS = {
     FULL_KEY: Key("full", _READING | _WRITING),
     READ_ONLY_KEY: Key("read_only", _READING),
+    LEADS_ONLY_KEY: Key("leads_only", frozenset({"leads:read", "leads:write"})),
     EXPIRED_KEY: Key("expired", _READING | _WRITING, "expired"),
     SUSPENDED_KEY: Key("suspended", _READING | _WRITING, "suspended"),
 }

@@ -25,16 +25,6 @@ FAILING_INSTANCE_ID = 3
 TEMPLATE_ID = 1
 MEDIA_TEMPLATE_ID = 2
 UNAPPROVED_TEMPLATE_ID = 3
-CUSTOM_FIELD_NAMES = frozenset(
-    {
-        "tamanho_empresa",
-        "segmento",
-        "orcamento",
-        "data_retorno",
-        "aceita_contato",
-        "interesses",
-    }
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +43,11 @@ class Stage:
         """What the `status` filter compares: `won`, `lost`, else `open`."""
         return "won" if self.is_won else "lost" if self.is_lost else "open"
 
+    @property
+    def color(self) -> str:
+        """What the stage looks like on a board."""
+        return {"won": "#22c55e", "lost": "#ef4444", "open": "#3b82f6"}[self.status]
+
 
 @dataclass(frozen=True, slots=True)
 class User:
@@ -61,6 +56,7 @@ class User:
     id: int
     name: str
     email: str
+    role: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +74,8 @@ class Instance:
     """A connected WhatsApp number: `official` ones keep the 24 h window, `failing` ones fail."""
 
     id: int
+    display_name: str
+    phone_number: str
     official: bool = False
     failing: bool = False
 
@@ -88,10 +86,13 @@ class Template:
 
     id: int
     name: str
-    approved: bool = True
+    status: str = "APPROVED"
     needs_media: bool = False
+    language: str = "pt_BR"
+    instance_id: int = OFFICIAL_INSTANCE_ID
 
 
+ACCOUNT = {"id": 1, "name": "ACME Imóveis", "plan": "pro"}
 PIPELINES = {PIPELINE_ID: "Vendas", SECOND_PIPELINE_ID: "Pós-venda"}
 STAGES = {
     stage.id: stage
@@ -113,9 +114,9 @@ LOST_REASONS = {1: "Preço", 2: "Prazo", LOST_REASON_ID: "Concorrente"}
 USERS = {
     user.id: user
     for user in (
-        User(OWNER_ID, "Ana", "ana@example.com"),
-        User(13, "Bruno", "bruno@example.com"),
-        User(14, "Carla", "carla@example.com"),
+        User(OWNER_ID, "Ana", "ana@example.com", "admin"),
+        User(13, "Bruno", "bruno@example.com", "manager"),
+        User(14, "Carla", "carla@example.com", "viewer"),
     )
 }
 SEQUENCES = {
@@ -129,9 +130,9 @@ SEQUENCES = {
 INSTANCES = {
     instance.id: instance
     for instance in (
-        Instance(MAIN_INSTANCE_ID),
-        Instance(OFFICIAL_INSTANCE_ID, official=True),
-        Instance(FAILING_INSTANCE_ID, failing=True),
+        Instance(MAIN_INSTANCE_ID, "Vendas", "+551140028922"),
+        Instance(OFFICIAL_INSTANCE_ID, "Oficial", "+551140028923", official=True),
+        Instance(FAILING_INSTANCE_ID, "Filial", "+551140028924", failing=True),
     )
 }
 TEMPLATES = {
@@ -139,6 +140,6 @@ TEMPLATES = {
     for template in (
         Template(TEMPLATE_ID, "lembrete_proposta"),
         Template(MEDIA_TEMPLATE_ID, "catalogo", needs_media=True),
-        Template(UNAPPROVED_TEMPLATE_ID, "promocao", approved=False),
+        Template(UNAPPROVED_TEMPLATE_ID, "promocao", "PENDING"),
     )
 }

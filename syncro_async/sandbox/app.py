@@ -49,8 +49,9 @@ class Arrival:
 
     `at`: seconds of the sandbox's clock. `path`: behind `/api/v1`, percent-encoded as it came
     (outside the API the whole path), without the `query`. `key_name`: `"full"`, `"read_only"`,
-    `"expired"`, `"suspended"`, or None for no known key. `status`: what was answered, 0 before
-    that, and for good when the connection dropped first. `counted`: by the rate limit.
+    `"leads_only"`, `"expired"`, `"suspended"`, or None for no known key. `status`: what was
+    answered, 0 before that, and for good when the connection dropped first. `counted`: by the
+    rate limit.
     `overdrawn`: refused because its window was full, and not by script.
     """
 
@@ -90,6 +91,13 @@ class Api:
         self.app: ASGIApp = Router(
             routes=[Mount(API_ROOT, app=self._call)], default=self._page, redirect_slashes=False
         )
+
+    def complete_tasks(self, lead_id: int) -> None:
+        """Do the mandatory tasks of a lead, now."""
+        self._store.complete_tasks(lead_id, self._now())
+
+    def _now(self) -> str:
+        return moment(datetime.fromtimestamp(self._clock.wall(), UTC))
 
     async def _call(self, scope: Scope, receive: Receive, send: Send) -> None:
         """A request to the API."""
@@ -172,7 +180,7 @@ class Api:
                 parts=parts,
                 query=read_query(arrival.query),
                 fields=read_body(body, request.headers.get("content-type", "")),
-                at=moment(datetime.fromtimestamp(self._clock.wall(), UTC)),
+                at=self._now(),
                 max_leads=self._max_leads,
             )
             answer = route.carry_out(asked)

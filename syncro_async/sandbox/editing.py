@@ -4,15 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from syncro_async.sandbox.account import (
-    CUSTOM_FIELD_NAMES,
-    LOST_REASONS,
-    PIPELINES,
-    STAGES,
-    USERS,
-    Stage,
-)
+from syncro_async.sandbox.account import LOST_REASONS, PIPELINES, STAGES, USERS, Stage
 from syncro_async.sandbox.answers import Answer, broken_rule, told
+from syncro_async.sandbox.custom_fields import CUSTOM_FIELDS
 from syncro_async.sandbox.record import LeadRecord
 from syncro_async.sandbox.wire import BRIEF_FIELDS, CREATED_FIELDS
 
@@ -26,6 +20,7 @@ _TEXTS = (
     *("name", "phone", "email", "source", "notes"),
     *("utm_source", "utm_medium", "utm_campaign", "utm_term", "utm_content"),
 )
+_CUSTOM = frozenset(field.name for field in CUSTOM_FIELDS)
 _MATCHES = {
     "email": ("email",),
     "phone": ("phone",),
@@ -132,7 +127,7 @@ def _lead_fields(form: Form, home: int | None = None) -> dict[str, Any]:
     fields["tags"] = form.texts("tags")
     fields["assigned_to"] = form.integer("assigned_to", among=USERS)
     custom = form.mapping("custom_fields") or {}
-    fields["custom_fields"] = {k: v for k, v in custom.items() if k in CUSTOM_FIELD_NAMES}
+    fields["custom_fields"] = {k: v for k, v in custom.items() if k in _CUSTOM}
     return fields
 
 
@@ -174,7 +169,8 @@ def _create(asked: Asked, fields: dict[str, Any]) -> LeadRecord:
 def _match(store: Store, keys: dict[str, str | None]) -> LeadRecord | None:
     """The oldest lead of that email, else of that telephone."""
     for key, wanted in keys.items():
-        if wanted is not None and (lead := store.addresses.oldest(key, wanted)) is not None:
+        lead = None if wanted is None else store.oldest_with(key, wanted)
+        if lead is not None:
             return lead
     return None
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from itertools import islice
-from math import ceil
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from syncro_async.sandbox.account import STAGES
 from syncro_async.sandbox.answers import Answer, told
+from syncro_async.sandbox.pages import page_asked, page_meta
 from syncro_async.sandbox.relations import Seen, asked_in_list, asked_of_one, related
 
 if TYPE_CHECKING:
@@ -21,36 +21,26 @@ if TYPE_CHECKING:
 
     Filter = Callable[[LeadRecord], bool]
 
-_USUAL_SIZE = 50
-_LARGEST_SIZE = 200
 _SECONDS = len("2026-06-30T10:00:00")
 
 
 def list_leads(asked: Asked) -> Answer:
     """`GET /leads`."""
     form = asked.filters()
-    page = form.size("page", 1)
-    per_page = form.size("per_page", _USUAL_SIZE, most=_LARGEST_SIZE)
+    page, per_page = page_asked(form)
     filters = _filters(form)
     include = asked_in_list(form.text("include"))
     form.settle()
-    leads = asked.store.leads
+    leads = asked.store.listed()
     first = (page - 1) * per_page
     if filters:
-        matching = [lead for lead in leads.values() if all(fits(lead) for fits in filters)]
+        matching = [lead for lead in leads if all(fits(lead) for fits in filters)]
         total = len(matching)
         shown = matching[first : first + per_page]
     else:
         total = len(leads)
-        shown = list(islice(leads.values(), min(first, total), first + per_page))
-    last_page = max(1, ceil(total / per_page))
-    meta = {
-        "total": total,
-        "per_page": per_page,
-        "current_page": page,
-        "last_page": last_page,
-        "has_more": page < last_page,
-    }
+        shown = list(islice(leads, min(first, total), first + per_page))
+    meta = page_meta(total, page, per_page)
     data = [_encoded(asked, lead, include) for lead in shown]
     return told({"success": True, "data": data, "meta": meta | asked.wire.surprise()})
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from syncro_async.sandbox.validation import Form
 
 _ACTIVE_SEQUENCES = frozenset(one.id for one in SEQUENCES.values() if one.active)
-_APPROVED_TEMPLATES = frozenset(one.id for one in TEMPLATES.values() if one.approved)
+_APPROVED_TEMPLATES = frozenset(one.id for one in TEMPLATES.values() if one.status == "APPROVED")
 _UNTIL_NEXT_STEP = timedelta(days=1)
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from collections.abc import Callable
+from typing import Any
 
 import msgspec
 
@@ -15,18 +16,18 @@ class LeadRecord(dict[str, Any]):
     are kept here too, though an answer shows them only on request or never.
     """
 
-    __slots__ = ("encoded",)
+    __slots__ = ("encoded", "listeners")
 
     encoded: dict[frozenset[str], msgspec.Raw]
-    # How often any lead got another address: what is kept by address is then out of date.
-    moves: ClassVar[int] = 0
+    listeners: tuple[Callable[[LeadRecord, str], object], ...]
 
     def __init__(self, fields: dict[str, Any]) -> None:
         super().__init__(fields)
         self.encoded = {}
+        self.listeners = ()
 
     def __setitem__(self, name: str, value: Any) -> None:
-        if name in {"email", "phone"} and self.get(name) != value:
-            LeadRecord.moves += 1
         super().__setitem__(name, value)
         self.encoded.clear()
+        for tell in self.listeners:
+            tell(self, name)

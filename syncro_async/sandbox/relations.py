@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from syncro_async.sandbox.account import SEQUENCES, USERS
-from syncro_async.sandbox.sample_data import COMPLETE_LEAD_ID
+from syncro_async.sandbox.sample_data import how_many
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from syncro_async.sandbox.store import Store
     from syncro_async.sandbox.wire import Wire
 
+_OF_A_TASK = (
+    *("id", "subject", "type", "status", "priority", "due_date", "due_time", "completed_at"),
+    "assigned_to",
+)
 _PRODUCTS = (("Plano Anual", 1200.0), ("Treinamento", 350.0), ("Suporte", 99.9))
 
 
@@ -100,21 +104,13 @@ def _sales(of: Seen) -> dict[str, Any]:
 
 
 def _tasks(of: Seen) -> dict[str, Any]:
-    done = [
-        {
-            "id": 1_000 + of.lead["id"] * 10 + number,
-            "subject": "Enviar proposta",
-            "type": "email",
-            "status": "completed",
-            "priority": "medium",
-            "due_date": of.lead["created_at"][:10],
-            "due_time": None,
-            "completed_at": of.wire.moment(of.lead["created_at"]),
-            "assigned_to": of.lead["assigned_to"],
-        }
-        for number in range(_how_many(of))
-    ]
-    return {"tasks": [*of.store.held_by.get(of.lead["id"], ()), *done]}
+    return {
+        "tasks": [
+            {name: task[name] for name in _OF_A_TASK}
+            | {"completed_at": of.wire.moment(task["completed_at"])}
+            for task in of.store.tasks.of(of.lead["id"])
+        ]
+    }
 
 
 def _sequences(of: Seen) -> dict[str, Any]:
@@ -227,8 +223,4 @@ def _tokens(include: str | None) -> frozenset[str]:
 
 
 def _how_many(of: Seen) -> int:
-    """How many things of a kind a lead has: new leads none, sample leads 0 to 2."""
-    lead_id: int = of.lead["id"]
-    if lead_id == COMPLETE_LEAD_ID:
-        return 2
-    return lead_id % 3 if lead_id <= of.store.samples else 0
+    return how_many(of.lead["id"], of.store.samples)

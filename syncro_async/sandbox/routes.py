@@ -1,4 +1,4 @@
-"""Which call a request is: the fourteen of the API reference, 'Leads'."""
+"""Which call a request is: those that the API reference describes."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from urllib.parse import unquote
 
 from syncro_async.sandbox.answers import Answer
 from syncro_async.sandbox.asked import Asked
+from syncro_async.sandbox.custom_fields import list_custom_fields
 from syncro_async.sandbox.editing import (
     add_tags,
     create_lead,
@@ -20,6 +21,21 @@ from syncro_async.sandbox.editing import (
 )
 from syncro_async.sandbox.listing import get_lead, list_leads
 from syncro_async.sandbox.reaching import enroll, send_template, send_whatsapp, unenroll
+from syncro_async.sandbox.showing import (
+    list_instances,
+    list_pipelines,
+    list_templates,
+    list_users,
+    show_account,
+)
+from syncro_async.sandbox.tasks import create_task, list_tasks
+from syncro_async.sandbox.webhooks import (
+    create_webhook,
+    delete_webhook,
+    get_webhook,
+    list_webhooks,
+    update_webhook,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +49,18 @@ class Route:
 
 
 ROUTES = (
+    Route("GET", "/account", "users:read", show_account),
+    Route("GET", "/users", "users:read", list_users),
+    Route("GET", "/pipelines", "pipelines:read", list_pipelines),
+    Route("GET", "/whatsapp/instances", "whatsapp:read", list_instances),
+    Route("GET", "/whatsapp/templates", "whatsapp:read", list_templates),
+    Route("GET", "/tasks", "tasks:read", list_tasks),
+    Route("POST", "/tasks", "tasks:write", create_task),
+    Route("GET", "/webhooks", "webhooks:read", list_webhooks),
+    Route("POST", "/webhooks", "webhooks:write", create_webhook),
+    Route("GET", "/webhooks/*", "webhooks:read", get_webhook),
+    Route("PUT", "/webhooks/*", "webhooks:write", update_webhook),
+    Route("DELETE", "/webhooks/*", "webhooks:write", delete_webhook),
     Route("GET", "/leads", "leads:read", list_leads),
     Route("POST", "/leads", "leads:write", create_lead),
     Route("POST", "/leads/upsert", "leads:write", upsert_lead),
@@ -47,6 +75,7 @@ ROUTES = (
     Route("DELETE", "/leads/*/enroll-sequence/*", "sequences:write", unenroll),
     Route("POST", "/leads/*/send-whatsapp", "whatsapp:write", send_whatsapp),
     Route("POST", "/leads/*/send-whatsapp-template", "whatsapp:write", send_template),
+    Route("GET", "/custom-fields", "custom_fields:read", list_custom_fields),
 )
 _PATTERNS = [(route, route.path.split("/")) for route in ROUTES]
 

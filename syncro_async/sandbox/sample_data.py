@@ -87,6 +87,13 @@ def sample_leads(count: int, seed: int) -> Iterator[LeadRecord]:
         yield LeadRecord(lead)
 
 
+def how_many(lead_id: int, samples: int) -> int:
+    """How many things of a kind a lead has: sample leads 0 to 2, those made later none."""
+    if lead_id == COMPLETE_LEAD_ID:
+        return 2
+    return lead_id % 3 if lead_id <= samples else 0
+
+
 def moment(value: datetime) -> str:
     """A moment as the API writes it, in whole seconds."""
     return value.strftime("%Y-%m-%dT%H:%M:%SZ")

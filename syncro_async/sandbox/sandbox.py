@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 from syncro_async.clock import Clock, SystemClock
 from syncro_async.sandbox.access import KEYS
 from syncro_async.sandbox.app import Api, Arrival
-from syncro_async.sandbox.store import Store
+from syncro_async.sandbox.store import Order, Store
 from syncro_async.sandbox.trouble import Script, Trouble
 from syncro_async.sandbox.window import WindowKind, make_window
 from syncro_async.sandbox.wire import Wire
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class Sandbox:
-    """An account with `leads` sample leads (ids from 1) and the `/leads` API on top of it.
+    """An account with `leads` sample leads (ids from 1) and the whole API on top of it.
 
     - `minute`: the length in seconds of the rate limit's window, `per_minute` what fits into it.
     - `window`: `"fixed"` (opened by the first counted request, as the API has it), `"aligned"` to
@@ -32,8 +32,10 @@ class Sandbox:
     - `max_leads`: the plan's limit. `seed`: other sample leads.
     - `hazards`: trouble that may come at any time (its `times` do not count): a share of the
       requests, `hazard_share` (0.05 is one in twenty), meets one of those that match it.
+    - `order` of the list, which no document promises: `"oldest_first"`, `"newest_first"` or
+      `"last_changed_first"`.
 
-    Raises `ValueError` for a number or a window that cannot be.
+    Raises `ValueError` for a number, a window or an order that cannot be.
     """
 
     def __init__(
@@ -49,10 +51,13 @@ class Sandbox:
         seed: int = 1,
         hazards: Sequence[Trouble] = (),
         hazard_share: float = 0.0,
+        order: Order = "oldest_first",
     ) -> None:
         if leads < 0:
             raise ValueError(f"leads={leads} cannot be fewer than none")
-        self._store = Store(leads, seed)
+        if order not in get_args(Order):
+            raise ValueError(f"order={order!r} must be one of {', '.join(get_args(Order))}")
+        self._store = Store(leads, seed, order)
         windows = {key.name: make_window(window, per_minute, minute) for key in KEYS.values()}
         script = Script(hazards, hazard_share=hazard_share, seed=seed)
         wire = Wire(php_quirks)
@@ -95,4 +100,4 @@ class Sandbox:
 
     def complete_tasks(self, lead_id: int) -> None:
         """Do the mandatory tasks that hold a lead in its stage, as its owner would."""
-        self._store.held_by.pop(lead_id, None)
+        self._api.complete_tasks(lead_id)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from itertools import count
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from syncro_async.sandbox.account import (
     MAIN_INSTANCE_ID,
@@ -14,22 +14,24 @@ from syncro_async.sandbox.account import (
     USERS,
     Stage,
 )
-from syncro_async.sandbox.addresses import Addresses
 from syncro_async.sandbox.answers import not_found
 from syncro_async.sandbox.sample_data import (
     CLOSED_WINDOW_LEAD_ID,
     COMPLETE_LEAD_ID,
     sample_leads,
 )
+from syncro_async.sandbox.task_book import TaskBook
+from syncro_async.sandbox.webhook_book import WebhookBook
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
     from syncro_async.sandbox.record import LeadRecord
 
-_FIRST_TASK_ID = 45
+_KEYS = ("email", "phone")
 
 History = defaultdict[int, list[dict[str, Any]]]
+Order = Literal["oldest_first", "newest_first", "last_changed_first"]
 
 
 class Store:
@@ -38,10 +40,16 @@ class Store:
     Whatever changes a lead ends with `touch`, which stamps it and makes its JSON anew.
     """
 
-    def __init__(self, leads: int, seed: int) -> None:
-        self.leads: dict[int, LeadRecord] = {lead["id"]: lead for lead in sample_leads(leads, seed)}
-        self.addresses = Addresses(self.leads)
+    def __init__(self, leads: int, seed: int, order: Order = "oldest_first") -> None:
+        self.order = order
+        self.leads: dict[int, LeadRecord] = {}
+        # Which leads have, or once had, that email or phone: an upsert must find its own quickly.
+        self._had: defaultdict[tuple[str, str], list[int]] = defaultdict(list)
+        for lead in sample_leads(leads, seed):
+            self._keep(lead)
         self.samples = leads
+        self.tasks = TaskBook(self.leads, leads)
+        self.webhooks = WebhookBook()
         self.sales = History(list)
         self.lost_sales = History(list)
         self.held_by = History(list)
@@ -51,10 +59,7 @@ class Store:
             *(self.sales, self.lost_sales, self.held_by, self.enrollments, self.events),
         )
         self._conversations: dict[int, dict[str, Any]] = {}
-        self._ids: dict[str, Iterator[int]] = {
-            "lead": count(leads + 1),
-            "task": count(_FIRST_TASK_ID),
-        }
+        self._ids: dict[str, Iterator[int]] = {"lead": count(leads + 1)}
         for lead in self.leads.values():
             self._arrived(lead, STAGES[lead["stage_id"]], lead["created_at"])
             if lead["id"] == COMPLETE_LEAD_ID:
@@ -63,6 +68,15 @@ class Store:
     def new_id(self, kind: str) -> int:
         """The next id of that kind of thing."""
         return next(self._ids.setdefault(kind, count(1)))
+
+    def listed(self) -> Collection[LeadRecord]:
+        """The leads as a list shows them; no document promises an order, so there are several."""
+        if self.order == "oldest_first":
+            return self.leads.values()
+        newest_first = list(reversed(self.leads.values()))
+        if self.order == "last_changed_first":
+            newest_first.sort(key=lambda lead: str(lead["updated_at"]), reverse=True)
+        return newest_first
 
     def find(self, lead_id: str) -> LeadRecord:
         """The lead of that id as it stands in a path. Raises `Refused` (404)."""
@@ -73,14 +87,21 @@ class Store:
 
     def add(self, lead: LeadRecord) -> None:
         """Keep a new lead, with the sale or loss its stage means."""
-        self.leads[lead["id"]] = lead
+        self._keep(lead)
         self._arrived(lead, STAGES[lead["stage_id"]], lead["created_at"])
+
+    def oldest_with(self, key: str, value: str) -> LeadRecord | None:
+        """The lead that has had this email or phone (`key`) for longest, if any has it now."""
+        ids = sorted(self._had.get((key, value), ()))
+        known = (self.leads.get(lead_id) for lead_id in ids)
+        return next((lead for lead in known if lead is not None and lead[key] == value), None)
 
     def remove(self, lead: LeadRecord) -> None:
         """Forget a lead and everything about it."""
         lead_id = lead["id"]
         del self.leads[lead_id]
         self._conversations.pop(lead_id, None)
+        self.tasks.forget(lead_id)
         for history in self._histories:
             history.pop(lead_id, None)
 
@@ -105,6 +126,12 @@ class Store:
         if before.id != stage.id and (before.status != stage.status or stage.status == "open"):
             self._arrived(lead, stage, at, **deal)
 
+    def complete_tasks(self, lead_id: int, at: str) -> None:
+        """Complete the mandatory tasks that hold a lead in its stage."""
+        for task in self.held_by.pop(lead_id, ()):
+            task.update(status="completed", completed_at=at, updated_at=at)
+            self.leads[lead_id].encoded.clear()
+
     def conversation(self, lead: LeadRecord) -> dict[str, Any]:
         """The lead's conversation, begun now if there was none."""
         return self._conversations.setdefault(
@@ -126,6 +153,16 @@ class Store:
     def window_is_open(self, lead: LeadRecord) -> bool:
         """Whether the lead wrote within 24 hours: sample leads did, but for one; new ones never."""
         return bool(lead["id"] <= self.samples) and lead["id"] != CLOSED_WINDOW_LEAD_ID
+
+    def _keep(self, lead: LeadRecord) -> None:
+        self.leads[lead["id"]] = lead
+        for key in _KEYS:
+            self._note_key(lead, key)
+        lead.listeners = (self._note_key,)
+
+    def _note_key(self, lead: LeadRecord, name: str) -> None:
+        if name in _KEYS and lead[name] is not None:
+            self._had[name, lead[name]].append(lead["id"])
 
     def _arrived(self, lead: LeadRecord, stage: Stage, at: str, **deal: Any) -> None:
         lead_id = lead["id"]
@@ -154,17 +191,16 @@ class Store:
             self.held_by[lead_id].append(self._mandatory_task(lead, at))
 
     def _mandatory_task(self, lead: LeadRecord, at: str) -> dict[str, Any]:
-        return {
-            "id": self.new_id("task"),
+        fields = {
             "subject": "Ligar para o cliente",
             "type": "call",
-            "status": "pending",
             "priority": "high",
             "due_date": at[:10],
             "due_time": "14:30",
-            "completed_at": None,
+            "lead_id": lead["id"],
             "assigned_to": lead["assigned_to"],
         }
+        return self.tasks.add(fields, at)
 
     def _complete(self, lead: LeadRecord) -> None:
         """Give a lead some of everything that leads get through the API only."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Container, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any, TypeVar, cast
 from urllib.parse import urlsplit
 
@@ -14,6 +14,9 @@ from syncro_async.sandbox.answers import invalid
 T = TypeVar("T")
 
 _LENGTH_OF_DATE = len("2026-06-30")
+_DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
+_TIME = re.compile(r"([01]\d|2[0-3]):[0-5]\d", re.ASCII)
+_FLAGS: dict[Any, bool] = {True: True, False: False, "1": True, "0": False}
 _WHOLE = re.compile(r"[+-]?\d{1,18}")
 
 
@@ -149,6 +152,35 @@ class Form:
         except (ValueError, OverflowError):
             self.fail(name, "must be a valid date.")
             return None
+
+    def day(self, name: str) -> str | None:
+        """A date, `YYYY-MM-DD`."""
+        value = self.text(name)
+        if value is None:
+            return None
+        try:
+            if _DAY.fullmatch(value):
+                return date.fromisoformat(value).isoformat()
+        except ValueError:
+            pass
+        self.fail(name, "must be a valid date.")
+        return None
+
+    def time(self, name: str) -> str | None:
+        """A time of the day, `HH:MM`."""
+        value = self.text(name)
+        if value is None or _TIME.fullmatch(value):
+            return value
+        self.fail(name, "must match the format H:i.")
+        return None
+
+    def flag(self, name: str) -> bool | None:
+        """Yes or no: true, false, 1 or 0, the numbers also as text."""
+        value = self._sent(name)
+        if value is None or (isinstance(value, int | str) and value in _FLAGS):
+            return None if value is None else _FLAGS[value]
+        self.fail(name, "must be true or false.")
+        return None
 
     def _sent(self, name: str) -> Any:
         value = self._fields.get(name)

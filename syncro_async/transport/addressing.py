@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime
 from typing import Any
-from urllib.parse import quote, unquote, urlencode, urlsplit
+from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
 
 def segment(name: str, value: int | str) -> str:
@@ -58,6 +58,13 @@ def query_string(parameters: Mapping[str, Any]) -> str:
         else:
             pairs.append((name, _text(name, value)))
     return urlencode(pairs)
+
+
+def with_standing(query: str, standing: Mapping[str, Any]) -> str:
+    """The query with those parameters added that it does not name itself."""
+    named = {name for name, _ in parse_qsl(query, keep_blank_values=True)}
+    missing = query_string({name: standing[name] for name in standing if name not in named})
+    return "&".join(part for part in (query, missing) if part)
 
 
 def moment(name: str, value: datetime | date) -> str:

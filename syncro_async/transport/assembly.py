@@ -22,6 +22,7 @@ from syncro_async.transport.judge_stage import JudgeStage
 from syncro_async.transport.limit_stage import LimitStage
 from syncro_async.transport.retry_stage import RetryStage
 from syncro_async.transport.sends import Sends
+from syncro_async.transport.tally import Tally
 from syncro_async.transport.watch_stage import WatchStage
 
 T = TypeVar("T")
@@ -60,14 +61,23 @@ class Journey:
         """Make the call. Raises `ConfigurationError` once closed."""
         if self._closed:
             raise client_is_closed(call.method, call.path)
-        stages = self._built.get("stages") or self._build()
+        stages = self._stages
         make = stages.watched if self._observers else stages.decode
         return await make(call, options)
 
-    def _build(self) -> _Stages:
-        # Several threads may make their first call at the same moment: all use the same stages.
-        new = _Stages(self._wiring, self._limiter, self._observers)
-        return self._built.setdefault("stages", new)
+    @property
+    def tally(self) -> Tally:
+        """What all calls together have sent."""
+        return self._stages.tally
+
+    @property
+    def _stages(self) -> _Stages:
+        stages = self._built.get("stages")
+        if stages is None:
+            # Several threads may make their first call at the same moment: all use the same ones.
+            new = _Stages(self._wiring, self._limiter, self._observers)
+            stages = self._built.setdefault("stages", new)
+        return stages
 
     async def aclose(self) -> None:
         """Follow what is on the wire to its end, then close the connections."""
@@ -99,9 +109,15 @@ class _Stages:
             transport=wiring.transport,
             clock=clock,
         )
+        self.tally = Tally()
         self._sends = PerLoop(lambda: Sends(clock, wiring.max_connections), Sends.aclose)
         judge = JudgeStage(
-            self._pool, dialect, wiring.rates, wiring.api_key, clock=clock, observers=observers
+            self._pool,
+            dialect,
+            wiring.rates,
+            key=wiring.api_key,
+            clock=clock,
+            observers=observers,
         )
         limit = LimitStage(
             judge,
@@ -111,6 +127,7 @@ class _Stages:
             uncounted=dialect.uncounted,
             clock=clock,
             observers=observers,
+            tally=self.tally,
         )
         self.decode = DecodeStage(RetryStage(limit, clock, observers), judge)
         self.watched = WatchStage(self.decode, wiring.base_url, clock, observers)

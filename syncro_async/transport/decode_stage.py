@@ -26,6 +26,8 @@ class DecodeStage:
         """Make the call. Raises `UnexpectedResponseError` for what the call cannot read."""
         exchange = Exchange(call, options, patience=options.max_wait)
         reply = await self._send(exchange)
+        if call.heard is not None:
+            call.heard(reply)
         try:
             return call.read(without_bom(reply.content))
         except NotSuccessfulError:

@@ -114,20 +114,24 @@ def make_error(status: int, body: Any, dialect: Dialect) -> APIError:
     for family, read in _EXTRAS.items():
         if issubclass(kind, family):
             extras = read(said, dialect)
-    return kind(said.message, status=status, code=said.code, body=body, **extras)
+    advice = dialect.advice.get(said.code or "")
+    return kind(said.message, status=status, code=said.code, body=body, advice=advice, **extras)
 
 
 def _kind(said: _Said, dialect: Dialect) -> type[APIError]:
     status, code = said.status, said.code
-    if code is not None and code in dialect.codes:
-        return dialect.codes[code]
+    of_status = _BY_STATUS.get(status, ServerError if status >= 500 else APIError)
+    of_code = dialect.codes.get(code or "", APIError)
+    # Whoever catches the error of a status catches it with every code.
+    if of_code is not APIError and issubclass(of_code, of_status):
+        return of_code
     if status in {400, 422} and (said.details or code in _VALIDATION_CODES):
         return ValidationError
     if status == 403 and said.message in dialect.suspended:
         return AccountSuspendedError
     if status == 422:
         return _business_rule(said.top)
-    return _BY_STATUS.get(status, ServerError if status >= 500 else APIError)
+    return of_status
 
 
 def _business_rule(top: dict[str, Any]) -> type[APIError]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
 
 from syncro_async.limiting.limiter import Lane
 from syncro_async.retrying.policy import RetryPolicy
+from syncro_async.transport.tally import Tally
 
 T = TypeVar("T")
 
@@ -18,7 +19,7 @@ class Call(Generic[T]):
 
     `read` turns the bytes of a 2xx body into the result. `repeatable` calls may be sent again
     when an earlier attempt may have been carried out. `gone_is_done`: a 404 after a lost attempt
-    means that attempt did the work.
+    means that attempt did the work. `heard` is given the undecoded answer before `read` is.
     """
 
     method: str
@@ -26,18 +27,25 @@ class Call(Generic[T]):
     read: Callable[[bytes], T]
     repeatable: bool
     query: str = ""
-    body: bytes | None = None
+    body: bytes | None = field(default=None, repr=False)
     gone_is_done: bool = False
+    heard: Callable[[Reply], object] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class CallOptions:
-    """How to ask: the part of the settings that `with_options` may change."""
+    """How to ask: the part of the settings that `with_options` may change.
+
+    `headers` go with every request, beside those of the client itself. `tally` counts the attempts
+    that are made so (None: only the client's own does).
+    """
 
     lane: Lane
     max_wait: float | None
     timeout: float
     retry: RetryPolicy
+    headers: Mapping[str, str] = field(default_factory=dict)
+    tally: Tally | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,13 +69,14 @@ class Attempt:
     `started` is True once its task runs, which settles its slot from then on; `begun` once it
     holds a connection of the pool. `written` tells whether a byte of the request may have left:
     None where the transport does not say. `answered_at` is the moment the answer's headers were
-    there, with `status`, `content_type`, and `calls_left` where the server said how many more
-    it will count.
+    there, with `status`, `content_type`, `date` (the header of that name), and `calls_left` where
+    the server said how many more it will count.
     """
 
     started: bool = False
     begun: bool = False
     written: bool | None = None
+    date: str | None = None
     answered_at: float | None = None
     status: int = 0
     content_type: str | None = None
@@ -80,9 +89,10 @@ class Exchange(Generic[T]):
 
     `sent` counts attempts on the wire, `refused` those of them that a 429 answered (they are not
     charged). `patience` is how long the call may stand in the queue now (s, None: any time), and
-    `came_first` whether it goes to its front, because a 429 turned it away. `lost` says what
-    went wrong with an attempt that may have been carried out all the same. `followed`: the caller
-    has gone, and the attempt it left on the wire is watched to its end.
+    `came_first` whether it goes to its front, because a 429 turned it away.
+    `lost` says what went wrong with an attempt that may
+    have been carried out all the same. `followed`: the caller has gone, and the attempt it left on
+    the wire is watched to its end.
     """
 
     call: Call[T]

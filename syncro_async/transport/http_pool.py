@@ -109,7 +109,7 @@ class HttpPool:
         """Send once. Raises a `NoAnswerError` when no whole answer came."""
         seconds = exchange.options.timeout
         try:
-            return await self._send(exchange.call, attempt, seconds)
+            return await self._send(exchange, attempt, seconds)
         except SyncroError as error:
             raise error.with_traceback(None) from None
         except Exception as error:  # whatever a transport throws: callers see only ours
@@ -139,14 +139,15 @@ class HttpPool:
         """Close every pool; harmless when there is none."""
         await self._clients.aclose()
 
-    async def _send(self, call: Call[Any], attempt: Attempt, seconds: float) -> Reply:
+    async def _send(self, exchange: Exchange[Any], attempt: Attempt, seconds: float) -> Reply:
+        call = exchange.call
         over_at = self._clock.monotonic() + seconds
         client = self._clients.here()
         request = client.build_request(
             call.method,
             self._base_url + call.path + (f"?{call.query}" if call.query else ""),
             content=call.body,
-            headers=self._headers if call.body is None else self._headers_with_json,
+            headers=self._headers_for(call, exchange.options.headers),
             timeout=httpx.Timeout(seconds, connect=seconds * _CONNECT_SHARE),
             extensions={
                 "trace": _Watch(attempt, client, self._sockets, self._clock, self._api_key)
@@ -161,6 +162,13 @@ class HttpPool:
         mask = self._api_key.mask_text
         headers = tuple((name, mask(value)) for name, value in response.headers.multi_items())
         return Reply(response.status_code, headers, content)
+
+    def _headers_for(self, call: Call[Any], more: Mapping[str, str]) -> httpx.Headers:
+        headers = self._headers if call.body is None else self._headers_with_json
+        if more:
+            headers = headers.copy()
+            headers.update(more)
+        return headers
 
     async def _read(self, response: httpx.Response, attempt: Attempt, over_at: float) -> bytes:
         """The whole decoded body; where the status alone decides, whatever can be had of it."""
@@ -252,6 +260,7 @@ class _Watch:
     def answered(self, response: httpx.Response) -> None:
         """Note that the headers of the answer are there."""
         self._response = response
+        self._attempt.date = response.headers.get("date")
         self._attempt.answered_at = self._clock.monotonic()
         self._attempt.status = response.status_code
         self._attempt.calls_left = whole_number(response.headers.get("x-ratelimit-remaining"))

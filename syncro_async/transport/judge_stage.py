@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -11,17 +12,21 @@ from syncro_async.errors import APIError, RateLimitedError, UnexpectedResponseEr
 from syncro_async.events import Observers, ServerFailed
 from syncro_async.limiting.rate_limit import RateLimit
 from syncro_async.retrying.retry_after import retry_after
+from syncro_async.transport.announced_limit import AnnouncedLimit
 from syncro_async.transport.api_key import ApiKey
 from syncro_async.transport.envelopes import excerpt, make_error, parse_body
 from syncro_async.transport.exchange import Attempt, Exchange, Reply, Send
 from syncro_async.transport.masking import READ, presentable
 
+# A text named `secret`, to its end or to where the body breaks off.
+_SECRET = re.compile(rb'("secret"\s*:\s*")(?:[^"\\]|\\.)*', re.DOTALL)
+
 
 class JudgeStage:
     """Lets 2xx answers pass and raises the error of any other.
 
-    The key never gets further than this: where a body echoes it, the error holds `***`. (The
-    pool masks the headers.)
+    The key never gets further than this, nor does a webhook's secret into an error: where a body
+    tells one, the error holds `***`. (The pool masks the headers.)
     """
 
     def __init__(
@@ -29,22 +34,24 @@ class JudgeStage:
         send: Send,
         dialect: Dialect,
         rates: tuple[RateLimit, ...],
-        key: ApiKey,
         *,
+        key: ApiKey,
         clock: Clock,
         observers: Observers,
     ) -> None:
         self._send = send
+        self._tell = observers
+        self._compare_limit = AnnouncedLimit(dialect.rates, rates, observers)
         self._dialect = dialect
         self._fallback_pause = dialect.fallback_pause(rates)
         self._key = key
         self._clock = clock
-        self._tell = observers
         self._told: tuple[int, bytes] | None = None
 
     async def __call__(self, exchange: Exchange[Any], attempt: Attempt) -> Reply:
         """Send, and judge what came back."""
         reply = await self._send(exchange, attempt)
+        self._compare_limit(reply)
         self._tell_of_failure(exchange, reply)
         if 200 <= reply.status < 300:
             return reply
@@ -62,7 +69,7 @@ class JudgeStage:
 
     def error_of(self, reply: Reply) -> APIError:
         """The `APIError` of an answer that says no."""
-        body = parse_body(self._key.mask(reply.content))
+        body = parse_body(self._shown(reply.content))
         error = make_error(reply.status, body, self._dialect)
         error.retry_after = retry_after(reply.headers, body, self._clock.wall())
         if isinstance(error, RateLimitedError):
@@ -73,7 +80,7 @@ class JudgeStage:
 
     def unexpected(self, reply: Reply, why: str) -> UnexpectedResponseError:
         """The error of an answer under 2xx or 3xx that nothing can be made of."""
-        start = excerpt(self._key.mask(reply.content))
+        start = excerpt(self._shown(reply.content))
         content_type = reply.header("content-type")
         came = (
             f"{content_type or 'no content type'}, beginning with {start!r}" if start else "empty"
@@ -84,6 +91,10 @@ class JudgeStage:
             content_type=content_type,
             excerpt=start,
         )
+
+    def _shown(self, content: bytes) -> bytes:
+        """What may be shown of a body: neither the key nor a webhook's secret."""
+        return _SECRET.sub(rb"\1***", self._key.mask(content))
 
     def _pause(self, asked: float | None) -> float:
         # A Redis-backed server rounds down, by up to a second: one refusal in five says 0.

@@ -13,7 +13,6 @@ from syncro_async.errors import (
     ConfigurationError,
     ConnectionFailedError,
     NoAnswerError,
-    RateLimitedError,
     SyncroError,
 )
 from syncro_async.events import (
@@ -38,8 +37,11 @@ from syncro_async.limiting.limiter import (
     Slot,
 )
 from syncro_async.per_loop import PerLoop
+from syncro_async.retrying.retry_after import http_date
+from syncro_async.retrying.verdict import pauses_key
 from syncro_async.transport.exchange import Attempt, Exchange, Reply, Send
 from syncro_async.transport.sends import Sends
+from syncro_async.transport.tally import Tally
 
 
 class LimitStage:
@@ -59,6 +61,7 @@ class LimitStage:
         uncounted: frozenset[int],
         clock: Clock,
         observers: Observers,
+        tally: Tally,
     ) -> None:
         self._send = send
         self._limiter = limiter
@@ -67,6 +70,7 @@ class LimitStage:
         self._uncounted = uncounted
         self._clock = clock
         self._tell = observers
+        self._tally = tally
         self._foreign = 0
         self._long_until: dict[Lane, float] = {"interactive": 0.0, "bulk": 0.0}
 
@@ -162,6 +166,7 @@ class LimitStage:
     def _begin(self, exchange: Exchange[Any]) -> float:
         now = self._clock.monotonic()
         exchange.sent += 1
+        (exchange.options.tally or self._tally).send()
         if exchange.sent == 1:
             exchange.first_sent_at = now
         if self._tell:
@@ -170,7 +175,7 @@ class LimitStage:
 
     def _fate(self, attempt: Attempt, error: SyncroError) -> Fate:
         """What an attempt that ended with an error means for its slot."""
-        if isinstance(error, RateLimitedError):
+        if pauses_key(error):
             return Refused(error.pause)
         if isinstance(error, APIError) and error.status in self._uncounted:
             return HandedBack()
@@ -183,14 +188,18 @@ class LimitStage:
         self, exchange: Exchange[Any], attempt: Attempt, sent_at: float, error: SyncroError | None
     ) -> None:
         now = self._clock.monotonic()
+        if attempt.answered_at is not None:
+            tally = exchange.options.tally or self._tally
+            tally.answer(attempt.answered_at - sent_at)
         if self._tell:
             method, path = exchange.call.method, exchange.call.path
             if attempt.answered_at is not None:
                 at = attempt.answered_at
-                self._tell(AnswerReceived(method, path, attempt.status, at, at - sent_at))
+                date = http_date(attempt.date or "")
+                self._tell(AnswerReceived(method, path, attempt.status, at, at - sent_at, date))
             else:
                 self._tell(AttemptFailed(method, path, type(error).__name__, now, now - sent_at))
-        if isinstance(error, RateLimitedError):
+        if error is not None and pauses_key(error):
             self._tell(GateClosed(error.pause, now))  # a warning: the log has it in any case
 
     def _report(

@@ -12,6 +12,7 @@ from syncro_async.errors import (
     ConfigurationError,
     NotFoundError,
     OutcomeUnknownError,
+    ProviderRateLimitedError,
     RateLimitedError,
     SyncroError,
 )
@@ -20,6 +21,7 @@ from syncro_async.retrying.verdict import (
     Trial,
     leaves_outcome_unknown,
     may_have_been_done,
+    pauses_key,
     wait_before_retry,
 )
 from syncro_async.transport.exchange import Exchange, Reply, Stage
@@ -32,7 +34,8 @@ class RetryStage:
     """Follows the table of the README: again, raise, or «its outcome is unknown».
 
     A 429 is not an attempt: the limiter pauses the key, and the call goes to the front of the
-    queue, for as long as `max_wait` and `max_elapsed` allow.
+    queue, for as long as `max_wait` and `max_elapsed` allow. That of a connected provider pauses
+    this call alone.
     """
 
     def __init__(self, send: Stage, clock: Clock, observers: Observers) -> None:
@@ -60,6 +63,10 @@ class RetryStage:
                 # Another attempt cannot be made (the queue is too long, the client was closed):
                 # what went wrong before is the news.
                 raise _signed(last or error, exchange) from (last or error).__cause__
+            except ProviderRateLimitedError as error:
+                exchange.refused += 1
+                last = error
+                await self._wait(error, exchange)
             except RateLimitedError as error:
                 exchange.refused += 1
                 last = error
@@ -72,7 +79,7 @@ class RetryStage:
                 if may_have_been_done(error):
                     exchange.lost = f"{type(error).__name__}: {error.message}"
                 await self._wait(error, exchange)
-            exchange.came_first = isinstance(last, RateLimitedError)
+            exchange.came_first = pauses_key(last)
             exchange.patience = self._patience_left(exchange)
 
     async def _wait(self, error: SyncroError, exchange: Exchange[Any]) -> None:
@@ -88,7 +95,7 @@ class RetryStage:
                 raise _signed(_unknown(error), exchange) from error.with_traceback(None)
             raise _signed(error, exchange) from error.__cause__
         if self._tell:
-            self._tell(RetryScheduled(call.method, call.path, attempts, wait, _reason(error)))
+            self._tell(RetryScheduled(call.method, call.path, exchange.sent, wait, _reason(error)))
         await self._clock.sleep(wait)
 
     def _elapsed(self, exchange: Exchange[Any]) -> float:

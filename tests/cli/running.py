@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,6 +13,7 @@ from typing import IO, Any, NamedTuple
 import syncro_async
 from syncro_async.sandbox import Sandbox
 
+_PROGRESS = re.compile(r"(import|export|sync) \w+: +\d+%\|")
 _ENTRY = "from syncro_async.cli import main; sys.exit(main())"
 
 
@@ -42,9 +44,14 @@ def start(
     )
 
 
+def said(err: str) -> list[str]:
+    """The lines on stderr, without those that tell the progress of a job."""
+    return [line for line in err.splitlines() if not _PROGRESS.match(line)]
+
+
 def finish(process: subprocess.Popen[str]) -> Ran:
     """Wait for the end of a started command."""
-    out, err = process.communicate(timeout=30)
+    out, err = process.communicate(timeout=50)
     return Ran(process.returncode, out, err)
 
 

@@ -5,21 +5,23 @@ import io
 import json
 import os
 import pty
+import re
 import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
 
 import pytest
 
-from syncro_async.cli.leads import tell_pauses
+from syncro_async.cli.way import tell_pauses
 from syncro_async.events import GateClosed, SlotWaited
 from syncro_async.sandbox import FULL_KEY, Sandbox, Trouble
-from tests.cli.running import Run, Serve, finish, lines, names, start
+from tests.cli.running import Run, Serve, finish, lines, names, said, start
 
 
 def a_page(*items: object, total: int, last_page: int = 1) -> dict[str, Any]:
@@ -30,7 +32,8 @@ def a_page(*items: object, total: int, last_page: int = 1) -> dict[str, Any]:
 def test_every_lead_is_one_line_of_jsonl(run: Run, serve: Serve, folder: Path) -> None:
     sandbox = Sandbox(leads=450)
     serve(sandbox)
-    assert run("leads", "export", "leads.jsonl") == (0, "", "450 leads written to leads.jsonl\n")
+    code, out, err = run("leads", "export", "leads.jsonl")
+    assert (code, out, said(err)) == (0, "", ["450 leads written to leads.jsonl"])
     leads = [json.loads(line) for line in lines(folder / "leads.jsonl")]
     assert {lead["id"] for lead in leads} == set(sandbox.leads)
     assert len(leads) == 450
@@ -51,7 +54,7 @@ def test_every_lead_is_one_row_of_csv(run: Run, serve: Serve, folder: Path) -> N
 def test_a_dash_is_standard_output_in_jsonl_or_as_asked(run: Run, serve: Serve) -> None:
     serve(Sandbox(leads=3))
     code, out, err = run("leads", "export", "-")
-    assert (code, err) == (0, "3 leads written to standard output\n")
+    assert (code, said(err)) == (0, ["3 leads written to standard output"])
     assert len([json.loads(line) for line in out.splitlines()]) == 3
     out = run("leads", "export", "-", "--format", "csv").out
     assert len(list(csv.DictReader(io.StringIO(out)))) == 3
@@ -129,7 +132,7 @@ def test_the_base_url_option_goes_before_the_environment(
     assert run("leads", "export", "-", "--base-url", url).code == 0
 
 
-def test_an_export_that_fails_leaves_the_earlier_file_and_says_why_in_one_line(
+def test_an_export_that_fails_leaves_the_earlier_file_and_says_how_to_go_on(
     run: Run, serve: Serve, folder: Path
 ) -> None:
     (folder / "leads.jsonl").write_text("earlier", encoding="utf-8")
@@ -139,9 +142,37 @@ def test_an_export_that_fails_leaves_the_earlier_file_and_says_why_in_one_line(
     serve(sandbox)
     code, out, err = run("leads", "export", "leads.jsonl")
     assert (code, out) == (1, "")
-    assert err == "syncro: error: GET /leads → 403: Conta inativa.\n"
+    assert said(err) == [
+        "syncro: what was read is kept in leads.jsonl.resume; the same command goes on from there",
+        "syncro: error: GET /leads → 403: Conta inativa.",
+    ]
     assert lines(folder / "leads.jsonl") == ["earlier"]
+    assert names(folder) == ["leads.jsonl", "leads.jsonl.resume"]
+    before = len(sandbox.arrivals)
+    assert run("leads", "export", "leads.jsonl").code == 0
+    assert sandbox.arrivals[before].query == "page=2&per_page=200"
+    assert len(lines(folder / "leads.jsonl")) == 450
     assert names(folder) == ["leads.jsonl"]
+
+
+def test_no_resume_begins_anew(run: Run, serve: Serve) -> None:
+    sandbox = Sandbox(leads=450)
+    for status in (None, 403):
+        sandbox.script(Trouble(status=status))
+    serve(sandbox)
+    run("leads", "export", "leads.jsonl")
+    before = len(sandbox.arrivals)
+    assert run("leads", "export", "leads.jsonl", "--no-resume").code == 0
+    assert len(sandbox.arrivals) - before == 6
+
+
+def test_an_export_refused_at_once_leaves_nothing(run: Run, serve: Serve, folder: Path) -> None:
+    sandbox = Sandbox(leads=450)
+    sandbox.script(Trouble(status=403, body={"message": "Conta inativa."}))
+    serve(sandbox)
+    code, _, err = run("leads", "export", "leads.jsonl")
+    assert (code, err) == (1, "syncro: error: GET /leads → 403: Conta inativa.\n")
+    assert names(folder) == []
 
 
 def test_a_folder_that_is_not_there_costs_no_request(run: Run, serve: Serve) -> None:
@@ -164,7 +195,7 @@ def test_a_refused_key_is_shown_nowhere(
     assert "crm_wrong" not in err
 
 
-BROKEN = '{"id": "none",\r\n "name": "X"}'
+BROKEN = '{"id": "none",\r\n "name": "X"}'  # and the number of its page
 
 
 def unreadable_page(number: int = 1, *, last_page: int = 1) -> Trouble:
@@ -174,7 +205,7 @@ def unreadable_page(number: int = 1, *, last_page: int = 1) -> Trouble:
     page = json.dumps(answer)
     return Trouble(
         status=200,
-        body=page.replace('"HERE"', BROKEN).encode(),
+        body=page.replace('"HERE"', BROKEN.replace("X", f"X{number}")).encode(),
         headers={"Content-Type": "application/json"},
     )
 
@@ -187,24 +218,25 @@ def test_unreadable_leads_are_set_aside_as_they_came_and_the_run_has_failed(
     serve(sandbox)
     code, _, err = run("leads", "export", "leads.jsonl")
     assert code == 1
-    first, second = err.splitlines()
+    first, second = said(err)
     assert first == "2 leads written to leads.jsonl"
-    assert second.startswith("syncro: error: 1 more could not be read, their JSON is in ")
+    assert "1 could not be read, their JSON is in " in second
     assert "leads.jsonl.unreadable.jsonl" in second
     assert [json.loads(line)["id"] for line in lines(folder / "leads.jsonl")] == [2, 3]
     [aside] = lines(folder / "leads.jsonl.unreadable.jsonl")
-    assert json.loads(aside) == json.loads(BROKEN)
+    assert json.loads(aside) == {"id": "none", "name": "X1"}
 
 
 def test_fewer_leads_than_the_server_counts_are_written_and_the_run_has_failed(
     run: Run, serve: Serve, folder: Path
 ) -> None:
     sandbox = Sandbox(leads=3)
-    sandbox.script(Trouble(status=200, body=a_page({"id": 1}, {"id": 2}, total=3)))
+    page = a_page({"id": 1}, {"id": 2}, total=3)
+    sandbox.script(Trouble(status=200, body=page, times=25))
     serve(sandbox)
     code, _, err = run("leads", "export", "leads.jsonl")
     assert code == 1
-    assert "the server counts 3 leads and showed 2" in err
+    assert "of 3 leads the server counts, 1 at least could not be accounted for" in err
     assert len(lines(folder / "leads.jsonl")) == 2
 
 
@@ -212,12 +244,12 @@ def test_unreadable_leads_of_several_pages_come_together(
     run: Run, serve: Serve, folder: Path
 ) -> None:
     sandbox = Sandbox(leads=3)
-    for number in (1, 2):
+    for number in (1, 2, 1, 2):
         sandbox.script(unreadable_page(number, last_page=2))
     serve(sandbox)
     code, _, err = run("leads", "export", "leads.csv")
     assert code == 1
-    assert "2 more could not be read" in err
+    assert "2 could not be read" in err
     assert len(lines(folder / "leads.csv.unreadable.jsonl")) == 2
 
 
@@ -227,7 +259,7 @@ def test_on_standard_output_unreadable_leads_are_only_counted(run: Run, serve: S
     serve(sandbox)
     code, out, err = run("leads", "export", "-")
     assert (code, len(out.splitlines())) == (1, 2)
-    assert "1 more could not be read, export to a file to keep their JSON" in err
+    assert "1 could not be read, export to a file to keep their JSON; the first: Expected" in err
 
 
 def test_the_next_good_run_takes_the_old_file_of_unreadable_leads_away(
@@ -253,7 +285,7 @@ def test_a_reader_that_leaves_early_is_an_end_in_one_line(serve: Serve) -> None:
     process.stdout.close()
     _, err = process.communicate(timeout=30)
     assert process.returncode == 1
-    assert err == "syncro: error: standard output was closed before the end\n"
+    assert said(err) == ["syncro: error: standard output was closed before the end"]
 
 
 def test_on_a_terminal_a_bar_shows_how_far_it_is(serve: Serve, folder: Path) -> None:
@@ -320,7 +352,7 @@ def stalling() -> Iterator[StallingServer]:
 
 
 @pytest.mark.parametrize("format_name", ["jsonl", "csv"])
-def test_ctrl_c_ends_in_one_line_and_leaves_no_file(
+def test_ctrl_c_says_how_to_go_on_and_leaves_no_half_file(
     folder: Path, monkeypatch: pytest.MonkeyPatch, format_name: str
 ) -> None:
     with stalling() as server:
@@ -328,7 +360,37 @@ def test_ctrl_c_ends_in_one_line_and_leaves_no_file(
         monkeypatch.setenv("SYNCRO_BASE_URL", f"http://127.0.0.1:{server.server_port}/api/v1")
         process = start("leads", "export", f"leads.{format_name}")
         assert server.stalled.wait(30)
-        assert [name.endswith(".part") for name in names(folder)] == [True]
         process.send_signal(signal.SIGINT)
-        assert finish(process) == (130, "", "syncro: interrupted\n")
+        kept = f"leads.{format_name}.resume"
+        code, out, err = finish(process)
+    assert (code, out) == (130, "")
+    assert said(err) == [
+        f"syncro: what was read is kept in {kept}; the same command goes on from there",
+        "syncro: interrupted",
+    ]
+    assert names(folder) == [kept]
+
+
+def test_the_plan_is_said_and_nothing_is_written(run: Run, serve: Serve, folder: Path) -> None:
+    sandbox = Sandbox(leads=450)
+    serve(sandbox)
+    code, out, err = run("leads", "export", "leads.csv", "--plan")
+    assert (code, err) == (0, "")
+    assert re.fullmatch(r"6 requests, 0 s, done at \d{4}-\d\d-\d\d \d\d:\d\d\n", out)
+    assert len(sandbox.arrivals) == 1
     assert names(folder) == []
+
+
+def test_an_unknown_limiter_is_wrong_usage(run: Run, serve: Serve) -> None:
+    serve(Sandbox(leads=1))
+    code, _, err = run("leads", "export", "-", "--limiter", "nonsense://x")
+    assert (code, err.count("\n")) == (2, 1)
+    assert "nonsense" in err
+
+
+def test_a_parquet_file_holds_every_lead(run: Run, serve: Serve, folder: Path) -> None:
+    sandbox = Sandbox(leads=250)
+    serve(sandbox)
+    assert run("leads", "export", "leads.parquet").code == 0
+    table = import_module("pyarrow.parquet").read_table(folder / "leads.parquet")
+    assert set(table["id"].to_pylist()) == set(sandbox.leads)

@@ -3,38 +3,16 @@ from __future__ import annotations
 import io
 import re
 
-import pytest
 from rich.console import Console
 
-from syncro_async import Budget
-from syncro_async.cli.progress import bar, seconds_left
-
-
-def budget(available: int, next_free_in: float) -> Budget:
-    return Budget(60, 60.0, available, in_flight=0, waiting=0, next_free_in=next_free_in)
-
-
-@pytest.mark.parametrize(
-    ("items", "available", "next_free_in", "seconds"),
-    [
-        (0, 0, 30.0, 0.0),  # nothing is left
-        (400, 2, 0.0, 0.0),  # two pages, two slots
-        (401, 2, 12.0, 12.0),  # the third page waits for the next slot
-        (60 * 200, 0, 12.0, 12.0),  # one full round
-        (61 * 200, 0, 12.0, 72.0),  # and one page of the next
-    ],
-)
-def test_the_time_left_is_what_the_budget_says(
-    items: int, available: int, next_free_in: float, seconds: float
-) -> None:
-    assert seconds_left(items, 200, budget(available, next_free_in)) == seconds
+from syncro_async.cli.progress import bar
 
 
 def shown(*, now: float = 0.0, left: float | None = None, done: int = 200) -> str:
     screen = io.StringIO()
     moments = [now]
     console = Console(file=screen, force_terminal=True, width=100)
-    with bar("leads", shown=True, console=console, now=lambda: moments[0]) as it:
+    with bar(console=console, now=lambda: moments[0]) as it:
         if left is not None:
             it.advance(done=done, total=1000, left=left)
             moments[0] += 10.0
@@ -55,10 +33,3 @@ def test_the_bar_never_shows_less_than_nothing_left() -> None:
 def test_before_the_first_page_and_after_the_last_no_time_is_shown() -> None:
     assert "left" not in shown()
     assert "left" not in shown(left=5.0, done=1000)
-
-
-def test_a_bar_nobody_can_see_writes_nothing() -> None:
-    screen = io.StringIO()
-    with bar("leads", shown=False, console=Console(file=screen)) as it:
-        it.advance(done=1, total=None, left=0.0)
-    assert screen.getvalue() == ""

@@ -6,7 +6,13 @@ import socket
 
 import pytest
 
-from syncro_async.sandbox import EXPIRED_KEY, FULL_KEY, READ_ONLY_KEY, SUSPENDED_KEY
+from syncro_async.sandbox import (
+    EXPIRED_KEY,
+    FULL_KEY,
+    LEADS_ONLY_KEY,
+    READ_ONLY_KEY,
+    SUSPENDED_KEY,
+)
 from tests.cli.running import Run, finish, start
 
 
@@ -18,7 +24,7 @@ def test_the_sandbox_serves_until_ctrl_c(run: Run, monkeypatch: pytest.MonkeyPat
         announced += process.stdout.readline()
     settings = dict(re.findall(r"^export (\w+)=(\S+)$", announced, re.MULTILINE))
     assert settings["SYNCRO_API_KEY"] == FULL_KEY
-    for key in (FULL_KEY, READ_ONLY_KEY, EXPIRED_KEY, SUSPENDED_KEY):
+    for key in (FULL_KEY, READ_ONLY_KEY, LEADS_ONLY_KEY, EXPIRED_KEY, SUSPENDED_KEY):
         assert key in announced
     assert "RateLimit(60, 5)" in announced
     for name, value in settings.items():

@@ -33,17 +33,26 @@ def test_the_version_comes_from_a_process_of_its_own_too() -> None:
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        ((), ("demo", "sandbox", "budget", "leads")),
-        (("leads",), ("export",)),
+        ((), ("demo", "sandbox", "budget", "doctor", "leads")),
+        (("leads",), ("export", "sync")),
         (("demo",), ("--leads", "--minute")),
         (("sandbox",), ("--port", "--host", "--leads", "--minute", "--php-quirks", "--window")),
         (("budget",), ("--base-url",)),
+        (("doctor",), ("--base-url",)),
         (
             ("leads", "export"),
             (
                 *("--pipeline-id", "--stage-id", "--assigned-to", "--source", "--status", "--tag"),
                 *("--q", "--updated-since", "--created-from", "--created-to", "--include"),
                 *("--max-items", "--page-size", "--format", "--base-url"),
+                *("--plan", "--lane", "--limiter", "--resume"),
+            ),
+        ),
+        (
+            ("leads", "sync"),
+            (
+                *("DB", "--table", "--full", "--include", "--page-size", "--base-url"),
+                *("--plan", "--lane", "--limiter", "--resume"),
             ),
         ),
     ],
@@ -58,7 +67,9 @@ def test_help_lists_what_there_is_and_no_option_for_a_key(
     assert "--api-key" not in out
 
 
-@pytest.mark.parametrize("words", [(), ("budget",), ("leads", "export")])
+@pytest.mark.parametrize(
+    "words", [(), ("budget",), ("doctor",), ("leads", "export"), ("leads", "sync")]
+)
 def test_help_says_where_the_key_comes_from_and_why(run: Run, words: tuple[str, ...]) -> None:
     text = " ".join(run(*words, "--help").out.replace("│", " ").split())
     assert "SYNCRO_API_KEY" in text
@@ -77,10 +88,9 @@ def test_help_says_where_the_key_comes_from_and_why(run: Run, words: tuple[str, 
         (("leads", "export", "-", "--format", "xml"), "--format"),
         (("leads", "export", "-", "--updated-since", "yesterday"), "'yesterday' is neither"),
         (("leads", "export", "-", "--created-to", "2026-06-30T10:00:00"), "no time zone"),
-        (("leads", "export", "leads.xlsx"), ".jsonl or .csv"),
-        (("leads", "export", "leads"), ".jsonl or .csv"),
-        (("leads", "export", "folder.csv"), "no regular file"),
         (("leads", "export", "-"), "SYNCRO_API_KEY"),
+        (("leads", "sync"), "DB"),
+        (("leads", "sync", "crm.db", "--lane", "slow"), "--lane"),
         (("budget",), "SYNCRO_API_KEY"),
         (("sandbox", "--port", "70000"), "--port"),
         (("sandbox", "--window", "round"), "--window"),
@@ -101,16 +111,27 @@ def test_wrong_usage_is_one_line_and_exit_code_2(
 
 @pytest.mark.parametrize(
     ("words", "part"),
-    [(("--page-size", "201"), "page_size"), (("--include", "events"), "events")],
+    [
+        (("leads", "export", "leads.csv", "--page-size", "201"), "page_size"),
+        (("leads", "export", "leads.csv", "--include", "events"), "events"),
+        (("leads", "export", "leads.xlsx"), ".jsonl, .csv or .parquet"),
+        (("leads", "export", "leads"), ".jsonl, .csv or .parquet"),
+        (("leads", "export", "folder.csv"), "no regular file"),
+        (("leads", "sync", "crm.db", "--page-size", "0"), "page_size"),
+        (("leads", "sync", "crm.db", "--table", 'x"; DROP TABLE y; --'), "plain name"),
+        (("leads", "sync", "leads.csv"), "no database"),
+        (("leads", "sync", "folder.csv/"), "no database"),
+    ],
 )
 def test_what_the_client_refuses_before_sending_is_wrong_usage(
     run: Run, folder: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], part: str
 ) -> None:
     monkeypatch.setenv("SYNCRO_API_KEY", "crm_any")
-    code, _, err = run("leads", "export", "leads.csv", *words)
+    (folder / "folder.csv").mkdir()
+    code, _, err = run(*words)
     assert (code, err.count("\n")) == (2, 1)
     assert part in err
-    assert names(folder) == []
+    assert names(folder) == ["folder.csv"]
 
 
 @pytest.mark.parametrize(

@@ -205,6 +205,7 @@ async def test_scripted_trouble_waits_behind_the_checks(connect: Connect, clock:
         ({"minute": 0}, "minute=0"),
         ({"per_minute": 0}, "per_minute=0"),
         ({"window": "leaky"}, "window='leaky'"),
+        ({"order": "random"}, "order='random'"),
     ],
 )
 def test_impossible_settings_are_named(options: dict[str, int], complaint: str) -> None:

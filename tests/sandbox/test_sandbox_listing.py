@@ -17,6 +17,8 @@ from syncro_async.sandbox import (
     WON_LEAD_ID,
     Sandbox,
 )
+from syncro_async.sandbox.store import Order
+from tests.sandbox.conftest import Connect
 
 BASE_FIELDS = {
     *("id", "name", "phone", "email", "company", "birthday", "value", "source", "tags"),
@@ -71,6 +73,25 @@ async def test_pages_cut_the_list_without_gap_or_overlap(
     assert [lead["id"] for lead in answer["data"]] == list(range(first, first + count))
     assert answer["meta"]["has_more"] is more
     assert answer["meta"]["last_page"] == 4
+
+
+@pytest.mark.parametrize(
+    ("order", "expected"),
+    [
+        ("oldest_first", [1, 2, 3, 4]),
+        ("newest_first", [4, 3, 2, 1]),
+        ("last_changed_first", [2, 4, 3, 1]),
+    ],
+)
+async def test_a_list_has_the_order_that_was_chosen(
+    connect: Connect, clock: FakeClock, order: Order, expected: list[int]
+) -> None:
+    sandbox = Sandbox(4, clock=clock, order=order)
+    api = connect(sandbox)
+    await api.post("/leads/2/tags", json={"tags": ["novo"]})
+    assert await ids(api) == expected
+    assert await ids(api, per_page=3, page=2) == expected[3:]
+    assert await ids(api, created_from="2025-09-01") == expected
 
 
 async def test_an_empty_account_has_one_empty_page(connect: Any, clock: FakeClock) -> None:

@@ -16,11 +16,13 @@ from syncro_async.errors import (
     APIError,
     AuthenticationError,
     BadRequestError,
+    BadRowsError,
     BudgetWaitError,
     CircuitOpenError,
     ConfigurationError,
     ConflictError,
     ConnectionFailedError,
+    ImportStoppedError,
     MessagingWindowClosedError,
     NoAnswerError,
     NotFoundError,
@@ -84,6 +86,16 @@ async def get_twice(client: AsyncClient) -> object:
     return await client.leads.get(7)
 
 
+async def import_two(client: AsyncClient) -> object:
+    home = {"pipeline_id": 1, "stage_id": 4}
+    rows = [{"name": name, "email": f"{name}@example.com", **home} for name in ("ana", "rui")]
+    return await client.bulk.upsert_leads(rows)
+
+
+async def import_nobodies(client: AsyncClient) -> object:
+    return await client.bulk.upsert_leads([{"name": "Ana"}, {"email": "rui@example.com"}])
+
+
 async def get_after_closing(client: AsyncClient) -> object:
     await client.aclose()
     return await client.leads.get(7)
@@ -118,6 +130,21 @@ CASES = [
         "GET /leads/7: the call's turn in the budget is 60.2 s away, 5.0 s are allowed;"
         " nothing was sent",
         {"rate_limit": ONE, "max_wait": 5.0},
+    ),
+    Case(
+        BadRowsError,
+        Answer(),
+        import_nobodies,
+        "1 of 2 rows cannot be imported and nothing was sent; mend or leave out:"
+        " email or phone is required: leads are matched by it (line 1)",
+    ),
+    Case(
+        ImportStoppedError,
+        says(403, "Sem permissão."),
+        import_two,
+        "the import stopped: POST /leads/upsert → 403: Sem permissão. Of 2 rows 0 are done,"
+        " 0 failed, 0 are in doubt and 2 were not sent;"
+        " with a journal the next run would go on where this one stopped",
     ),
     Case(
         ConnectionFailedError,

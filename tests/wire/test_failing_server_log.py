@@ -36,7 +36,7 @@ class TestABodyOfA5xx:
                     await client.leads.get(7)
         assert len(app.asked) == 6
         assert [r.getMessage() for r in caplog.records if "the lights" in r.getMessage()] == [
-            'GET /leads/7: the server answered 500: {"message":"the lights are out"}'
+            'GET /leads/7: the server failed with 500: {"message":"the lights are out"}'
         ]
 
     async def test_is_said_again_when_it_is_another_or_the_trouble_came_back(
@@ -47,9 +47,9 @@ class TestABodyOfA5xx:
             await client.leads.get(7)
             await client.leads.get(8)
         assert caplog.messages == [
-            'GET /leads/7: the server answered 500: {"success":true}',
-            "GET /leads/7: the server answered 502: <h1>Bad",
-            "GET /leads/8: the server answered 502: <h1>Bad",
+            'GET /leads/7: the server failed with 500: {"success":true}',
+            "GET /leads/7: the server failed with 502: <h1>Bad",
+            "GET /leads/8: the server failed with 502: <h1>Bad",
         ]
 
     async def test_is_told_to_observers_without_the_key(

@@ -25,11 +25,13 @@ from syncro_async.errors import (
     APIError,
     AuthenticationError,
     BadRequestError,
+    BadRowsError,
     BudgetWaitError,
     CircuitOpenError,
     ConfigurationError,
     ConflictError,
     ConnectionFailedError,
+    ImportStoppedError,
     MessagingWindowClosedError,
     NoAnswerError,
     NotFoundError,
@@ -349,10 +351,15 @@ ORIGINS: dict[type[SyncroError], Answer | Exception | Callable[..., Awaitable[An
     ServerError: said(500),
     ProviderError: said(502, raw={"key": KEY}),
     ServiceUnavailableError: said(503),
-    **{kind: said(400, code=code) for code, kind in CODES.items()},
+    ReauthenticationRequiredError: said(403, code="REAUTH"),
+    ProviderRateLimitedError: said(429, code="PROVIDER_LIMIT", retry_after=900),
+    ProviderAuthenticationError: said(502, code="PROVIDER_AUTH"),
+    CircuitOpenError: said(503, code="CIRCUIT"),
 }
 # Those that come before anything is sent.
-UNSENT = {ConfigurationError, BudgetWaitError}
+UNSENT = {ConfigurationError, BudgetWaitError, BadRowsError}
+# Those of many calls.
+OF_JOBS = {ImportStoppedError}
 
 
 def every_error(kind: type[SyncroError] = SyncroError) -> Iterator[type[SyncroError]]:
@@ -363,7 +370,7 @@ def every_error(kind: type[SyncroError] = SyncroError) -> Iterator[type[SyncroEr
 
 def test_each_error_has_its_origin_here() -> None:
     ours = {kind for kind in every_error() if kind.__module__ == "syncro_async.errors"}
-    assert ours == ORIGINS.keys() | UNSENT
+    assert ours == ORIGINS.keys() | UNSENT | OF_JOBS
 
 
 @pytest.mark.parametrize("kind", ORIGINS, ids=lambda kind: kind.__name__)
@@ -388,7 +395,19 @@ async def test_nor_do_those_that_come_before_anything_is_sent() -> None:
     with pytest.raises(ConfigurationError) as closed:
         await client.leads.get(7)
     assert KEY not in shown_by(too_long.value)
+    async with client_of(app, rate_limit=RateLimit(1, 60.0)) as client:
+        with pytest.raises(BadRowsError) as bad:
+            await client.bulk.upsert_leads([{"name": "Ana"}])
     assert KEY not in shown_by(closed.value)
+    assert KEY not in shown_by(bad.value)
+
+
+async def test_nor_does_the_one_that_ends_an_import() -> None:
+    row = {"name": "Ana", "email": "ana@example.com", "pipeline_id": 1, "stage_id": 4}
+    async with client_of(App(said(401)), retry=at_once(1)) as client:
+        with pytest.raises(ImportStoppedError) as stopped:
+            await client.bulk.upsert_leads([row])
+    assert KEY not in shown_by(stopped.value)
 
 
 class TestTheWrapping:

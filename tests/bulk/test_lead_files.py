@@ -4,7 +4,9 @@ import csv
 import io
 import json
 import re
+import sys
 from datetime import UTC, date, datetime
+from importlib import import_module
 
 import msgspec
 import pytest
@@ -12,7 +14,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from syncro_async import Lead
-from syncro_async.cli.formats import COLUMNS, FORMATS, cell, csv_page, jsonl_page
+from syncro_async.bulk.lead_columns import COLUMNS
+from syncro_async.bulk.lead_files import FORMS, cell, form_of
+from syncro_async.errors import ConfigurationError
+
+parquet = import_module("pyarrow.parquet")  # it has no types
 
 LEAD = msgspec.convert(
     {
@@ -32,12 +38,18 @@ LEAD = msgspec.convert(
 )
 
 
+def written(form: str, *leads: Lead) -> bytes:
+    out = io.BytesIO()
+    form_of(form)(out, [[msgspec.json.encode(lead)] for lead in leads])
+    return out.getvalue()
+
+
 def read_csv(text: bytes) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(text.decode(), newline="")))
 
 
 def test_a_jsonl_line_is_the_lead_without_the_relations_nobody_asked_for() -> None:
-    lines = jsonl_page([LEAD, Lead(id=8)]).decode().splitlines()
+    lines = written("jsonl", LEAD, Lead(id=8)).decode().splitlines()
     first, second = (json.loads(line) for line in lines)
     assert first["name"] == LEAD.name
     assert first["created_at"] == "2026-06-30T10:00:00Z"
@@ -48,12 +60,12 @@ def test_a_jsonl_line_is_the_lead_without_the_relations_nobody_asked_for() -> No
 
 
 def test_a_csv_row_has_one_column_for_every_field_of_a_lead() -> None:
-    assert FORMATS["csv"].top == ",".join(COLUMNS).encode() + b"\r\n"
-    assert Lead.__struct_fields__ == COLUMNS
+    assert written("csv") == ",".join(Lead.__struct_fields__).encode() + b"\r\n"
+    assert Lead.__struct_fields__ == tuple(column.name for column in COLUMNS)
 
 
 def test_csv_survives_being_read_again() -> None:
-    [row] = read_csv(FORMATS["csv"].top + csv_page([LEAD]))
+    [row] = read_csv(written("csv", LEAD))
     assert row["id"] == "7"
     assert row["name"] == LEAD.name
     assert row["phone"] == "+5511999887766"
@@ -67,7 +79,7 @@ def test_csv_survives_being_read_again() -> None:
 
 
 def test_what_is_absent_null_or_not_asked_for_is_an_empty_cell() -> None:
-    [row] = read_csv(FORMATS["csv"].top + csv_page([Lead(id=8)]))
+    [row] = read_csv(written("csv", Lead(id=8)))
     assert {name for name, value in row.items() if value} == {"id"}
 
 
@@ -119,3 +131,36 @@ def test_no_text_leaves_as_a_formula_and_every_text_comes_back(text: str) -> Non
 )
 def test_everything_that_is_not_text_is_json(value: object, text: str) -> None:
     assert cell(value) == text
+
+
+def test_parquet_has_a_column_of_its_own_type_for_every_field() -> None:
+    table = parquet.read_table(io.BytesIO(written("parquet", LEAD, Lead(id=8))))
+    assert table.column_names == [column.name for column in COLUMNS]
+    first, second = table.to_pylist()
+    assert (first["id"], first["value"]) == (7, -12.5)
+    assert first["birthday"] == date(1990, 1, 15)
+    assert first["created_at"] == datetime(2026, 6, 30, 10, tzinfo=UTC)
+    assert first["tags"] == ["vip", "são paulo"]
+    assert json.loads(first["stage"]) == {"id": 5, "name": "Proposta"}
+    assert json.loads(first["custom_fields"]) == {"tamanho": "100+"}
+    assert {name for name, value in second.items() if value is not None} == {"id"}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_no_leads_make_a_file_of_its_form_all_the_same(form: str) -> None:
+    empty = written(form)
+    if form == "parquet":
+        assert parquet.read_table(io.BytesIO(empty)).num_rows == 0
+    else:
+        assert empty.count(b"\n") == (form == "csv")
+
+
+def test_an_unknown_form_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="'xml' is none of the forms jsonl, csv, parquet"):
+        form_of("xml")
+
+
+def test_without_its_library_parquet_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(ConfigurationError, match=r"syncro-async\[parquet\]"):
+        form_of("parquet")

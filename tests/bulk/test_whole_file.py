@@ -6,7 +6,7 @@ from stat import S_IMODE
 
 import pytest
 
-from syncro_async.cli.whole_file import whole_file
+from syncro_async.bulk.whole_file import whole_file
 
 
 def names(folder: Path) -> list[str]:

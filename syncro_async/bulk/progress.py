@@ -1,0 +1,104 @@
+"""Tells how far a job is, and when it will be done."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+import msgspec
+
+from syncro_async.bulk.ground import Job
+from syncro_async.bulk.plan import seconds_for
+
+logger = logging.getLogger("syncro_async")
+
+
+class Progress(msgspec.Struct, frozen=True):
+    """How far a job is: a snapshot.
+
+    `job` is `"import"`, `"export"`, `"sync"` or `"map"`, `phase` what it does now. `done` items of
+    `total` (None: not known) are through. `requests` were sent and `seconds` have passed since the
+    job began; `rate` is items a second in this phase so far. `seconds_left`, until the phase is
+    over (in the first reading of an export or a sync: until the second is, too), comes from the
+    budget and the lane as they are now; None where the total is not known.
+    """
+
+    job: str
+    phase: str
+    done: int
+    total: int | None
+    requests: int
+    seconds: float
+    rate: float
+    seconds_left: float | None
+
+
+OnProgress = Callable[[Progress], object]
+
+
+class Meter:
+    """Counts a job's items and tells whoever wants to know; what a listener raises is logged."""
+
+    def __init__(self, job: Job, name: str, on_progress: OnProgress | None) -> None:
+        self._job = job
+        self._name = name
+        self._listener = on_progress
+        self._clock = job.ground.clock
+        self._began = self._clock.monotonic()
+        self.phase("", None)
+
+    @property
+    def seconds(self) -> float:
+        """How long the job has been going on."""
+        return self._clock.monotonic() - self._began
+
+    def phase(self, phase: str, total: int | None, done: int = 0) -> None:
+        """Begin a phase of `total` items, of which `done` were through before."""
+        self._phase, self._total = phase, total
+        self._done = self._done_before = done
+        self._phase_began = self._clock.monotonic()
+
+    def advance(
+        self, items: int = 1, *, total: int | None = None, requests_left: int | None = None
+    ) -> None:
+        """So many more items are through; a `total` learned meanwhile takes the place of the first.
+
+        `requests_left` is what the rest of the phase needs: one for each item unless told.
+        """
+        self.reach(self._done + items, total=total, requests_left=requests_left)
+
+    def reach(
+        self, done: int, *, total: int | None = None, requests_left: int | None = None
+    ) -> None:
+        """The phase has come so far; else as `advance`."""
+        self._done = done
+        if total is not None:
+            self._total = total
+        if self._listener is None:
+            return
+        try:
+            self._listener(self._facts(requests_left))
+        except Exception:
+            logger.exception("the progress of the %s could not be told", self._name)
+
+    def _facts(self, requests_left: int | None) -> Progress:
+        elapsed = self._clock.monotonic() - self._phase_began
+        if requests_left is None and self._total is not None:
+            requests_left = max(0, self._total - self._done)
+        return Progress(
+            job=self._name,
+            phase=self._phase,
+            done=self._done,
+            total=self._total,
+            requests=self._job.tally.sent,
+            seconds=self.seconds,
+            rate=(self._done - self._done_before) / elapsed if elapsed > 0 else 0.0,
+            seconds_left=None if requests_left is None else self._seconds_for(requests_left),
+        )
+
+    def _seconds_for(self, requests: int) -> float:
+        ground = self._job.ground
+        budget = ground.budget()
+        # The job's own calls stand in the queue, too: they are among those still to be sent.
+        ahead = budget.waiting - budget.waiting_bulk if ground.lane == "bulk" else 0
+        return seconds_for(requests, ground.rates, ground.latency, budget, ahead=ahead)

@@ -1,0 +1,155 @@
+"""Keeps a table of a database up to date with the account's leads."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+
+from syncro_async.bulk.export_reading import Listing, ListReading
+from syncro_async.bulk.export_spool import Spool
+from syncro_async.bulk.exporting import opened, requests_needed, subject_of
+from syncro_async.bulk.ground import Ground, Job
+from syncro_async.bulk.own_thread import OwnThread
+from syncro_async.bulk.passes import Verdict
+from syncro_async.bulk.progress import Meter, OnProgress
+from syncro_async.bulk.sync_databases import Database, database_of
+from syncro_async.bulk.sync_tables import Note
+from syncro_async.errors import ConfigurationError
+from syncro_async.html_tables import record_table
+from syncro_async.resources.arguments import relations
+
+__all__ = ["SyncReceipt", "database_of", "requests_to_sync", "sync_leads"]
+
+# A change is stamped before it can be seen (a transaction commits after it), and the clocks of a
+# service's machines differ: so each run looks back that much further than the last one began.
+OVERLAP = timedelta(minutes=5)
+
+
+@dataclass(frozen=True, slots=True)
+class _Task:
+    """What is to be done: whose leads, with which relations, since when; and the last note."""
+
+    account: str
+    include: str
+    since: datetime | None
+    noted: Note | None
+
+    @property
+    def as_before(self) -> Note:
+        """The note to write when nothing new is certain."""
+        return self.noted or Note(self.account, self.include, None)
+
+
+class SyncReceipt(msgspec.Struct, frozen=True):
+    """What a sync did.
+
+    It `fetched` that many leads, all of them or those changed since `since`. The table got
+    `inserted` new ones, in `updated` ones something had changed, and `deleted` ones were gone (a
+    full run finds them). Every change before `until` is in the table, and the next run asks from
+    there. Where `complete` is False, what was read is in the table but may not be all, `reason`
+    says why, `until` has not moved, and nothing was deleted; the next run tries again.
+    """
+
+    _repr_html_ = record_table
+
+    fetched: int
+    inserted: int
+    updated: int
+    since: datetime | None
+    until: datetime | None
+    deleted: int = 0
+    complete: bool = True
+    reason: str | None = None
+
+
+async def sync_leads(
+    everything: Listing,
+    database: Database,
+    ground: Ground,
+    *,
+    full: bool,
+    resume: bool,
+    on_progress: OnProgress | None,
+) -> SyncReceipt:
+    """Read what changed into the file beside, until all of it is known, then merge it."""
+    everything.check()
+    job = Job.on(ground)
+    meter = Meter(job, "sync", on_progress)
+    with job.underway(), OwnThread() as thread:
+        # Opening it locks it, so that of two runs one ends here.
+        spool = await thread(opened, database.resume, thread)
+        task = await thread(_task, everything, database, ground, full=full)
+        listing = _changed(everything, task.since)
+        subject = subject_of(f"sync {database.table}", listing, ground)
+        await thread(spool.begin, subject, ground.clock.wall(), resume=resume)
+        reading = ListReading(listing, spool, thread, meter)
+        verdict = await reading.to_its_end()
+        return await thread(_merged, spool, database, verdict, task)
+
+
+async def requests_to_sync(
+    everything: Listing, database: Database, ground: Ground, *, full: bool
+) -> int:
+    """How many requests a sync would take; sends one, for the count."""
+    everything.check()
+    with OwnThread() as thread:
+        task = await thread(_task, everything, database, ground, full=full)
+    return await requests_needed(_changed(everything, task.since), ground)
+
+
+def _task(everything: Listing, database: Database, ground: Ground, *, full: bool) -> _Task:
+    """What is to be done, by what the last run has noted in the database."""
+    include, note = _include(everything), None
+    if database.path.exists():
+        with database.opened() as table:
+            note = table.note()
+    if note is not None and note.account != ground.account:
+        raise ConfigurationError(
+            f"table {database.table} holds another account's leads; name another with table=…"
+        )
+    # Of leads that have not changed, no list of changes brings relations not asked for before.
+    known = note is not None and note.include == include and not full
+    return _Task(ground.account, include, note.until if note and known else None, note)
+
+
+def _include(listing: Listing) -> str:
+    names = relations("include", listing.filters.get("include") or ())
+    return ",".join(sorted(set((names or "").split(","))))
+
+
+def _changed(everything: Listing, since: datetime | None) -> Listing:
+    """The list of what has changed since then; None: everything."""
+    if since is None:
+        return everything
+    return replace(everything, filters={**everything.filters, "updated_since": since})
+
+
+def _merged(spool: Spool, database: Database, verdict: Verdict, task: _Task) -> SyncReceipt:
+    """Bring the table up to date; then what was kept for a crash can go."""
+    unreadable, first = spool.unreadable(verdict.since)
+    complete = verdict.complete and not unreadable
+    # Without fractions: what the server compares with may have none.
+    begun = datetime.fromtimestamp(int(spool.state.begun_at), UTC) - OVERLAP
+    note = Note(task.account, task.include, begun) if complete else task.as_before
+    with database.opened() as table:
+        merged = table.merge(
+            spool.rows(verdict.since),
+            note=note,
+            alive=spool.ids(verdict.since) if complete and task.since is None else None,
+        )
+    fetched = spool.seen()
+    spool.discard()
+    return SyncReceipt(
+        fetched=fetched,
+        inserted=merged.inserted,
+        updated=merged.updated,
+        since=task.since,
+        until=note.until,
+        deleted=merged.deleted,
+        complete=complete,
+        reason=f"{unreadable} could not be read; the first: {first}"
+        if verdict.complete and unreadable
+        else verdict.reason,
+    )

@@ -1,0 +1,26 @@
+"""The custom field: what an account keeps of its leads beyond the fields every lead has."""
+
+from __future__ import annotations
+
+import msgspec
+
+from syncro_async.models.words import FieldType
+
+
+class CustomField(msgspec.Struct, frozen=True, kw_only=True):
+    """The definition of a custom field (API reference, 'Custom fields').
+
+    `name` is its key in a lead's `custom_fields`, `label` what people see. `field_type` says what
+    its values are: text, number, currency, date (`YYYY-MM-DD`), select (one of `options`),
+    multiselect (a list of them) or checkbox (a bool).
+    """
+
+    id: int
+    name: str | None = None
+    label: str | None = None
+    field_type: FieldType | None = None
+    options: list[str] | None = None
+    is_required: bool | None = None
+    is_active: bool | None = None
+    show_on_card: bool | None = None
+    sort_order: int | None = None

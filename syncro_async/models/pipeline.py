@@ -1,0 +1,90 @@
+"""The pipelines of an account, their stages and the reasons for which deals are lost."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Sequence
+from typing import Protocol, TypeVar
+
+import msgspec
+
+
+class Stage(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """A stage of a pipeline; a lead that enters one marked won or lost is a sale or a loss."""
+
+    id: int
+    name: str | None = None
+    color: str | None = None
+    is_won: bool | None = None
+    is_lost: bool | None = None
+
+
+class Pipeline(msgspec.Struct, frozen=True, kw_only=True):
+    """A pipeline and its stages, in the server's order."""
+
+    id: int
+    name: str | None = None
+    stages: list[Stage] = msgspec.field(default_factory=list)
+
+
+class LostReason(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """Why a deal was lost; its id is the `reason_id` of `leads.mark_lost`."""
+
+    id: int
+    name: str | None = None
+
+
+class Pipelines(msgspec.Struct, frozen=True):
+    """The account's pipelines and lost reasons (API reference, 'Pipelines').
+
+    The names that people see lead to the ids that calls take:
+
+        found = await syncro.pipelines.list()
+        proposal = found.stage("Vendas", "Proposta")
+
+    A name is looked for as it is written, then whatever its capitals and spaces. `LookupError`
+    says which names there are when none is meant, and which ids when several are.
+    """
+
+    pipelines: list[Pipeline]
+    lost_reasons: list[LostReason]
+
+    def find(self, name: str) -> Pipeline:
+        """The pipeline of that name. Raises `LookupError`."""
+        return _called("pipeline", name, self.pipelines)
+
+    def stage(self, pipeline: Pipeline | str, name: str) -> Stage:
+        """The stage of that name; the pipeline may be given by its name. Raises `LookupError`."""
+        home = self.find(pipeline) if isinstance(pipeline, str) else pipeline
+        return _called(f"stage of {home.name!r}", name, home.stages)
+
+    def reason(self, name: str) -> LostReason:
+        """The lost reason of that name. Raises `LookupError`."""
+        return _called("lost reason", name, self.lost_reasons)
+
+
+class _Named(Protocol):
+    @property
+    def id(self) -> int: ...
+    @property
+    def name(self) -> str | None: ...
+
+
+_N = TypeVar("_N", bound=_Named)
+
+
+def _called(what: str, name: str, among: Sequence[_N]) -> _N:
+    for spelling in (str, _spoken):
+        found = [one for one in among if spelling(one.name or "") == spelling(name)]
+        if len(found) == 1:
+            return found[0]
+        if found:
+            ids = ", ".join(str(one.id) for one in found)
+            raise LookupError(f"more than one {what} is called {name!r}: the ids are {ids}")
+    known = ", ".join(repr(one.name) for one in among) or "none at all"
+    raise LookupError(f"no {what} is called {name!r}; there is {known}")
+
+
+def _spoken(name: str) -> str:
+    """The name as one says it: without capitals, spare spaces and ways to write an accent."""
+    return " ".join(unicodedata.normalize("NFKC", name).casefold().split())

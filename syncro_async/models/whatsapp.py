@@ -1,0 +1,39 @@
+"""What an account sends WhatsApp messages from and with: connected numbers, and templates."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from syncro_async.models.words import Provider
+
+
+class WhatsAppInstance(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """A connected number (API reference, 'WhatsApp'); its id is the `instance_id` of messages.
+
+    `provider` is waha, or cloud_api for the official API. With `has_window_restriction` a plain
+    message may be sent only within 24 hours of the contact's last one, a template always.
+    """
+
+    id: int
+    provider: Provider | None = None
+    display_name: str | None = None
+    phone_number: str | None = None
+    is_primary: bool | None = None
+    status: str | None = None
+    supports_templates: bool | None = None
+    supports_buttons: bool | None = None
+    has_window_restriction: bool | None = None
+
+
+class WhatsAppTemplate(msgspec.Struct, frozen=True, kw_only=True):
+    """A message template (API reference, 'WhatsApp'); its id is the `template_id` of messages.
+
+    The reference names no more of its fields than these two; `more` holds the others by name, as
+    the server sent them.
+    """
+
+    id: int
+    name: str | None = None
+    more: dict[str, Any] = msgspec.field(default_factory=dict)

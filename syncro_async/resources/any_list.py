@@ -1,0 +1,104 @@
+"""Pages through any list of a service, whether or not it has a method of its own."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any, TypeVar, cast, overload
+
+from syncro_async.dialects.listing import Cursor, PageNumbers, Paging
+from syncro_async.errors import ConfigurationError
+from syncro_async.events import Observers
+from syncro_async.paging.asking import AskedList, paginator_of
+from syncro_async.paging.paginator import Paginator
+from syncro_async.settings import Settings
+from syncro_async.transport.addressing import query_string, relative_path
+from syncro_async.transport.exchange import Call
+
+T = TypeVar("T")
+
+
+class AnyList(ABC):
+    """The part of the client that makes paginators."""
+
+    _settings: Settings
+    _tell: Observers
+
+    @abstractmethod
+    async def _perform(self, call: Call[T], /) -> T:
+        """Send the call through limiter, retries and decoding."""
+
+    @overload
+    def paginate(
+        self,
+        path: str,
+        *,
+        params: Mapping[str, Any] | None = None,
+        item: None = None,
+        page_size: int | None = None,
+        max_items: int | None = None,
+        paging: PageNumbers | Cursor | None = None,
+    ) -> Paginator[Any]: ...
+    @overload
+    def paginate(
+        self,
+        path: str,
+        *,
+        params: Mapping[str, Any] | None = None,
+        item: type[T],
+        page_size: int | None = None,
+        max_items: int | None = None,
+        paging: PageNumbers | Cursor | None = None,
+    ) -> Paginator[T]: ...
+    def paginate(
+        self,
+        path: str,
+        *,
+        params: Mapping[str, Any] | None = None,
+        item: type[Any] | None = None,
+        page_size: int | None = None,
+        max_items: int | None = None,
+        paging: PageNumbers | Cursor | None = None,
+    ) -> Paginator[Any]:
+        """Page through any list of the service; nothing is sent before an item is asked for.
+
+            async for contact in wolfeo.paginate("/contacts", params={"period": "all"}):
+                print(contact["email"])
+
+        `path` and `params` are those of `request()`; a page number or a cursor among the `params`
+        is where the list begins. Items are plain objects, or instances of `item` where that is
+        given. A page holds `page_size` items, else as many as the service allows. `paging` says
+        how this list comes where it is not as the service's lists do.
+
+        Raises `ConfigurationError` when the service does not document how its lists come and
+        `paging` is not given, and `ValueError` for arguments that cannot be sent.
+        """
+        kind = cast("type[Any]", Any) if item is None else item
+        base_url = self._settings.wiring.base_url
+        asked = AskedList(relative_path(path, base_url), params or {}, kind, page_size, max_items)
+        query_string(asked.query)  # what cannot be sent is said now, not with the first page
+        return paginator_of(asked, self._paging(paging), self._perform, self._tell)
+
+    def _paginate(
+        self,
+        path: str,
+        *,
+        query: Mapping[str, Any],
+        item: type[T],
+        page_size: int,
+        start_page: int,
+        max_items: int | None,
+    ) -> Paginator[T]:
+        asked = AskedList(path, query, item, page_size, max_items, start_page)
+        return paginator_of(asked, self._paging(None), self._perform, self._tell)
+
+    def _paging(self, given: Paging | None) -> Paging:
+        dialect = self._settings.wiring.dialect
+        paging = given or dialect.paging
+        if paging is None:
+            raise ConfigurationError(
+                f"{dialect.name} does not document how its lists are paged; give the names of the"
+                " query parameter and of the field of its cursor, for example"
+                " paging=Cursor(query='cursor', field='meta.nextCursor')"
+            )
+        return paging

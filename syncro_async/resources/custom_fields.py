@@ -1,0 +1,32 @@
+"""What may be asked about custom fields: the call of the API reference, 'Custom fields'."""
+
+from __future__ import annotations
+
+import builtins
+
+from syncro_async.models.custom_field import CustomField
+from syncro_async.resources.arguments import flag
+from syncro_async.resources.listing import Tell, whole_list
+from syncro_async.transport.addressing import query_string
+from syncro_async.transport.exchange import Call, Perform
+
+_PATH = "/custom-fields"
+
+
+class CustomFields:
+    """The call about custom fields, `client.custom_fields`."""
+
+    def __init__(self, perform: Perform, tell: Tell) -> None:
+        self._perform = perform
+        self._tell = tell
+
+    async def list(self, *, active_only: bool = False) -> builtins.list[CustomField]:
+        """Fetch the definitions of the account's custom fields; `active_only`: those in use.
+
+        One that cannot be read is left out, logged at WARNING, and told to the observers as
+        `ItemUnreadable`. Raises `ValueError` for what is no bool, and the errors of
+        `syncro_async.errors`.
+        """
+        query = query_string({"active_only": flag("active_only", active_only) or None})
+        read = whole_list(_PATH, self._tell, CustomField)
+        return await self._perform(Call("GET", _PATH, read, repeatable=True, query=query))

@@ -1,0 +1,61 @@
+"""What may be asked about pipelines: the call of the API reference, 'Pipelines'."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from syncro_async.models import pipeline
+from syncro_async.models.envelope import Envelope
+from syncro_async.paging.one_by_one import item_reader
+from syncro_async.resources.listing import Tell, readable
+from syncro_async.transport.exchange import Call, Perform
+from syncro_async.transport.json_codec import reading
+
+_PATH = "/pipelines"
+
+
+class _Body(Envelope, frozen=True, kw_only=True):
+    pipelines: list[msgspec.Raw]
+    lost_reasons: list[msgspec.Raw] | None = None
+
+
+class _Pipeline(msgspec.Struct, frozen=True, kw_only=True):
+    id: int
+    name: str | None = None
+    stages: list[msgspec.Raw] | None = None
+
+
+_read_body = reading(_Body)
+_read_pipeline = item_reader(_Pipeline)
+
+
+class Pipelines:
+    """The call about pipelines, `client.pipelines`."""
+
+    def __init__(self, perform: Perform, tell: Tell) -> None:
+        self._perform = perform
+        self._tell = tell
+
+    async def list(self) -> pipeline.Pipelines:
+        """Fetch every pipeline with its stages, and the lost reasons.
+
+        What they are called leads to their ids: see `Pipelines.find`, `.stage` and `.reason`. A
+        pipeline, stage or reason that cannot be read is left out, logged at WARNING, and told to
+        the observers as `ItemUnreadable`. Raises the errors of `syncro_async.errors`.
+        """
+        return await self._perform(Call("GET", _PATH, self._read, repeatable=True))
+
+    def _read(self, raw: bytes) -> pipeline.Pipelines:
+        body = _read_body(raw)
+        reasons = body.lost_reasons or ()
+        return pipeline.Pipelines(
+            readable(_PATH, self._tell, body.pipelines, self._pipeline),
+            readable(_PATH, self._tell, reasons, item_reader(pipeline.LostReason)),
+        )
+
+    def _pipeline(self, raw: Any) -> pipeline.Pipeline:
+        sent = _read_pipeline(raw)
+        stages = readable(_PATH, self._tell, sent.stages or (), item_reader(pipeline.Stage))
+        return pipeline.Pipeline(id=sent.id, name=sent.name, stages=stages)

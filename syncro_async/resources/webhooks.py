@@ -1,0 +1,109 @@
+"""What may be asked about webhooks: the calls of the API reference, 'Webhook subscriptions'."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import msgspec
+
+from syncro_async.models import webhook
+from syncro_async.models.envelope import Envelope
+from syncro_async.models.words import WebhookEvent, WebhookSource
+from syncro_async.paging.one_by_one import item_reader
+from syncro_async.resources.arguments import filled, optional, required
+from syncro_async.resources.listing import Tell, readable
+from syncro_async.transport.addressing import segment
+from syncro_async.transport.exchange import Call, Perform
+from syncro_async.transport.json_codec import done, encode_body, reading
+
+_PATH = "/webhooks"
+
+
+class _Body(Envelope, frozen=True, kw_only=True):
+    data: list[msgspec.Raw]
+    supported_events: list[str] | None = None
+
+
+_read_body = reading(_Body)
+_read_webhook = reading(webhook.Webhook)
+_read_new_webhook = reading(webhook.NewWebhook)
+
+
+class Webhooks:
+    """The calls about webhook subscriptions, `client.webhooks`.
+
+    Arguments that are None are not sent. Every call raises `ValueError`, naming the argument and
+    sending nothing, for an argument the reference rules out, and the errors of
+    `syncro_async.errors`: `NotFoundError` where there is no such subscription, `ValidationError`
+    where the server refuses a field.
+    """
+
+    def __init__(self, perform: Perform, tell: Tell) -> None:
+        self._perform = perform
+        self._tell = tell
+
+    async def list(self) -> webhook.Webhooks:
+        """Fetch every subscription, and the events one can subscribe to.
+
+        One that cannot be read is left out, logged at WARNING, and told to the observers as
+        `ItemUnreadable`.
+        """
+        return await self._perform(Call("GET", _PATH, self._read, repeatable=True))
+
+    async def create(
+        self,
+        *,
+        target_url: str,
+        events: WebhookEvent | Iterable[WebhookEvent],
+        source: WebhookSource | None = None,
+        secret: str | None = None,
+    ) -> webhook.NewWebhook:
+        """Subscribe an http(s) URL to at least one event (one str is one event).
+
+        `source` is api (the server's default) or n8n. Without a `secret` the server makes one;
+        keep it from the answer, it is told once. Never sent twice by itself.
+        """
+        if source is not None:
+            filled("source", source)
+        fields = required(target_url=target_url, events=events) | optional(
+            source=source, secret=secret
+        )
+        body = encode_body(fields)
+        return await self._perform(
+            Call("POST", _PATH, _read_new_webhook, repeatable=False, body=body)
+        )
+
+    async def get(self, id: int) -> webhook.Webhook:
+        """Fetch one subscription."""
+        return await self._perform(Call("GET", _path(id), _read_webhook, repeatable=True))
+
+    async def update(
+        self,
+        id: int,
+        *,
+        target_url: str | None = None,
+        events: WebhookEvent | Iterable[WebhookEvent] | None = None,
+        is_active: bool | None = None,
+    ) -> None:
+        """Change where a subscription goes, what it is told (`events` replaces them), or whether.
+
+        At least one of the three must be given.
+        """
+        path = _path(id)
+        changes = optional(target_url=target_url, events=events, is_active=is_active)
+        if not changes:
+            raise ValueError("target_url, events or is_active is required")
+        await self._perform(Call("PUT", path, done, repeatable=True, body=encode_body(changes)))
+
+    async def delete(self, id: int) -> None:
+        """End a subscription. That it is gone once an earlier attempt was lost counts as done."""
+        await self._perform(Call("DELETE", _path(id), done, repeatable=True, gone_is_done=True))
+
+    def _read(self, raw: bytes) -> webhook.Webhooks:
+        body = _read_body(raw)
+        found = readable(_PATH, self._tell, body.data, item_reader(webhook.Webhook))
+        return webhook.Webhooks(found, body.supported_events or [])
+
+
+def _path(id: int) -> str:
+    return f"{_PATH}/{segment('id', id)}"
