@@ -113,6 +113,19 @@ async def test_what_is_collected_is_a_list_that_is_shown_as_a_table() -> None:
     assert ["used", "2"] in Table(budget._repr_html_()).rows
 
 
+async def test_what_bulk_jobs_hand_out_is_shown_too(tmp_path: Path) -> None:
+    async with sandbox_client(leads=120) as syncro:
+        plan = syncro.bulk.plan(600)
+        exported = await syncro.bulk.export_leads(tmp_path / "leads.jsonl")
+        imported = await syncro.bulk.upsert_leads([{"name": "Ana", "email": "ana@example.com"}])
+        synced = await syncro.bulk.sync_leads(tmp_path / "leads.db")
+    assert ["requests", "600"] in Table(plan._repr_html_()).rows
+    for receipt in (exported, imported, synced):
+        table = Table(receipt._repr_html_())
+        assert table.caption == type(receipt).__name__
+        assert len(table.rows) > 2
+
+
 def test_a_list_of_nothing_is_a_table_without_rows() -> None:
     assert Table(rows_table([])).rows == []
     assert Table(rows_table([])).caption == "0 in all"
