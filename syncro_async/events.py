@@ -100,7 +100,7 @@ class RetryScheduled(msgspec.Struct, frozen=True):
 class ServerFailed(msgspec.Struct, frozen=True):
     """The server answered 5xx; `body` is the beginning of what it said, without secrets.
 
-    Told once: again only for another body, or after an answer that was no 5xx.
+    Told once for a call, and not again for the next ones while the same body comes.
     """
 
     method: str

@@ -94,11 +94,18 @@ def _brief(value: object) -> str:
         case datetime():
             text = value.isoformat(sep=" ", timespec="minutes")
         case msgspec.Struct():
-            fields = _fields(value)
-            named = [fields.get(name) for name in ("name", "title", "subject", "id")]
-            text = str(next((each for each in named if isinstance(each, str | int)), "…"))
+            text = _named(_fields(value))
         case Mapping() | list() | tuple():
             text = f"({len(value)})"
         case _:
             text = str(value)
     return text
+
+
+def _named(fields: Mapping[str, object]) -> str:
+    """What a thing is called; where it has no name, what it says of itself."""
+    plain = {name: value for name, value in fields.items() if isinstance(value, str | int)}
+    for name in ("name", "title", "subject", "id"):
+        if name in plain:
+            return str(plain[name])
+    return " · ".join(str(value) for value in plain.values())

@@ -119,6 +119,9 @@ async def test_what_bulk_jobs_hand_out_is_shown_too(tmp_path: Path) -> None:
         exported = await syncro.bulk.export_leads(tmp_path / "leads.jsonl")
         imported = await syncro.bulk.upsert_leads([{"name": "Ana", "email": "ana@example.com"}])
         synced = await syncro.bulk.sync_leads(tmp_path / "leads.db")
+    failed = Table(imported._repr_html_()).rows[-1]
+    assert failed[0] == "reasons"
+    assert failed[1].endswith(" · 1")
     assert ["requests", "600"] in Table(plan._repr_html_()).rows
     for receipt in (exported, imported, synced):
         table = Table(receipt._repr_html_())

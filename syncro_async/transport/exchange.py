@@ -89,8 +89,8 @@ class Exchange(Generic[T]):
 
     `sent` counts attempts on the wire, `refused` those of them that a 429 answered (they are not
     charged). `patience` is how long the call may stand in the queue now (s, None: any time), and
-    `came_first` whether it goes to its front, because a 429 turned it away.
-    `lost` says what went wrong with an attempt that may
+    `came_first` whether it goes to its front, because a 429 turned it away. `body_told`: the log
+    has the body of a server's error already. `lost` says what went wrong with an attempt that may
     have been carried out all the same. `followed`: the caller has gone, and the attempt it left on
     the wire is watched to its end.
     """
@@ -101,6 +101,7 @@ class Exchange(Generic[T]):
     sent: int = 0
     refused: int = 0
     came_first: bool = False
+    body_told: bool = False
     first_sent_at: float = 0.0
     lost: str = ""
     followed: bool = False

@@ -62,7 +62,8 @@ class JudgeStage:
     def _tell_of_failure(self, exchange: Exchange[Any], reply: Reply) -> None:
         """Say what a failing server says, once; it is a warning, so the log has it in any case."""
         news = (reply.status, reply.content[:READ]) if reply.status >= 500 else None
-        if news is not None and news != self._told:
+        if news is not None and news != self._told and not exchange.body_told:
+            exchange.body_told = True
             call, said = exchange.call, presentable(reply.content, self._key)
             self._tell(ServerFailed(call.method, call.path, reply.status, said))
         self._told = news

@@ -39,6 +39,6 @@ def presentable(body: bytes, key: ApiKey) -> str:
     # A line break in the log would look like a record of its own.
     line = "".join(each if each.isprintable() else "\ufffd" for each in " ".join(text.split()))
     if not line:
-        return "an empty body"
+        return "(no body)"
     whole = len(line) <= _SHOWN and len(body) <= READ
     return line if whole else f"{line[:_SHOWN]}… ({len(body)} bytes in all)"
