@@ -1,6 +1,8 @@
 """Frozen facts about what the client does, for whoever wants to watch.
 
-Times are monotonic seconds of the client's clock. Paths carry no query.
+Times are monotonic seconds of the client's clock. Paths carry no query. What concerns a call is
+told in the context (`contextvars`) of its caller, or in a copy of it, so that an observer can
+keep concurrent calls apart.
 """
 
 from __future__ import annotations
@@ -13,13 +15,43 @@ import msgspec
 logger = logging.getLogger("syncro_async")
 
 
+class CallStarted(msgspec.Struct, frozen=True):
+    """A call begins: all that is told of its way comes between this and its `CallEnded`.
+
+    Only a request that its cancelled caller left behind is told of afterwards.
+    """
+
+    method: str
+    path: str
+    base_url: str
+    lane: str
+    at: float
+
+
+class CallEnded(msgspec.Struct, frozen=True):
+    """A call returned, `seconds` after it began; `error` is the class of what it raised, if so.
+
+    Observers are told in reverse order, so that what one of them opened first is closed last.
+    """
+
+    method: str
+    path: str
+    error: str | None
+    at: float
+    seconds: float
+
+
 class SlotWaited(msgspec.Struct, frozen=True):
-    """A call stood in the queue for budget for that many seconds."""
+    """A call stood in the queue for budget for that many seconds.
+
+    `again`: it waited over 5 s beside another one of its lane that was told of already.
+    """
 
     method: str
     path: str
     lane: str
     seconds: float
+    again: bool = False
 
 
 class RequestSent(msgspec.Struct, frozen=True):
@@ -65,6 +97,18 @@ class RetryScheduled(msgspec.Struct, frozen=True):
     reason: str
 
 
+class ServerFailed(msgspec.Struct, frozen=True):
+    """The server answered 5xx; `body` is the beginning of what it said, without secrets.
+
+    Told once for a call, and not again for the next ones while the same body comes.
+    """
+
+    method: str
+    path: str
+    status: int
+    body: str
+
+
 class GateClosed(msgspec.Struct, frozen=True):
     """A 429 pauses every call of the key for `seconds`."""
 
@@ -91,15 +135,6 @@ class ItemUnreadable(msgspec.Struct, frozen=True):
     reason: str
 
 
-class ServerFailed(msgspec.Struct, frozen=True):
-    """The first 5xx of a call, with its body: at most 4 kB of it, and without the key."""
-
-    method: str
-    path: str
-    status: int
-    body: str
-
-
 class LimitAnnounced(msgspec.Struct, frozen=True):
     """The service names another limit than the `kept` calls of the client's longest window.
 
@@ -120,7 +155,9 @@ class CallAbandoned(msgspec.Struct, frozen=True):
 
 
 Event = (
-    SlotWaited
+    CallStarted
+    | CallEnded
+    | SlotWaited
     | RequestSent
     | AnswerReceived
     | AttemptFailed
@@ -153,21 +190,29 @@ class Observers:
     def __call__(self, event: Event) -> None:
         """Tell the log and every observer; what an observer raises is logged, and no more."""
         log_event(event)
-        for observer in self._observers:
+        inside_out = isinstance(event, CallEnded)
+        for observer in reversed(self._observers) if inside_out else self._observers:
             try:
                 observer(event)
             except Exception:
                 logger.exception("an observer failed on %s", type(event).__name__)
 
 
-_LONG_WAIT = 5.0
+# A wait for budget that is told in any case (s).
+LONG_WAIT = 5.0
 
 
 def log_event(event: Event) -> None:
-    """The log observer: requests at DEBUG, what a person should know at INFO and WARNING."""
+    """The log observer: requests at DEBUG, what a person should know at INFO and WARNING.
+
+    A wait over 5 s is a WARNING, but INFO beside another that was one, and in the bulk lane,
+    where waiting is the plan.
+    """
     match event:
-        case SlotWaited(method, path, lane, seconds) if seconds > _LONG_WAIT:
-            logger.info("%s %s waited %.1f s for budget (%s lane)", method, path, seconds, lane)
+        case SlotWaited(method, path, lane, seconds, again) if seconds > LONG_WAIT:
+            level = logging.INFO if again or lane == "bulk" else logging.WARNING
+            line = "%s %s waited %.1f s for budget (%s lane)"
+            logger.log(level, line, method, path, seconds, lane)
         case GateClosed(seconds):
             logger.warning("the server answered 429: every call of this key waits %.1f s", seconds)
         case BudgetLowered(foreign_estimate):

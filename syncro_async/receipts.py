@@ -7,6 +7,8 @@ from typing import Any, Literal, NamedTuple
 
 import msgspec
 
+from syncro_async.html_tables import record_table
+
 
 class RowProblem(NamedTuple):
     """Why a row cannot be imported. `column` is as the row names it, None for the whole row."""
@@ -49,6 +51,8 @@ class ImportSummary(msgspec.Struct, frozen=True):
     `reasons` groups the failures, `changes` is what a dry run found (`created` and `updated` then
     mean what would be).
     """
+
+    _repr_html_ = record_table
 
     total: int
     created: int

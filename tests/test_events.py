@@ -12,6 +12,8 @@ from syncro_async.events import (
     AnswerReceived,
     AttemptFailed,
     CallAbandoned,
+    CallEnded,
+    CallStarted,
     Event,
     GateClosed,
     ItemUnreadable,
@@ -23,7 +25,7 @@ from syncro_async.events import (
     SlotWaited,
     log_event,
 )
-from tests.wire.scripted_app import ONE, Answer, App, Asked, at_once, client_of
+from tests.wire.scripted_app import BASE_URL, ONE, Answer, App, Asked, at_once, client_of
 
 WELL = Answer(body={"lead": {"id": 7}})
 
@@ -42,6 +44,7 @@ class TestObservers:
         read = ("GET", "/leads/7")
         broken = "the connection broke before the whole answer was there (ReadError: by peer)"
         assert seen == [
+            CallStarted(*read, BASE_URL, "interactive", 0.0),
             RequestSent(*read, 0.0),
             AttemptFailed(*read, "NoAnswerError", 0.0, 0.0),
             RetryScheduled(*read, 1, 0.0, f"NoAnswerError: {broken}"),
@@ -51,6 +54,7 @@ class TestObservers:
             SlotWaited(*read, "interactive", 3.0),
             RequestSent(*read, 3.0),
             AnswerReceived(*read, 200, 3.25, 0.25),
+            CallEnded(*read, None, 3.25, 3.25),
         ]
 
     async def test_the_lane_is_told_with_the_wait(self) -> None:
@@ -100,7 +104,7 @@ class TestObservers:
         async with client_of(app, observers=[fails, seen.append], retry=at_once()) as client:
             assert (await client.leads.get(7)).id == 7
             assert client.budget().in_flight == 0
-        assert len(seen) == 6
+        assert len(seen) == 8
         assert caplog.text.count("an observer failed on RequestSent") == 2
         assert "RuntimeError: no use for RequestSent" in caplog.text
 
@@ -138,6 +142,21 @@ class TestTheLog:
                 SlotWaited("GET", "/leads", "bulk", 5.1),
                 logging.INFO,
                 "GET /leads waited 5.1 s for budget (bulk lane)",
+            ),
+            (
+                SlotWaited("GET", "/leads", "interactive", 5.1),
+                logging.WARNING,
+                "GET /leads waited 5.1 s for budget (interactive lane)",
+            ),
+            (
+                SlotWaited("GET", "/leads", "interactive", 5.1, again=True),
+                logging.INFO,
+                "GET /leads waited 5.1 s for budget (interactive lane)",
+            ),
+            (
+                ServerFailed("GET", "/leads", 500, "não"),
+                logging.WARNING,
+                "GET /leads: the server failed with 500: não",
             ),
             (
                 GateClosed(61.0, 0.0),

@@ -26,7 +26,7 @@ ROWS = (
     {"models"},
     {
         *("errors", "clock", "fake_clock", "events", "forking", "numeric", "per_loop"),
-        *("receipts", "version", "wording"),
+        *("html_tables", "receipts", "version", "wording"),
     },
 )
 ROW_OF = {part: row for row, parts in enumerate(ROWS) for part in parts}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,6 +13,7 @@ if TYPE_CHECKING:
     from syncro_async.fake_clock import FakeClock
     from syncro_async.sandbox import Sandbox
 
+GUIDE = Path(__file__).parent.parent / "docs" / "testing.md"
 USERS_TEST = """
     import pytest
 
@@ -27,6 +30,14 @@ def run(pytester: pytest.Pytester, *args: str) -> pytest.RunResult:
     # Left unset, this makes pytest-asyncio warn; set, it makes a pytest without that plugin warn.
     scope = () if "no:asyncio" in args else ("-o", "asyncio_default_fixture_loop_scope=function")
     return pytester.runpytest_subprocess("-W", "error", *scope, *args)
+
+
+def test_the_example_of_the_guide_holds(pytester: pytest.Pytester) -> None:
+    examples = re.findall(
+        r"^```python\n(.*?)^```$", GUIDE.read_text("utf-8"), re.MULTILINE | re.DOTALL
+    )
+    pytester.makepyfile("\n".join(each for each in examples if "def test_" in each))
+    run(pytester, "--asyncio-mode=auto").assert_outcomes(passed=1)
 
 
 async def test_the_client_talks_to_the_sandbox_on_the_fake_clock(

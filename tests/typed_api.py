@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Annotated, Any, assert_type
 
 import msgspec
+import pandas as pd
+import polars as pl
 from fastapi import Depends, FastAPI
 
 from syncro_async import (
@@ -68,7 +70,7 @@ from syncro_async.integrations.fastapi import (
     client_named,
     syncro_lifespan,
 )
-from syncro_async.testing import FakeClock, sandbox_client
+from syncro_async.testing import FakeClock, assert_within_limit, sandbox_client
 
 
 class Answer(msgspec.Struct):
@@ -102,6 +104,7 @@ async def making_a_client(limiter: Limiter) -> None:
 async def a_client_in_a_test() -> None:
     async with sandbox_client(leads=10) as syncro:
         assert_type(syncro, AsyncClient)
+    assert_type(assert_within_limit([0.0, 1], calls=60, seconds=60), int)
 
 
 async def what_is_left(syncro: AsyncClient) -> None:
@@ -166,6 +169,9 @@ async def reading_leads(syncro: AsyncClient) -> None:
         assert_type(page.items, list[Lead])
         assert_type(page.meta, PageMeta)
     assert_type(await leads.collect(), list[Lead])
+    assert_type(await leads.to_dataframe("polars"), pl.DataFrame)
+    assert_type(await leads.to_dataframe("pandas"), pd.DataFrame)
+    assert_type(await leads.to_dataframe(), Any)
     assert_type(await leads.first(), Lead | None)
     assert_type(await leads.count(), int)
     async with leads.prefetch(pages=4) as items:

@@ -20,6 +20,7 @@ from syncro_async.bulk.passes import Verdict
 from syncro_async.bulk.progress import Meter, OnProgress
 from syncro_async.bulk.whole_file import whole_file
 from syncro_async.errors import ConfigurationError
+from syncro_async.html_tables import record_table
 from syncro_async.resources.arguments import lead_filters
 
 FILTERS = (
@@ -38,6 +39,8 @@ class ExportReceipt(msgspec.Struct, frozen=True):
     `repeated` times it showed a lead again within one reading of the list. `total_at_start` and
     `total_at_end` are what it counted (`meta.total`).
     """
+
+    _repr_html_ = record_table
 
     written: int
     seen: int

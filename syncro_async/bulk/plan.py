@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 import msgspec
 
 from syncro_async.bulk.ground import Ground
+from syncro_async.html_tables import record_table
 from syncro_async.limiting.limiter import Budget, Lane
 from syncro_async.limiting.rate_limit import RateLimit
 from syncro_async.numeric import is_whole
@@ -19,6 +20,8 @@ class Plan(msgspec.Struct, frozen=True):
     It counts on this client's share of the budget alone: what others send meanwhile, and
     interactive calls still to come, make it later.
     """
+
+    _repr_html_ = record_table
 
     requests: int
     seconds: float

@@ -17,6 +17,7 @@ from syncro_async.bulk.progress import Meter, OnProgress
 from syncro_async.bulk.sync_databases import Database, database_of
 from syncro_async.bulk.sync_tables import Note
 from syncro_async.errors import ConfigurationError
+from syncro_async.html_tables import record_table
 from syncro_async.resources.arguments import relations
 
 __all__ = ["SyncReceipt", "database_of", "requests_to_sync", "sync_leads"]
@@ -50,6 +51,8 @@ class SyncReceipt(msgspec.Struct, frozen=True):
     there. Where `complete` is False, what was read is in the table but may not be all, `reason`
     says why, `until` has not moved, and nothing was deleted; the next run tries again.
     """
+
+    _repr_html_ = record_table
 
     fetched: int
     inserted: int

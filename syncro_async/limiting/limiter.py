@@ -7,6 +7,7 @@ from typing import Literal, Protocol
 
 import msgspec
 
+from syncro_async.html_tables import record_table
 from syncro_async.limiting.rate_limit import RateLimit
 
 Lane = Literal["interactive", "bulk"]
@@ -38,6 +39,8 @@ class Budget(msgspec.Struct, frozen=True):
     gate_closed_for: float = 0.0
     foreign_estimate: int = 0
     used: int = 0
+
+    _repr_html_ = record_table
 
 
 @dataclass(eq=False, slots=True)

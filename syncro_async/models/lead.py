@@ -8,6 +8,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 from msgspec.structs import force_setattr
 
+from syncro_async.html_tables import record_table
 from syncro_async.models.amounts import Amount
 from syncro_async.models.maps import Map
 from syncro_async.models.moments import Moment
@@ -96,6 +97,8 @@ class Lead(msgspec.Struct, frozen=True, kw_only=True, repr_omit_defaults=True):
     contact_totals: Map | UnsetType | None = UNSET
     events: list[LeadEvent] | UnsetType = UNSET
     conversation: Conversation | UnsetType | None = UNSET
+
+    _repr_html_ = record_table
 
     def __post_init__(self) -> None:
         for name in ("custom_fields", "contact_totals"):

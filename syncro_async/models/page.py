@@ -7,6 +7,8 @@ from typing import Generic, TypeVar
 
 import msgspec
 
+from syncro_async.html_tables import rows_table
+
 T = TypeVar("T")
 
 
@@ -46,3 +48,8 @@ class Page(msgspec.Struct, Generic[T], frozen=True):
     unreadable: tuple[UnreadableItem, ...] = ()
     answered_at: datetime | None = None
     next_cursor: str | None = None
+
+    def _repr_html_(self) -> str:
+        meta = self.meta
+        where = f"page {meta.current_page:,} of {meta.last_page:,}, {meta.total:,} in all"
+        return rows_table(self.items, where)

@@ -71,7 +71,9 @@ class _Asker:
             place = {paging.number: number, paging.size: size or asked.page_size or paging.largest}
             return await self._ask(asked.path, {**asked.query, **place}, read)
 
-        return Paginator(fetch, start_page=start, max_items=asked.max_items)
+        return Paginator(
+            fetch, start_page=start, max_items=asked.max_items, item=cast("Any", asked.item)
+        )
 
     def by_cursor(self, asked: AskedList[T], paging: Cursor) -> Paginator[T]:
         if asked.page_size is not None and paging.size is None:
@@ -88,7 +90,7 @@ class _Asker:
                 query[paging.size] = size or asked.page_size
             return await self._ask(asked.path, query, read)
 
-        return CursorPaginator(ask, start=start, max_items=asked.max_items)
+        return CursorPaginator(ask, start=start, max_items=asked.max_items, item=kind)
 
     async def _ask(self, path: str, query: Mapping[str, Any], read: Callable[[bytes], P]) -> P:
         """Ask for a page, and note when the server says it answered."""

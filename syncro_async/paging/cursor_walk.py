@@ -27,8 +27,15 @@ class CursorPaginator(Paginator[T]):
     hand it to `paginate()` in `params`.
     """
 
-    def __init__(self, ask: Ask[T], *, start: str | None, max_items: int | None) -> None:
-        super().__init__(CursorWalk(ask, start), max_items=max_items)
+    def __init__(
+        self,
+        ask: Ask[T],
+        *,
+        start: str | None,
+        max_items: int | None,
+        item: type[T] | None = None,
+    ) -> None:
+        super().__init__(CursorWalk(ask, start), max_items=max_items, item=item)
         self._ask = ask
         self._start = start
 

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, overload
 
 from syncro_async.models.page import Page
+from syncro_async.models.rows import Rows
+from syncro_async.paging.dataframe import Library, frame_maker
 from syncro_async.paging.prefetch import Prefetch
 from syncro_async.paging.turning import Fetch, cut, following, items_of, repeats
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import polars as pl
 
 T = TypeVar("T")
 
@@ -29,9 +35,15 @@ class Paginator(Generic[T]):
     """
 
     def __init__(
-        self, fetch: Fetch[T], *, start_page: int = 1, max_items: int | None = None
+        self,
+        fetch: Fetch[T],
+        *,
+        start_page: int = 1,
+        max_items: int | None = None,
+        item: type[T] | None = None,
     ) -> None:
         self._fetch = fetch
+        self._item = item
         self._start_page = start_page
         self._max_items = max_items
 
@@ -57,8 +69,31 @@ class Paginator(Generic[T]):
             number, previous = following(number, page), page
 
     async def collect(self) -> list[T]:
-        """All items in one list."""
-        return [item async for item in self]
+        """All items in one list, which a notebook shows as a table."""
+        rows: Rows[T] = Rows()
+        async for page in self.pages():
+            rows += page.items
+        return rows
+
+    @overload
+    async def to_dataframe(self, library: Literal["polars"]) -> pl.DataFrame: ...
+    @overload
+    async def to_dataframe(self, library: Literal["pandas"]) -> pd.DataFrame: ...
+    @overload
+    async def to_dataframe(self, library: None = None) -> Any: ...
+    async def to_dataframe(self, library: Library | None = None) -> Any:
+        """All items in a data frame of polars or pandas; None: of the one that is installed.
+
+        It has a column for each field of the model, whatever was sent, so that an empty list has
+        them too: numbers, texts, booleans and dates as such (pandas: with its nullable types),
+        moments in UTC, lists of texts as lists. Relations, `custom_fields` and whatever else is
+        nested are JSON texts; what was not sent is null.
+
+        Raises `ModuleNotFoundError` before anything is sent where the library is missing (extra
+        `dataframe`), and `ValueError` for another library.
+        """
+        make = frame_maker(library)
+        return make(await self.collect(), self._item)
 
     async def first(self) -> T | None:
         """The first item that can be read, or None when there is none. As a rule one request."""

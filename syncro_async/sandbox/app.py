@@ -52,6 +52,7 @@ class Arrival:
     `"leads_only"`, `"expired"`, `"suspended"`, or None for no known key. `status`: what was
     answered, 0 before that, and for good when the connection dropped first. `counted`: by the
     rate limit.
+    `overdrawn`: refused because its window was full, and not by script.
     """
 
     at: float
@@ -61,6 +62,7 @@ class Arrival:
     key_name: str | None
     status: int = 0
     counted: bool = False
+    overdrawn: bool = False
 
 
 class Api:
@@ -153,6 +155,7 @@ class Api:
         seconds = self._windows[arrival.key_name or ""].arrive(arrival.at)
         if seconds is not None:
             self.overdrawn += 1
+            arrival.overdrawn = True
             raise refused(
                 _TOO_MANY,
                 {"message": "Rate limit excedido para esta API Key.", "retry_after": seconds},

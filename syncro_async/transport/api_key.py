@@ -6,6 +6,9 @@ from typing import NoReturn
 
 from syncro_async.errors import ConfigurationError
 
+# A shorter piece may as well be a common prefix or a plain word.
+_PIECE = 8
+
 
 class ApiKey:
     """Holds a key; `reveal()` is the only way to read it, and only the pool does.
@@ -37,6 +40,25 @@ class ApiKey:
     def mask_text(self, text: str) -> str:
         """The same text with every occurrence of the key replaced by `***`."""
         return text.replace(self._text, "***")
+
+    def mask_pieces(self, text: str) -> str:
+        """The same text with every piece of the key that is eight characters or longer masked.
+
+        A server that quotes a key may cut it short, or quote it in two lines.
+        """
+        key = self._text
+        pieces = {key[at : at + _PIECE] for at in range(len(key) - _PIECE + 1)} or {key}
+        length = min(_PIECE, len(key))
+        kept: list[str] = []
+        hidden_to = 0
+        for at, character in enumerate(text):
+            if text[at : at + length] in pieces:
+                if at >= hidden_to:
+                    kept.append("***")
+                hidden_to = at + length
+            if at >= hidden_to:
+                kept.append(character)
+        return "".join(kept)
 
     def __repr__(self) -> str:
         return "ApiKey(***)"

@@ -23,6 +23,7 @@ from syncro_async.transport.limit_stage import LimitStage
 from syncro_async.transport.retry_stage import RetryStage
 from syncro_async.transport.sends import Sends
 from syncro_async.transport.tally import Tally
+from syncro_async.transport.watch_stage import WatchStage
 
 T = TypeVar("T")
 
@@ -60,7 +61,9 @@ class Journey:
         """Make the call. Raises `ConfigurationError` once closed."""
         if self._closed:
             raise client_is_closed(call.method, call.path)
-        return await self._stages.decode(call, options)
+        stages = self._stages
+        make = stages.watched if self._observers else stages.decode
+        return await make(call, options)
 
     @property
     def tally(self) -> Tally:
@@ -126,6 +129,7 @@ class _Stages:
             tally=self.tally,
         )
         self.decode = DecodeStage(RetryStage(limit, clock, observers), judge)
+        self.watched = WatchStage(self.decode, wiring.base_url, clock, observers)
 
     async def aclose(self) -> None:
         """End the sends, then close the connections."""

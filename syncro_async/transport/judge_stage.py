@@ -16,11 +16,10 @@ from syncro_async.transport.announced_limit import AnnouncedLimit
 from syncro_async.transport.api_key import ApiKey
 from syncro_async.transport.envelopes import excerpt, make_error, parse_body
 from syncro_async.transport.exchange import Attempt, Exchange, Reply, Send
+from syncro_async.transport.masking import READ, presentable
 
 # A text named `secret`, to its end or to where the body breaks off.
 _SECRET = re.compile(rb'("secret"\s*:\s*")(?:[^"\\]|\\.)*', re.DOTALL)
-# How much of a failing server's body is told (bytes).
-_BODY_TOLD = 4096
 
 
 class JudgeStage:
@@ -47,26 +46,27 @@ class JudgeStage:
         self._fallback_pause = dialect.fallback_pause(rates)
         self._key = key
         self._clock = clock
+        self._told: tuple[int, bytes] | None = None
 
     async def __call__(self, exchange: Exchange[Any], attempt: Attempt) -> Reply:
         """Send, and judge what came back."""
         reply = await self._send(exchange, attempt)
         self._compare_limit(reply)
+        self._tell_of_failure(exchange, reply)
         if 200 <= reply.status < 300:
             return reply
-        if reply.status >= 500:
-            self._tell_body(exchange, reply)
         if reply.status >= 400:
             raise self.error_of(reply)
         raise self.unexpected(reply, _no_result(reply))
 
-    def _tell_body(self, exchange: Exchange[Any], reply: Reply) -> None:
-        """Tell what a failing server wrote, once for a call however often it is tried."""
-        if not exchange.body_told:
+    def _tell_of_failure(self, exchange: Exchange[Any], reply: Reply) -> None:
+        """Say what a failing server says, once; it is a warning, so the log has it in any case."""
+        news = (reply.status, reply.content[:READ]) if reply.status >= 500 else None
+        if news is not None and news != self._told and not exchange.body_told:
             exchange.body_told = True
-            body = self._shown(reply.content)[:_BODY_TOLD].decode("utf-8", "replace")
-            call = exchange.call
-            self._tell(ServerFailed(call.method, call.path, reply.status, body or "(no body)"))
+            call, said = exchange.call, presentable(reply.content, self._key)
+            self._tell(ServerFailed(call.method, call.path, reply.status, said))
+        self._told = news
 
     def error_of(self, reply: Reply) -> APIError:
         """The `APIError` of an answer that says no."""

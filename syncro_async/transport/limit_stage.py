@@ -16,6 +16,7 @@ from syncro_async.errors import (
     SyncroError,
 )
 from syncro_async.events import (
+    LONG_WAIT,
     AnswerReceived,
     AttemptFailed,
     BudgetLowered,
@@ -30,6 +31,7 @@ from syncro_async.limiting.limiter import (
     Answered,
     Fate,
     HandedBack,
+    Lane,
     Limiter,
     Lost,
     Refused,
@@ -71,6 +73,7 @@ class LimitStage:
         self._tell = observers
         self._tally = tally
         self._foreign = 0
+        self._long_until: dict[Lane, float] = {"interactive": 0.0, "bulk": 0.0}
 
     async def __call__(self, exchange: Exchange[Any]) -> Reply:
         """Wait for a slot, send, settle. Raises `BudgetWaitError` when the queue is too long."""
@@ -90,9 +93,8 @@ class LimitStage:
             slot = await self._limiter.acquire(
                 exchange.options.lane, patience=exchange.patience, came_first=exchange.came_first
             )
-        if self._tell and slot.taken_at > asked_at:
-            call, lane = exchange.call, exchange.options.lane
-            self._tell(SlotWaited(call.method, call.path, lane, slot.taken_at - asked_at))
+        if slot.taken_at > asked_at:
+            self._tell_of_wait(exchange, asked_at, slot.taken_at)
         self._tell_of_strangers(slot)
         attempt = Attempt()
         task = sends.start(self._carry(exchange, attempt, slot, sends.places))
@@ -111,6 +113,16 @@ class LimitStage:
             await self._settle_for(attempt, slot)
             raise _closed_under(attempt)
         return task.result()
+
+    def _tell_of_wait(self, exchange: Exchange[Any], asked_at: float, until: float) -> None:
+        """Say how long it was; the first of long waits at the same time is a warning."""
+        call, lane = exchange.call, exchange.options.lane
+        is_long = until - asked_at > LONG_WAIT
+        again = is_long and asked_at < self._long_until[lane]
+        if is_long and not again:
+            self._long_until[lane] = until
+        if self._tell or (is_long and not again):  # the log has a warning in any case
+            self._tell(SlotWaited(call.method, call.path, lane, until - asked_at, again))
 
     def _tell_of_strangers(self, slot: Slot) -> None:
         """Say that somebody else spends the key, again only when it is more than was said."""

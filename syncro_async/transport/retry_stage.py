@@ -7,6 +7,7 @@ from typing import Any
 
 from syncro_async.clock import Clock
 from syncro_async.errors import (
+    APIError,
     BudgetWaitError,
     ConfigurationError,
     NotFoundError,
@@ -94,8 +95,7 @@ class RetryStage:
                 raise _signed(_unknown(error), exchange) from error.with_traceback(None)
             raise _signed(error, exchange) from error.__cause__
         if self._tell:
-            reason = f"{type(error).__name__}: {error.message}"
-            self._tell(RetryScheduled(call.method, call.path, exchange.sent, wait, reason))
+            self._tell(RetryScheduled(call.method, call.path, exchange.sent, wait, _reason(error)))
         await self._clock.sleep(wait)
 
     def _elapsed(self, exchange: Exchange[Any]) -> float:
@@ -114,6 +114,14 @@ def _signed(error: SyncroError, exchange: Exchange[Any]) -> SyncroError:
     error.path = exchange.call.path
     error.attempts = exchange.sent
     return error
+
+
+def _reason(error: SyncroError) -> str:
+    """Why an attempt failed; what a failing server says is told once, as `ServerFailed`."""
+    name = type(error).__name__
+    if isinstance(error, APIError) and error.status >= 500:
+        return f"{name}: {error.status}"
+    return f"{name}: {error.message}"
 
 
 def _unknown(error: SyncroError) -> OutcomeUnknownError:

@@ -245,7 +245,7 @@ class TestOnTheWire:
             call.cancel()
             await settled(call)
         outcome = f"its outcome is unknown: NoAnswerError: {BROKEN} (ReadError: by peer)"
-        assert seen[-1] == CallAbandoned("POST", "/leads/7/tags", outcome)
+        assert seen[-2] == CallAbandoned("POST", "/leads/7/tags", outcome)
         assert "POST /leads/7/tags was cancelled after it was sent: its outcome" in caplog.text
 
     async def test_a_caller_that_leaves_after_a_refusal_leaves_nothing_to_tell(self) -> None:

@@ -1,0 +1,198 @@
+"""Tells OpenTelemetry of every call: a span, its attempts as events, and two histograms.
+
+It needs the extra `otel`, which brings OpenTelemetry's API; the SDK, and where all goes, is the
+program's own affair. Names and units are those of the semantic conventions for HTTP clients.
+"""
+
+from __future__ import annotations
+
+import re
+from contextvars import Token
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+try:
+    from opentelemetry import context, metrics, trace
+except ModuleNotFoundError as error:
+    raise ModuleNotFoundError(
+        'OpenTelemetry needs its extra: pip install "syncro-async[otel]"', name=error.name
+    ) from error
+
+from syncro_async.events import (
+    AnswerReceived,
+    AttemptFailed,
+    CallEnded,
+    CallStarted,
+    Event,
+    GateClosed,
+    RetryScheduled,
+    SlotWaited,
+)
+from syncro_async.version import __version__
+
+Attributes = dict[str, str | int | float]
+
+_NAME = "syncro_async"
+_SCHEMA = "https://opentelemetry.io/schemas/1.37.0"
+# As the conventions advise for `http.client.request.duration` (s).
+_DURATIONS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
+# From no wait worth the name to several windows in a long queue (s).
+_WAITS = (0.01, 0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0)
+_METHODS = frozenset(
+    {"GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"}
+)
+_NOUN = re.compile(r"[a-z][a-z_-]{0,31}")
+
+
+@dataclass(slots=True)
+class _Watched:
+    """One call that is under way: `common` is what its span and every measurement say."""
+
+    span: trace.Span
+    common: Attributes
+    lane: str
+    token: Token[context.Context] = field(init=False)
+    attempts: int = 0
+    status: int | None = None
+    waited: float = 0.0
+    over: bool = False
+
+
+class OpenTelemetry:
+    """An observer: `AsyncClient(observers=[OpenTelemetry()])`. One may serve many clients.
+
+    A call is one span of kind CLIENT, a child of the span that is current where the call is made
+    and itself current while the call lasts. Its name is method and template (`GET /leads/{id}`);
+    it has `http.request.method`, `server.address`, `server.port`, `url.full`, `url.template`,
+    `http.response.status_code`, `http.request.resend_count` where there were several attempts,
+    and `error.type`: the status, or the error's class where no answer came. Our own are
+    `syncro_async.lane` and `syncro_async.queue.wait`, the seconds in the queue for budget, all
+    attempts together. Attempts, retries and pauses are the span's events. `url.full` carries no
+    query, because people are searched by name and phone; no key, body or error's text appears.
+
+    The histogram `http.client.request.duration` (s) has every attempt, from its sending to the
+    headers of its answer; `syncro_async.queue.wait` (s) every call, once it is over.
+
+    `tracer_provider` and `meter_provider` are the global ones unless given.
+    """
+
+    def __init__(
+        self,
+        *,
+        tracer_provider: trace.TracerProvider | None = None,
+        meter_provider: metrics.MeterProvider | None = None,
+    ) -> None:
+        self._tracer = trace.get_tracer(_NAME, __version__, tracer_provider, _SCHEMA)
+        meter = metrics.get_meter(_NAME, __version__, meter_provider, _SCHEMA)
+        self._durations = meter.create_histogram(
+            "http.client.request.duration",
+            unit="s",
+            description="Duration of HTTP client requests.",
+            explicit_bucket_boundaries_advisory=_DURATIONS,
+        )
+        self._waits = meter.create_histogram(
+            "syncro_async.queue.wait",
+            unit="s",
+            description="How long a call stood in the queue for request budget.",
+            explicit_bucket_boundaries_advisory=_WAITS,
+        )
+        # OpenTelemetry's context is the caller's own: calls at the same time have one each.
+        self._key = context.create_key(_NAME)
+
+    def __call__(self, event: Event) -> None:
+        """Take note of what happened to a call."""
+        if isinstance(event, CallStarted):
+            self._begin(event)
+            return
+        call = context.get_value(self._key)
+        if not isinstance(call, _Watched):
+            return
+        match event:
+            case SlotWaited(seconds=seconds):
+                call.waited += seconds
+            case AnswerReceived(status=status, latency=latency):
+                call.status = status
+                outcome: Attributes = {"http.response.status_code": status}
+                if status >= 400:
+                    outcome["error.type"] = str(status)
+                self._attempt(call, outcome, latency)
+            case AttemptFailed(error=error, latency=latency):
+                call.status = None
+                self._attempt(call, {"error.type": error}, latency)
+            case RetryScheduled(delay=delay):
+                _note(call, "syncro_async.retry", {"syncro_async.retry.delay": delay})
+            case GateClosed(seconds=seconds):
+                _note(call, "syncro_async.pause", {"syncro_async.pause.duration": seconds})
+            case CallEnded(error=error):
+                self._end(call, error)
+            case _:
+                pass
+
+    def _begin(self, event: CallStarted) -> None:
+        parts = urlsplit(event.base_url)
+        template = template_of(event.path)
+        method = event.method if event.method in _METHODS else "_OTHER"
+        common: Attributes = {
+            "http.request.method": method,
+            "server.address": str(parts.hostname),
+            "server.port": parts.port or (443 if parts.scheme == "https" else 80),
+            "url.scheme": parts.scheme,
+            "url.template": template,
+        }
+        own = {"url.full": event.base_url + event.path, "syncro_async.lane": event.lane}
+        if method == "_OTHER":
+            own["http.request.method_original"] = event.method
+        name = f"{'HTTP' if method == '_OTHER' else method} {template}"
+        span = self._tracer.start_span(
+            name, kind=trace.SpanKind.CLIENT, attributes={**common, **own}
+        )
+        call = _Watched(span, common, event.lane)
+        current = context.set_value(self._key, call, trace.set_span_in_context(span))
+        call.token = context.attach(current)
+
+    def _attempt(self, call: _Watched, outcome: Attributes, latency: float) -> None:
+        self._durations.record(latency, {**call.common, **outcome})
+        again: Attributes = {"http.request.resend_count": call.attempts} if call.attempts else {}
+        call.attempts += 1
+        duration: Attributes = {"syncro_async.attempt.duration": latency}
+        _note(call, "syncro_async.attempt", {**outcome, **again, **duration})
+
+    def _end(self, call: _Watched, error: str | None) -> None:
+        context.detach(call.token)
+        span, status = call.span, call.status
+        span.set_attribute("syncro_async.queue.wait", call.waited)
+        if status is not None:
+            span.set_attribute("http.response.status_code", status)
+        if call.attempts > 1:
+            span.set_attribute("http.request.resend_count", call.attempts - 1)
+        if error is not None:
+            answered = status is not None and status >= 400
+            span.set_attribute("error.type", str(status) if answered else error)
+            span.set_status(trace.StatusCode.ERROR)
+        address = call.common["server.address"]
+        own: Attributes = {"syncro_async.lane": call.lane, "server.address": address}
+        self._waits.record(call.waited, own)
+        call.over = True
+        span.end()
+
+
+def _note(call: _Watched, name: str, attributes: Attributes) -> None:
+    """Write it on the span, unless that is over: a caller may leave its request behind."""
+    if not call.over:
+        call.span.add_event(name, attributes)
+
+
+def template_of(path: str) -> str:
+    """The path with a placeholder for each part that names one thing among many.
+
+    Numbers are `{id}` and the tag of a lead `{tag}`; what is no plain word is `{value}`.
+    """
+    parts: list[str] = []
+    for part in path.split("/"):
+        if parts and parts[-1] == "tags":
+            parts.append("{tag}")
+        elif part.isdigit():
+            parts.append("{id}")
+        else:
+            parts.append(part if not part or _NOUN.fullmatch(part) else "{value}")
+    return "/".join(parts)
