@@ -24,7 +24,7 @@ from syncro_async.numeric import whole_number
 from syncro_async.per_loop import PerLoop
 from syncro_async.transport.api_key import ApiKey
 from syncro_async.transport.deadline import Deadline
-from syncro_async.transport.exchange import Attempt, Call, Exchange, Reply
+from syncro_async.transport.exchange import Attempt, Exchange, Reply
 from syncro_async.transport.kept_connections import closed_meanwhile, unread
 from syncro_async.transport.proxies import environment_proxy
 from syncro_async.transport.row import KEEP_ALIVE, Lent, Row
@@ -43,6 +43,7 @@ _ONE_CONNECTION = httpx.Limits(
 # connection for certain, which it does not always do when the task is cancelled.
 _CONNECT_SHARE = 0.45
 
+_WITH_BODY = frozenset({"POST", "PUT", "PATCH"})
 _WITHOUT_SOCKETS = (httpx.ASGITransport, httpx.MockTransport)
 _REFUSED_BY_OURSELVES = (httpx.UnsupportedProtocol, httpx.LocalProtocolError, httpx.InvalidURL)
 _NO_CONNECTION = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
@@ -68,10 +69,8 @@ class HttpPool:
         self._base_url = base_url
         self._host = urlsplit(base_url).netloc
         self._api_key = api_key
-        self._headers = httpx.Headers({**headers, "accept-encoding": ACCEPTED})
-        self._headers_with_json = httpx.Headers(
-            {**self._headers, "content-type": "application/json"}
-        )
+        host = httpx.URL(base_url).netloc.decode("ascii")
+        self._headers = httpx.Headers({"Host": host, **headers, "accept-encoding": ACCEPTED})
         self._transport = transport
         self._lent = False
         self._clock = clock
@@ -164,21 +163,26 @@ class HttpPool:
             await (row.give_back if reusable else row.throw_away)(transport)
 
     def _request(self, exchange: Exchange[Any], seconds: float, watch: _Watch) -> httpx.Request:
-        call = exchange.call
-        return httpx.Request(
+        call, headers = exchange.call, self._headers
+        if exchange.options.headers or call.body is not None:
+            headers = headers.copy()
+            headers.update(exchange.options.headers)
+        if call.body is not None:
+            headers.update(
+                {"Content-Type": "application/json", "Content-Length": str(len(call.body))}
+            )
+        elif call.method in _WITH_BODY:
+            headers["Content-Length"] = "0"
+        # Made of a stream it takes its headers as they are, in a tenth of the time.
+        request = httpx.Request(
             call.method,
             self._base_url + call.path + (f"?{call.query}" if call.query else ""),
-            headers=self._headers_for(call, exchange.options.headers),
-            content=call.body,
+            headers=headers,
+            stream=httpx.ByteStream(call.body or b""),
             extensions={"timeout": _timeouts(seconds), "trace": watch},
         )
-
-    def _headers_for(self, call: Call[Any], more: Mapping[str, str]) -> httpx.Headers:
-        headers = self._headers if call.body is None else self._headers_with_json
-        if more:
-            headers = headers.copy()
-            headers.update(more)
-        return headers
+        request.read()
+        return request
 
     async def _exchange(
         self, transport: Transport, request: httpx.Request, watch: _Watch, seconds: float

@@ -41,7 +41,7 @@ from syncro_async.per_loop import PerLoop
 from syncro_async.retrying.retry_after import http_date
 from syncro_async.retrying.verdict import pauses_key
 from syncro_async.transport.exchange import Attempt, Exchange, Reply, Send
-from syncro_async.transport.sends import Sends
+from syncro_async.transport.sends import Sends, ring
 from syncro_async.transport.tally import Tally
 
 
@@ -97,10 +97,11 @@ class LimitStage:
             self._tell_of_wait(exchange, asked_at, slot.taken_at)
         self._tell_of_strangers(slot)
         attempt = Attempt()
-        task = sends.start(self._carry(exchange, attempt, slot, sends.places))
+        over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        task = sends.start(self._carry(exchange, attempt, slot, sends.places, over), over)
         try:
             # Not `await task`: the caller's cancellation ends this wait and nothing else.
-            await asyncio.wait((task,))
+            await over
         except asyncio.CancelledError:
             if attempt.begun:
                 exchange.followed = True
@@ -137,7 +138,12 @@ class LimitStage:
             await self._limiter.settle(slot, HandedBack())
 
     async def _carry(
-        self, exchange: Exchange[Any], attempt: Attempt, slot: Slot, places: asyncio.Semaphore
+        self,
+        exchange: Exchange[Any],
+        attempt: Attempt,
+        slot: Slot,
+        places: asyncio.Semaphore,
+        over: asyncio.Future[None],
     ) -> Reply | None:
         fate: Fate = HandedBack()
         attempt.started = True
@@ -162,7 +168,10 @@ class LimitStage:
             if isinstance(fate, Lost) and attempt.answered_at is not None:
                 # Cut off while the body was read.
                 fate = Answered(attempt.answered_at, attempt.calls_left)
-            await self._limiter.settle(slot, fate)
+            try:
+                await self._limiter.settle(slot, fate)
+            finally:
+                ring(over)
 
     def _begin(self, exchange: Exchange[Any]) -> float:
         now = self._clock.monotonic()

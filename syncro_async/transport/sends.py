@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, TypeVar, cast
 
 from syncro_async.clock import Clock
@@ -27,12 +28,21 @@ class Sends:
         # Few requests inside httpx: its work for each grows with the number of connections.
         self.places = asyncio.Semaphore(max_connections)
 
-    def start(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
-        """Run it in a task of its own, which its caller's cancellation does not reach."""
+    def start(self, work: Coroutine[Any, Any, T], over: asyncio.Future[None]) -> asyncio.Task[T]:
+        """Run it in a task of its own, which its caller's cancellation does not reach.
+
+        `over` is done when the task is: the work sees to it with its last step, so that who waits
+        goes on in the next turn of the loop; for work that is cancelled before its first, it is
+        seen to here.
+        """
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(partial(self._ended, over))
         return task
+
+    def _ended(self, over: asyncio.Future[None], task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        ring(over)
 
     @contextmanager
     def in_queue(self) -> Iterator[None]:
@@ -72,3 +82,9 @@ class Sends:
     def _cancel(self) -> None:
         for task in self._tasks:
             task.cancel()
+
+
+def ring(over: asyncio.Future[None]) -> None:
+    """Let whoever waits for it go on."""
+    if not over.done():
+        over.set_result(None)

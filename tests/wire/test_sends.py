@@ -12,10 +12,11 @@ from syncro_async.transport.sends import Sends
 
 async def test_a_send_that_is_over_is_held_no_more() -> None:
     sends = Sends(FakeClock(), max_connections=1)
-    task = sends.start(asyncio.sleep(0, "the reply"))
+    woken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    task = sends.start(asyncio.sleep(0, "the reply"), woken)
     over = weakref.ref(task)
     reply = await task
     del task
     await asyncio.sleep(0)  # the step in which it ended is over then
     gc.collect()
-    assert (reply, over()) == ("the reply", None)
+    assert (reply, over(), woken.done()) == ("the reply", None, True)
