@@ -19,7 +19,7 @@ LATENCIES = ("10-500 ms", "with a 5 s tail", "adversarial, 5 s tail")
 BAR = 99.7
 
 
-def ask(quick: bool) -> Report:  # noqa: FBT001 - every question is asked so
+def ask(quick: bool) -> Report:
     """Simulate, and hold it against the bar."""
     calls = 600 if quick else 10_000
     rows = []

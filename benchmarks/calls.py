@@ -41,7 +41,7 @@ QUESTION = "CPU a `leads.get` against raw httpx + msgspec"
 RAW, OURS, OVER_AIOHTTP = "httpx + msgspec", "syncro_async", "syncro_async over httpx-aiohttp"
 DEFAULT_POOL = "httpx + msgspec, its default pool"
 # Callers at once, and calls in a round.
-SIZES = {1: 400, 20: 400, 100: 500, 500: 1000}
+SIZES = {1: 400, 500: 1000}
 ROUNDS = 5
 # Of an answer (s), where there are several callers: without it only a few would be on the wire.
 LATENCY = 0.02
@@ -60,8 +60,8 @@ async def raw(url: str, connections: int | None = None) -> AsyncIterator[Get]:
     """Httpx and msgspec, and nothing else; with its own limits, or for so many connections."""
     read = msgspec.json.Decoder(Answer, strict=False).decode
     headers = {"X-API-Key": FULL_KEY, "Accept": "application/json"}
-    usual = httpx.Limits(max_connections=100, max_keepalive_connections=20)
-    limits = usual if connections is None else httpx.Limits(connections, connections)
+    most, kept = (100, 20) if connections is None else (connections, connections)
+    limits = httpx.Limits(max_connections=most, max_keepalive_connections=kept)
     async with httpx.AsyncClient(headers=headers, timeout=60.0, limits=limits) as client:
 
         async def get(number: int) -> Lead:
@@ -82,7 +82,7 @@ async def ours(url: str, transport: Any = None) -> AsyncIterator[Get]:
 
 def over_aiohttp() -> Any:
     """The transport of the extra `aiohttp`."""
-    from httpx_aiohttp import AiohttpTransport  # noqa: PLC0415 - an extra
+    from httpx_aiohttp import AiohttpTransport
 
     return AiohttpTransport()
 
@@ -104,8 +104,7 @@ async def measure(url: str, number: int, calls: int, rounds: int) -> Found:
     """Seconds of CPU a call by so many callers, by who."""
     async with AsyncExitStack() as stack:
         gets = {
-            name: await stack.enter_async_context(make(url))
-            for name, make in sides(number).items()
+            name: await stack.enter_async_context(make(url)) for name, make in sides(number).items()
         }
         works = {name: callers(number, calls, get) for name, get in gets.items()}
         warm_up = {name: callers(number, number, get) for name, get in gets.items()}
@@ -138,7 +137,7 @@ def rows_of(found: Found, number: int, when: str = "") -> list[Row]:
     return rows
 
 
-def ask(quick: bool) -> Report:  # noqa: FBT001 - every question is asked so
+def ask(quick: bool) -> Report:
     """Measure, and hold it against the bars."""
     sizes, rounds = ({1: 20, 30: 60}, 2) if quick else (SIZES, ROUNDS)
     found = {}
@@ -151,11 +150,7 @@ def ask(quick: bool) -> Report:  # noqa: FBT001 - every question is asked so
         cold = asyncio.run(measure_cold(server.url, most, min(3, rounds)))
     rows = [row for number, costs in found.items() for row in rows_of(costs, number)]
     rows += rows_of(cold, most, ", no connection open yet")
-    series = {
-        name: {number: middle(costs[name])[0] for number, costs in found.items()}
-        for name in found[1]
-    }
-    return Report(rows, {"calls": series})
+    return Report(rows)
 
 
 if __name__ == "__main__":

@@ -80,7 +80,9 @@ def shown(value: float) -> str:
     """A figure with three digits that mean something."""
     if value == round(value) or abs(value) >= 100:
         return f"{value:,.0f}"
-    return f"{value:.3g}" if abs(value) < 1 else f"{value:.2f}" if abs(value) < 10 else f"{value:.1f}"
+    return (
+        f"{value:.3g}" if abs(value) < 1 else f"{value:.2f}" if abs(value) < 10 else f"{value:.1f}"
+    )
 
 
 # ---------------------------------------------------------------------------------------- measuring

@@ -1,6 +1,6 @@
 """Asks what `import syncro_async` costs, against `import httpx`, in fresh interpreters.
 
-    python -m benchmarks.importing [--quick]
+python -m benchmarks.importing [--quick]
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ def cost(module: str) -> float:
     return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)  # noqa: S603 - this Python
 
 
-def ask(quick: bool) -> Report:  # noqa: FBT001 - every question is asked so
+def ask(quick: bool) -> Report:
     """Measure in turn, and hold it against the bar."""
     names = ("httpx", "syncro_async")
     took: dict[str, list[float]] = {name: [] for name in names}

@@ -205,10 +205,15 @@ class _Answering(asyncio.Protocol):
         linked = path.endswith(b"/v4/leads")
         if number is not None:
             one = int(number)
-            return _whole(b"200 OK", self._book.epoch_lead(one) if linked else self._book.answer(one))
+            return _whole(
+                b"200 OK", self._book.epoch_lead(one) if linked else self._book.answer(one)
+            )
         page, size = _named(query, b"page", 1), _named(query, b"per_page", 50)
         if linked:
-            url, size = f"http://{_host(request).decode()}{path.decode()}", _named(query, b"limit", 250)
+            url, size = (
+                f"http://{_host(request).decode()}{path.decode()}",
+                _named(query, b"limit", 250),
+            )
             return _whole(b"200 OK", self._book.linked_page(url, page, size))
         more = page * size < len(self._book.ids)
         # For those who read on where a header says.

@@ -41,8 +41,8 @@ Call = Callable[[int], Awaitable[object]]
 @asynccontextmanager
 async def connections() -> AsyncIterator[Callable[[], Any]]:
     """One set of connections, and transports that all use it."""
-    import aiohttp  # noqa: PLC0415 - an extra
-    from httpx_aiohttp import AiohttpTransport  # noqa: PLC0415 - an extra
+    import aiohttp
+    from httpx_aiohttp import AiohttpTransport
 
     context = ssl.create_default_context()
     connector = aiohttp.TCPConnector(limit=AT_ONCE)
@@ -81,7 +81,7 @@ async def measure(url: str, keys: int, calls: int, rounds: int) -> dict[str, lis
         return await alternating(works, rounds)
 
 
-def ask(quick: bool) -> Report:  # noqa: FBT001 - every question is asked so
+def ask(quick: bool) -> Report:
     """Measure, and hold it against the bar."""
     if not there("httpx_aiohttp"):
         return Report([])

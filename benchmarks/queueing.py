@@ -25,6 +25,7 @@ from syncro_async.limiting.limiter import Answered
 ROUNDS = 15
 SLOTS = 1_000
 WAITERS = (1_000, 10_000, 40_000)
+WHO = "acquire and settle"
 FREE, PLACE, BYTES = "a slot that is free", "a waiter of {:,}", "memory of a waiter of {:,}"
 
 
@@ -81,7 +82,7 @@ async def queue_bytes(waiters: int) -> float:
     return held / waiters
 
 
-def ask(quick: bool) -> Report:  # noqa: FBT001 - every question is asked so
+def ask(quick: bool) -> Report:
     """Measure, and hold it against the bars."""
     rounds = 2 if quick else ROUNDS
     alone = [asyncio.run(free_slot()) for _ in range(rounds)]
@@ -94,9 +95,11 @@ def ask(quick: bool) -> Report:  # noqa: FBT001 - every question is asked so
         spent, noise = middle(taken)
         held = asyncio.run(queue_bytes(waiters))
         beside = f"{spent / first.setdefault('µs', spent):.2f} × that of the fewest"
-        rows.append(Row(PLACE.format(waiters), "acquire and settle", spent, "µs", noise, 20.0, beside=beside))
+        rows.append(Row(PLACE.format(waiters), WHO, spent, "µs", noise, 20.0, beside=beside))
         beside = f"{held / first.setdefault('bytes', held):.2f} × that of the fewest"
-        rows.append(Row(BYTES.format(waiters), "in the queue", held, "bytes", bar=2048, beside=beside))
+        rows.append(
+            Row(BYTES.format(waiters), "in the queue", held, "bytes", bar=2048, beside=beside)
+        )
     return Report(rows)
 
 

@@ -128,7 +128,7 @@ def growth(name: str, url: str) -> float:
     return asyncio.run(watch())
 
 
-def ask(quick: bool) -> Report:  # noqa: FBT001 - every question is asked so
+def ask(quick: bool) -> Report:
     """Measure, and hold it against the bars."""
     leads, rounds = (2_000, 2) if quick else (LEADS, ROUNDS)
     rows = []
@@ -146,9 +146,7 @@ def ask(quick: bool) -> Report:  # noqa: FBT001 - every question is asked so
             f"{middle(took)[0] / leads * 1e6:.1f} µs against {middle(base)[0] / leads * 1e6:.1f} µs"
         )
         rows.append(Row(COST, name, ratio, "×", noise, BARS[name], beside=spent))
-        rows.append(
-            Row(MEMORY, name, grown[name], "MB", bar=GROWTH, beside=f"{leads:,} leads")
-        )
+        rows.append(Row(MEMORY, name, grown[name], "MB", bar=GROWTH, beside=f"{leads:,} leads"))
     return Report(rows)
 
 

@@ -1,0 +1,131 @@
+"""Asks every question of the benchmarks, and writes one table and the pictures of it.
+
+    python -m benchmarks.report [--quick] [--to benchmarks/results] [QUESTION …]
+
+Each question is a program of its own, and runs in a process of its own. What it found is kept
+beside the table as JSON, so that a question that is asked again leaves the others' answers.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from benchmarks import drawing
+from benchmarks.contestants import AioAmoCrm, AioMeter, ByHand, ByHandDivided, OpenAiCore, Ours
+from benchmarks.harness import Report, machine, table
+from benchmarks.peers import CALLS, DISTRIBUTIONS, LIMIT, WINDOW
+
+QUESTIONS = (
+    "calls",
+    "stream",
+    "importing",
+    "budget_used",
+    "queueing",
+    "many_keys",
+    "peers",
+)
+HERE = Path(__file__).parent
+RESULTS = HERE / "results"
+SHORT = {
+    ByHand.NAME: "httpx + tenacity + aiolimiter",
+    ByHandDivided.NAME: "… a share each",
+    AioMeter.NAME: "httpx + aiometer",
+}
+# The peers of the picture that explains the product.
+PICTURED = {Ours.NAME: "syncro_async", ByHand.NAME: "httpx + aiolimiter"} | {
+    kind.NAME: kind.NAME for kind in (AioAmoCrm, OpenAiCore)
+}
+
+
+def put(question: str, *, quick: bool) -> Report:
+    """Run its program."""
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, "found.json")
+        command = [sys.executable, "-m", f"benchmarks.{question}", "--json", str(file)]
+        subprocess.run(command + ["--quick"] * quick, check=True, cwd=HERE.parent)  # noqa: S603 - our own
+        return msgspec.json.decode(file.read_bytes(), type=Report)
+
+
+def written(found: Mapping[str, Report]) -> str:
+    """The table, and what it is of."""
+    rows = [row for question in QUESTIONS if question in found for row in found[question].rows]
+    verdicts = Counter(row.verdict for row in rows if row.verdict)
+    said = ", ".join(f"{verdicts[name]} {name}" for name in ("pass", "near", "miss"))
+    lines = (
+        "# What the benchmarks found",
+        "",
+        "Written by `nox -s bench`. CPU is process CPU time, the server has a process of its own,",
+        "figures are medians of rounds taken in turn, ± half the distance of the quartiles. *near*",
+        "is past the bar by less than the noise or 2 %. Each program says in its first lines how",
+        "it measures.",
+        "",
+        f"On: {machine(*DISTRIBUTIONS)}.",
+        "",
+        f"Bars: {said}.",
+        "",
+        table(rows),
+        "",
+    )
+    return "\n".join(lines)
+
+
+def pictures(series: Mapping[str, Any]) -> dict[str, str]:
+    """The pictures of what the peers came to, by name."""
+    limit = [
+        run | {"label": SHORT.get(run["who"], run["who"])}
+        for run in series["limit"]
+        if run["who"] != "syncro_async over httpx-aiohttp"
+    ]
+    most = max(run["processes"] for run in limit)
+    panels = [
+        run | {"label": PICTURED[run["who"]]}
+        for run in limit
+        if run["who"] in PICTURED and run["processes"] == most
+    ]
+    what = f"at a limit of {LIMIT} in {WINDOW:g} s"
+    return {
+        "arrivals.svg": drawing.arrivals(panels, WINDOW, LIMIT, most),
+        "makespan.svg": drawing.makespans(limit, CALLS, what),
+        "cpu.svg": drawing.costs(series["calls"]),
+    }
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Ask, write, and say where."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("questions", nargs="*", metavar="QUESTION", help=", ".join(QUESTIONS))
+    parser.add_argument("--quick", action="store_true", help="tiny numbers, to see that it runs")
+    parser.add_argument("--to", type=Path, default=RESULTS, help="the folder to write to")
+    given = parser.parse_args(arguments)
+    unknown = set(given.questions) - set(QUESTIONS)
+    if unknown:
+        parser.error(f"unknown: {', '.join(sorted(unknown))}")
+    began = time.perf_counter()
+    given.to.mkdir(parents=True, exist_ok=True)
+    kept = given.to / "found.json"
+    found: dict[str, Report] = {}
+    if kept.exists() and given.questions:
+        found = msgspec.json.decode(kept.read_bytes(), type=dict[str, Report])
+    for question in given.questions or QUESTIONS:
+        found[question] = put(question, quick=given.quick)
+    kept.write_bytes(msgspec.json.encode(found))
+    (given.to / "table.md").write_text(written(found), encoding="utf-8")
+    if "peers" in found:
+        for name, picture in pictures(found["peers"].series).items():
+            (given.to / name).write_text(picture, encoding="utf-8")
+    sys.stdout.write(f"\nAll of that took {time.perf_counter() - began:.0f} s.\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
