@@ -14,8 +14,10 @@ import gc
 import sys
 import time
 import tracemalloc
+from collections.abc import Iterator
 
 from benchmarks.harness import Report, Row, middle, program
+from benchmarks.shared_budget import cost, places, shared
 from syncro_async import RateLimit
 from syncro_async.clock import SystemClock
 from syncro_async.fake_clock import FakeClock
@@ -82,6 +84,15 @@ async def queue_bytes(waiters: int) -> float:
     return held / waiters
 
 
+def shared_slots(rounds: int) -> Iterator[Row]:
+    """The same where processes share the budget."""
+    with places() as known:
+        for name, url in known.items():
+            if url is not None:
+                took = cost(shared(url), rounds)
+                yield Row(FREE, f"{WHO}, shared in {name}", took, "µs")
+
+
 def ask(quick: bool) -> Report:
     """Measure, and hold it against the bars."""
     rounds = 2 if quick else ROUNDS
@@ -100,6 +111,7 @@ def ask(quick: bool) -> Report:
         rows.append(
             Row(BYTES.format(waiters), "in the queue", held, "bytes", bar=2048, beside=beside)
         )
+    rows += shared_slots(1 if quick else 5)
     return Report(rows)
 
 

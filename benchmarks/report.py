@@ -28,7 +28,7 @@ from benchmarks.peers import CALLS, DISTRIBUTIONS, LIMIT, WINDOW
 QUESTIONS = (
     "calls",
     "stream",
-    "importing",
+    "import_time",
     "budget_used",
     "queueing",
     "many_keys",
@@ -117,6 +117,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if kept.exists() and given.questions:
         found = msgspec.json.decode(kept.read_bytes(), type=dict[str, Report])
     for question in given.questions or QUESTIONS:
+        sys.stdout.write(f"\n{question}: ")
+        sys.stdout.flush()
         found[question] = put(question, quick=given.quick)
     kept.write_bytes(msgspec.json.encode(found))
     (given.to / "table.md").write_text(written(found), encoding="utf-8")

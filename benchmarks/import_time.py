@@ -1,6 +1,6 @@
 """Asks what `import syncro_async` costs, against `import httpx`, in fresh interpreters.
 
-python -m benchmarks.importing [--quick]
+python -m benchmarks.import_time [--quick]
 """
 
 from __future__ import annotations
