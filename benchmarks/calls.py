@@ -42,7 +42,7 @@ RAW, OURS, OVER_AIOHTTP = "httpx + msgspec", "syncro_async", "syncro_async over 
 DEFAULT_POOL = "httpx + msgspec, its default pool"
 # Callers at once, and calls in a round.
 SIZES = {1: 400, 500: 1000}
-ROUNDS = 5
+ROUNDS, COLD_ROUNDS = 5, 3
 # Of an answer (s), where there are several callers: without it only a few would be on the wire.
 LATENCY = 0.02
 BARS = {(1, OURS): 1.0, (500, OURS): 0.35, (500, OVER_AIOHTTP): 0.10}
@@ -139,7 +139,7 @@ def rows_of(found: Found, number: int, when: str = "") -> list[Row]:
 
 def ask(quick: bool) -> Report:
     """Measure, and hold it against the bars."""
-    sizes, rounds = ({1: 20, 30: 60}, 2) if quick else (SIZES, ROUNDS)
+    sizes, rounds = ({1: 5, 10: 10}, 1) if quick else (SIZES, ROUNDS)
     found = {}
     for number, calls in sizes.items():
         latency = LATENCY if number > 1 else 0.0
@@ -147,7 +147,7 @@ def ask(quick: bool) -> Report:
             found[number] = asyncio.run(measure(server.url, number, calls, rounds))
     most = max(sizes)
     with serving(latency=(LATENCY, LATENCY)) as server:
-        cold = asyncio.run(measure_cold(server.url, most, min(3, rounds)))
+        cold = asyncio.run(measure_cold(server.url, most, min(COLD_ROUNDS, rounds)))
     rows = [row for number, costs in found.items() for row in rows_of(costs, number)]
     rows += rows_of(cold, most, ", no connection open yet")
     return Report(rows)

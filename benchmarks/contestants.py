@@ -25,6 +25,20 @@ from syncro_async import AsyncClient, Lead, RateLimit
 from syncro_async.sandbox import FULL_KEY
 
 PAGE = 200
+DISTRIBUTIONS = (
+    "aiolimiter",
+    "tenacity",
+    "aioamocrm",
+    "aiometer",
+    "GitHubKit",
+    "hishel",
+    "openai",
+    "httpx2",
+    "dlt",
+    "pydantic",
+    "httpx-aiohttp",
+    "aiohttp",
+)
 
 
 @dataclass(frozen=True)
@@ -440,3 +454,8 @@ ALL: dict[str, type[Contestant]] = {
 def usable() -> list[str]:
     """Those whose packages are installed here."""
     return [name for name, kind in ALL.items() if there(*kind.NEEDS)]
+
+
+def but(*left_out: type[Contestant]) -> list[str]:
+    """The usable ones, without those for which a question makes no sense."""
+    return [name for name in usable() if ALL[name] not in left_out]

@@ -16,13 +16,11 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import cache
 from multiprocessing.connection import Connection
 from typing import Any
 
-import httpx
 import msgspec
-
-from syncro_async.sandbox import FULL_KEY, Sandbox
 
 SAMPLES = 200
 _PATIENCE = 30.0
@@ -58,8 +56,13 @@ class _Listing(msgspec.Struct):
     data: list[msgspec.Raw]
 
 
+@cache
 def sample_leads() -> list[bytes]:
     """The leads of a sandbox as a list shows them, each without its `{"id":1`."""
+    # Not for the server's process, which is given them.
+    import httpx
+
+    from syncro_async.sandbox import FULL_KEY, Sandbox
 
     async def fetch() -> bytes:
         transport = httpx.ASGITransport(Sandbox(SAMPLES).app)
@@ -269,7 +272,7 @@ def serving(**settings: Any) -> Iterator[Elsewhere]:
     """
     context = multiprocessing.get_context("spawn")
     here, there = context.Pipe()
-    arguments = (there, Setting(**settings))
+    arguments = (there, sample_leads(), Setting(**settings))
     process = context.Process(target=_serve, args=arguments, daemon=True)
     process.start()
     there.close()
@@ -280,9 +283,9 @@ def serving(**settings: Any) -> Iterator[Elsewhere]:
         process.join(_PATIENCE)
 
 
-def _serve(line: Connection[Any, Any], setting: Setting) -> None:
+def _serve(line: Connection[Any, Any], samples: list[bytes], setting: Setting) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    book = Book(list(range(1, setting.leads + 1)), vanishing=setting.vanishing)
+    book = Book(list(range(1, setting.leads + 1)), samples, setting.vanishing)
     window = _Window(setting.calls, setting.window)
     answers: dict[str, Callable[[], list[Any]]] = {
         "arrivals": lambda: window.arrivals,

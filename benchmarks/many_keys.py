@@ -85,7 +85,7 @@ def ask(quick: bool) -> Report:
     """Measure, and hold it against the bar."""
     if not there("httpx_aiohttp"):
         return Report([])
-    keys, calls, rounds = (20, 200, 2) if quick else (KEYS, CALLS, ROUNDS)
+    keys, calls, rounds = (20, 100, 1) if quick else (KEYS, CALLS, ROUNDS)
     with serving() as server:
         found = asyncio.run(measure(server.url, keys, calls, rounds))
     ratio, noise = middle(ratios(found["one"], found["many"]))

@@ -22,7 +22,7 @@ from benchmarks.loopback import Arrival, serving
 LATENCY = (0.02, 0.02)
 LIMIT_LATENCY = (0.01, 0.06)
 # So many contestants are at a limit at the same time, each at its own; it leaves them much to wait.
-SIDE_BY_SIDE = 3
+SIDE_BY_SIDE = 4
 PATIENCE = 120.0
 _CONTEXT = multiprocessing.get_context("spawn")
 

@@ -16,14 +16,21 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
 from benchmarks import drawing
-from benchmarks.contestants import AioAmoCrm, AioMeter, ByHand, ByHandDivided, OpenAiCore, Ours
+from benchmarks.contestants import (
+    DISTRIBUTIONS,
+    AioAmoCrm,
+    AioMeter,
+    ByHand,
+    ByHandDivided,
+    OpenAiCore,
+    Ours,
+)
 from benchmarks.harness import Report, machine, table
-from benchmarks.peers import CALLS, DISTRIBUTIONS, LIMIT, WINDOW
+from benchmarks.peers_limit import CALLS, LIMIT, WINDOW
 
 QUESTIONS = (
     "calls",
@@ -32,7 +39,9 @@ QUESTIONS = (
     "budget_used",
     "queueing",
     "many_keys",
-    "peers",
+    "peers_cost",
+    "peers_limit",
+    "peers_stream",
 )
 HERE = Path(__file__).parent
 RESULTS = HERE / "results"
@@ -79,25 +88,26 @@ def written(found: Mapping[str, Report]) -> str:
     return "\n".join(lines)
 
 
-def pictures(series: Mapping[str, Any]) -> dict[str, str]:
-    """The pictures of what the peers came to, by name."""
-    limit = [
-        run | {"label": SHORT.get(run["who"], run["who"])}
-        for run in series["limit"]
-        if run["who"] != "syncro_async over httpx-aiohttp"
-    ]
-    most = max(run["processes"] for run in limit)
-    panels = [
-        run | {"label": PICTURED[run["who"]]}
-        for run in limit
-        if run["who"] in PICTURED and run["processes"] == most
-    ]
-    what = f"at a limit of {LIMIT} in {WINDOW:g} s"
-    return {
-        "arrivals.svg": drawing.arrivals(panels, WINDOW, LIMIT, most),
-        "makespan.svg": drawing.makespans(limit, CALLS, what),
-        "cpu.svg": drawing.costs(series["calls"]),
-    }
+def pictures(found: Mapping[str, Report]) -> dict[str, str]:
+    """The pictures that can be drawn of it, by name."""
+    drawn = {}
+    if "peers_limit" in found:
+        runs = [
+            run | {"label": SHORT.get(run["who"], run["who"])}
+            for run in found["peers_limit"].series["limit"]
+        ]
+        most = max(run["processes"] for run in runs)
+        panels = [
+            run | {"label": PICTURED[run["who"]]}
+            for run in runs
+            if run["who"] in PICTURED and run["processes"] == most
+        ]
+        what = f"at a limit of {LIMIT} in {WINDOW:g} s"
+        drawn["arrivals.svg"] = drawing.arrivals(panels, WINDOW, LIMIT, most)
+        drawn["makespan.svg"] = drawing.makespans(runs, CALLS, what)
+    if "peers_cost" in found:
+        drawn["cpu.svg"] = drawing.costs(found["peers_cost"].series["calls"])
+    return drawn
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -122,9 +132,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         found[question] = put(question, quick=given.quick)
     kept.write_bytes(msgspec.json.encode(found))
     (given.to / "table.md").write_text(written(found), encoding="utf-8")
-    if "peers" in found:
-        for name, picture in pictures(found["peers"].series).items():
-            (given.to / name).write_text(picture, encoding="utf-8")
+    for name, picture in pictures(found).items():
+        (given.to / name).write_text(picture, encoding="utf-8")
     sys.stdout.write(f"\nAll of that took {time.perf_counter() - began:.0f} s.\n")
     return 0
 

@@ -130,7 +130,7 @@ def growth(name: str, url: str) -> float:
 
 def ask(quick: bool) -> Report:
     """Measure, and hold it against the bars."""
-    leads, rounds = (2_000, 2) if quick else (LEADS, ROUNDS)
+    leads, rounds = (1_000, 1) if quick else (LEADS, ROUNDS)
     rows = []
     with serving(leads=leads) as server:
         found = asyncio.run(costs(server.url, Decoding(leads), rounds))
