@@ -106,8 +106,8 @@ def arrivals(runs: Sequence[Mapping[str, Any]], window: float, limit: int, proce
     width = (WIDTH - left - gap * (len(runs) - 1)) / len(runs)
     across, up = width / ends, (panel - 4) / most
     picture = Picture(
-        top + panel + 62,
-        f"What reaches the server: {processes} processes, one key, {limit} calls in {window:g} s",
+        top + panel + 66,
+        f"What reaches the server from {processes} processes with one key",
         "; ".join(
             f"{run['who']}: {sum(refused for _, _, refused in counted[run['who']])} calls refused,"
             f" {run['lost']} lost"
@@ -133,11 +133,12 @@ def arrivals(runs: Sequence[Mapping[str, Any]], window: float, limit: int, proce
         refused = sum(refused for _, _, refused in found)
         picture.text(x, floor + 18, f"{refused} refused, {run['lost']} lost", "ink")
         picture.text(x, floor + 34, f"done after {run['seconds']:.0f} s", "muted")
-    picture.bar(left, floor + 46, 10, 10, "ours")
-    picture.bar(left + 14, floor + 46, 10, 10, "theirs")
-    picture.text(left + 30, floor + 55, "calls let through in a window", "muted")
-    picture.bar(left + 230, floor + 46, 10, 10, "refused")
-    picture.text(left + 246, floor + 55, "calls refused with 429", "muted")
+    picture.text(left, floor + 58, f"Each bar is a window of {window:g} s:", "muted")
+    picture.bar(left + 190, floor + 49, 10, 10, "ours")
+    picture.bar(left + 204, floor + 49, 10, 10, "theirs")
+    picture.text(left + 220, floor + 58, f"let through, {limit} at most;", "muted")
+    picture.bar(left + 384, floor + 49, 10, 10, "refused")
+    picture.text(left + 400, floor + 58, "refused with 429", "muted")
     return picture.svg()
 
 
@@ -151,11 +152,13 @@ def _who(run: Mapping[str, Any]) -> str:
 def makespans(runs: Sequence[Mapping[str, Any]], calls: int, what: str) -> str:
     """How long the same calls take, one panel for each number of processes."""
     processes = sorted({run["processes"] for run in runs})
-    names = list(dict.fromkeys(run["label"] for run in runs))
-    longest = max(run["seconds"] for run in runs)
-    top, left, gap, row = 58, 176, 14, 24
+    # All of them work in the most processes; in one, a share is the whole.
+    names = [run["label"] for run in runs if run["processes"] == processes[-1]]
+    # Who lost calls has nothing to compare, and may have waited for a timeout.
+    longest = 1.15 * max(run["seconds"] for run in runs if not run["lost"])
+    top, left, gap, row = 58, 190, 14, 24
     width = (WIDTH - left - gap * (len(processes) - 1)) / len(processes)
-    across = (width - 92) / longest
+    across = (width - 100) / longest
     picture = Picture(
         top + row * len(names) + 30,
         f"{calls} calls {what}: how long until the last one ends",
@@ -169,12 +172,13 @@ def makespans(runs: Sequence[Mapping[str, Any]], calls: int, what: str) -> str:
         picture.text(x, top - 14, f"{number} process{'es' * (number > 1)}", "name ink")
         picture.line([(x, top - 4), (x, top + row * len(names))], "rule grid-line")
         for run in runs:
-            if run["processes"] != number:
+            if run["processes"] != number or run["label"] not in names:
                 continue
             y = top + row * names.index(run["label"])
             style = _who(run) + (" pale" if run["lost"] else "")
-            picture.bar(x + 1, y + 3, run["seconds"] * across, row - 8, style)
-            end = x + run["seconds"] * across + 6
+            length = min(run["seconds"], longest) * across
+            picture.bar(x + 1, y + 3, length, row - 8, style)
+            end = x + length + 6
             picture.text(end, y + 15, f"{run['seconds']:.1f} s", "ink")
             if run["lost"]:
                 picture.text(end + 42, y + 15, f"{run['lost']} lost", "refused")

@@ -51,8 +51,11 @@ SHORT = {
     AioMeter.NAME: "httpx + aiometer",
 }
 # The peers of the picture that explains the product.
-PICTURED = {Ours.NAME: "syncro_async", ByHand.NAME: "httpx + aiolimiter"} | {
-    kind.NAME: kind.NAME for kind in (AioAmoCrm, OpenAiCore)
+PICTURED = {
+    Ours.NAME: "syncro_async",
+    ByHand.NAME: "httpx + aiolimiter",
+    AioAmoCrm.NAME: "aioamocrm",
+    OpenAiCore.NAME: "openai's core",
 }
 
 
