@@ -195,7 +195,7 @@ class ByHand(Contestant):
         self.limiter = (
             AsyncLimiter(1_000_000, 1.0)
             if job.calls is None
-            else AsyncLimiter(job.calls / job.share, job.seconds)
+            else AsyncLimiter(self.rate(), job.seconds)
         )
         self.read = msgspec.json.Decoder(Answer, strict=False).decode
         self.read_page = msgspec.json.Decoder(Listing, strict=False).decode
@@ -205,6 +205,10 @@ class ByHand(Contestant):
             stop=stop_after_attempt(7),
             reraise=True,
         )(self.attempt)
+
+    def rate(self) -> float:
+        """What the limiter is told: all of the limit, as if there were no other process."""
+        return float(self.job.calls or 0)
 
     async def attempt(self, path: str, **query: int) -> bytes:
         """Ask once."""
@@ -232,6 +236,10 @@ class ByHandDivided(ByHand):
 
     NAME = "httpx + tenacity + aiolimiter, a share each"
     ABOUT = "AsyncLimiter(60 / processes, W)"
+
+    def rate(self) -> float:
+        """Its share."""
+        return super().rate() / self.job.share
 
 
 class AioAmoCrm(Contestant):

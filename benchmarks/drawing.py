@@ -194,10 +194,12 @@ def makespans(runs: Sequence[Mapping[str, Any]], calls: int, what: str) -> str:
 
 def costs(series: Mapping[str, Mapping[str, float]]) -> str:
     """CPU a call, by the number of callers; both axes by powers, lines named at their ends."""
+    # Who makes one call at a time has no line.
+    series = {name: by for name, by in series.items() if len(by) > 1}
     callers = sorted({int(number) for by in series.values() for number in by})
     values = [spent * 1e3 for by in series.values() for spent in by.values()]
     low, high = math.log2(min(values) * 0.9), math.log2(max(values) * 1.1)
-    top, left, right, height = 50, 40, 220, 270
+    top, left, right, height = 50, 40, 230, 270
     step = (WIDTH - left - right) / max(1, len(callers) - 1)
 
     def y(milliseconds: float) -> float:
@@ -226,10 +228,7 @@ def costs(series: Mapping[str, Mapping[str, float]]) -> str:
         picture.line(points, f"{style}-line{dashed}")
         for point in points:
             picture.dot(*point, style)
-        if len(points) > 1:
-            ends.append((points[-1][1], name, style))
-        else:
-            picture.text(points[0][0] + 8, points[0][1] + 4, name, "muted")
+        ends.append((points[-1][1], name, style))
     for (_, name, style), level in zip(
         sorted(ends), spread([end for end, _, _ in sorted(ends)], 16), strict=True
     ):

@@ -23,11 +23,11 @@ from benchmarks import drawing
 from benchmarks.contestants import (
     DISTRIBUTIONS,
     AioAmoCrm,
-    AioMeter,
     ByHand,
     ByHandDivided,
     OpenAiCore,
     Ours,
+    OursOverAiohttp,
 )
 from benchmarks.harness import Report, machine, table
 from benchmarks.peers_limit import CALLS, LIMIT, WINDOW
@@ -48,7 +48,7 @@ RESULTS = HERE / "results"
 SHORT = {
     ByHand.NAME: "httpx + tenacity + aiolimiter",
     ByHandDivided.NAME: "… a share each",
-    AioMeter.NAME: "httpx + aiometer",
+    OursOverAiohttp.NAME: "syncro_async + aiohttp",
 }
 # The peers of the picture that explains the product.
 PICTURED = {
@@ -109,7 +109,8 @@ def pictures(found: Mapping[str, Report]) -> dict[str, str]:
         drawn["arrivals.svg"] = drawing.arrivals(panels, WINDOW, LIMIT, most)
         drawn["makespan.svg"] = drawing.makespans(runs, CALLS, what)
     if "peers_cost" in found:
-        drawn["cpu.svg"] = drawing.costs(found["peers_cost"].series["calls"])
+        calls = found["peers_cost"].series["calls"]
+        drawn["cpu.svg"] = drawing.costs({SHORT.get(who, who): calls[who] for who in calls})
     return drawn
 
 

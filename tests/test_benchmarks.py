@@ -105,7 +105,7 @@ def run(who: str, processes: int, lost: int) -> dict[str, object]:
 def test_the_pictures_are_svg_for_light_and_dark() -> None:
     runs = [run("syncro_async", 1, 0), run("other", 1, 3), run("syncro_async", 2, 0)]
     runs += [run("other", 2, 0)]
-    series = {"syncro_async": {"1": 0.001, "20": 0.002}, "other": {"1": 0.002}}
+    series = {"syncro_async": {"1": 0.001, "20": 0.002}, "other": {"1": 0.002, "20": 0.001}}
     for picture in (
         arrivals(runs[:2], 3.0, 2, 1),
         makespans(runs, 3, "at a limit"),
