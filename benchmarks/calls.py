@@ -41,8 +41,8 @@ QUESTION = "CPU a `leads.get` against raw httpx + msgspec"
 RAW, OURS, OVER_AIOHTTP = "httpx + msgspec", "syncro_async", "syncro_async over httpx-aiohttp"
 DEFAULT_POOL = "httpx + msgspec, its default pool"
 # Callers at once, and calls in a round.
-SIZES = {1: 400, 500: 1000}
-ROUNDS, COLD_ROUNDS = 5, 3
+SIZES = {1: 400, 500: 500}
+ROUNDS, COLD_ROUNDS = 5, 2
 # Of an answer (s), where there are several callers: without it only a few would be on the wire.
 LATENCY = 0.02
 BARS = {(1, OURS): 1.0, (500, OURS): 0.35, (500, OVER_AIOHTTP): 0.10}
