@@ -56,7 +56,9 @@ class Row(msgspec.Struct, frozen=True):
         """The row as the table shows it."""
         bar = "" if self.bar is None else f"{'≥' if self.at_least else '≤'} {self.bar:g}"
         noise = f" ± {shown(self.noise)}" if self.noise else ""
-        figure = f"{shown(self.value)}{noise} {self.unit}".strip()
+        # Of a share what is missing is of interest.
+        value = f"{self.value:.2f}" if self.unit == "%" else shown(self.value)
+        figure = f"{value}{noise} {self.unit}".strip()
         return [self.question, self.who, figure, bar, self.verdict, self.beside]
 
 
