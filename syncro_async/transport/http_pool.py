@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import ssl
-from collections.abc import AsyncIterable, Iterator, Mapping
+from collections.abc import AsyncIterable, Mapping
 from functools import cache
 from typing import Any, cast
 from urllib.parse import urlsplit
@@ -23,12 +23,13 @@ from syncro_async.errors import (
 from syncro_async.numeric import whole_number
 from syncro_async.per_loop import PerLoop
 from syncro_async.transport.api_key import ApiKey
+from syncro_async.transport.causes import about_time, family, of_certificate, of_connecting
 from syncro_async.transport.deadline import Deadline
 from syncro_async.transport.exchange import Attempt, Exchange, Reply
-from syncro_async.transport.kept_connections import closed_meanwhile, unread
 from syncro_async.transport.proxies import environment_proxy
 from syncro_async.transport.row import KEEP_ALIVE, Lent, Row
 from syncro_async.transport.sockets import OpenSockets
+from syncro_async.transport.tracing import ClosedMeanwhile, Watch
 from syncro_async.transport.unpacking import ACCEPTED, PackingError, unpacker
 
 Transport = httpx.AsyncBaseTransport
@@ -116,7 +117,7 @@ class HttpPool:
         except SyncroError as error:
             raise error.with_traceback(None) from None
         except Exception as error:  # whatever a transport throws: callers see only ours
-            for link in _family(error):
+            for link in family(error):
                 self._clean(link)
             raise _translate(error, attempt, seconds, self._host) from error
 
@@ -148,11 +149,11 @@ class HttpPool:
         reusable = False
         try:
             while True:
-                watch = _Watch(attempt, transport, self._sockets)
+                watch = Watch(attempt, transport, self._sockets)
                 request = self._request(exchange, seconds, watch)
                 try:
                     reply = await self._exchange(transport, request, watch, seconds)
-                except _ClosedMeanwhile:
+                except ClosedMeanwhile:
                     attempt.written = None
                     await row.throw_away(transport)
                     transport = row.take()
@@ -162,7 +163,7 @@ class HttpPool:
         finally:
             await (row.give_back if reusable else row.throw_away)(transport)
 
-    def _request(self, exchange: Exchange[Any], seconds: float, watch: _Watch) -> httpx.Request:
+    def _request(self, exchange: Exchange[Any], seconds: float, watch: Watch) -> httpx.Request:
         call, headers = exchange.call, self._headers
         if exchange.options.headers or call.body is not None:
             headers = headers.copy()
@@ -185,7 +186,7 @@ class HttpPool:
         return request
 
     async def _exchange(
-        self, transport: Transport, request: httpx.Request, watch: _Watch, seconds: float
+        self, transport: Transport, request: httpx.Request, watch: Watch, seconds: float
     ) -> Reply:
         """Send on that transport, and read the answer; of an error's body whatever can be had."""
         attempt, chunks = watch.attempt, list[bytes]()
@@ -202,7 +203,7 @@ class HttpPool:
                 raise
         return Reply(attempt.status, watch.headers, b"".join(chunks))
 
-    def _note(self, response: httpx.Response, watch: _Watch) -> Mapping[str, str]:
+    def _note(self, response: httpx.Response, watch: Watch) -> Mapping[str, str]:
         """The headers of the answer are there."""
         attempt = watch.attempt
         attempt.answered_at = self._clock.monotonic()
@@ -218,7 +219,7 @@ class HttpPool:
 
 
 async def _collect(
-    response: httpx.Response, packed_as: str, watch: _Watch, chunks: list[bytes]
+    response: httpx.Response, packed_as: str, watch: Watch, chunks: list[bytes]
 ) -> None:
     room = RESPONSE_CAP
     try:
@@ -247,44 +248,6 @@ def _timeouts(seconds: float) -> dict[str, float | None]:
     return httpx.Timeout(seconds, connect=seconds * _CONNECT_SHARE).as_dict()
 
 
-class _ClosedMeanwhile(Exception):  # noqa: N818 - named after what the hook meets
-    """The server closed a kept connection before anything was written on it."""
-
-
-class _Watch:
-    """Follows one attempt through a transport, as its trace hook.
-
-    `spoilt` is a connection with words behind the answer, `reusable` one whose answer was read.
-    """
-
-    __slots__ = ("_sockets", "_transport", "attempt", "headers", "response", "reusable", "spoilt")
-
-    def __init__(self, attempt: Attempt, transport: Transport, sockets: OpenSockets) -> None:
-        self.attempt = attempt
-        self.headers: tuple[tuple[str, str], ...] = ()
-        self.response: httpx.Response | None = None
-        self.spoilt = self.reusable = False
-        self._transport = transport
-        self._sockets = sockets
-
-    async def __call__(self, event: str, info: dict[str, Any]) -> None:
-        """Hear from httpcore what it is doing."""
-        attempt = self.attempt
-        if event.endswith("send_request_headers.started"):
-            # Nothing was heard of connecting: it is a kept connection.
-            if attempt.written is None and closed_meanwhile(self._transport, self):
-                raise _ClosedMeanwhile
-            # A CONNECT goes no further than to the proxy.
-            attempt.written = info["request"].method != b"CONNECT"
-        elif event.endswith("receive_response_body.complete") and unread(self.response):
-            self.spoilt = True
-            await cast("Any", self.response).extensions["network_stream"].aclose()
-        else:
-            attempt.written = attempt.written or False
-            if event.endswith((".connect_tcp.complete", ".start_tls.complete")):
-                self._sockets.add(info["return_value"])
-
-
 def _translate(error: Exception, attempt: Attempt, seconds: float, host: str) -> NoAnswerError:
     what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
     if isinstance(error, _REFUSED_BY_OURSELVES):
@@ -295,17 +258,27 @@ def _translate(error: Exception, attempt: Attempt, seconds: float, host: str) ->
         return ConnectionFailedError(
             f"the proxy refused ({what})", permanent=str(error).startswith("407")
         )
-    if isinstance(error, _NO_CONNECTION):
+    if _never_connected(error, attempt):
         return ConnectionFailedError(
-            f"no connection to {host} ({what})", permanent=_bad_certificate(error)
+            f"no connection to {host} ({what})", permanent=of_certificate(error)
         )
     if attempt.written is False:
         return ConnectionFailedError(f"nothing reached {host} ({what})")
     return _broken_answer(error, seconds, what)
 
 
+def _never_connected(error: Exception, attempt: Attempt) -> bool:
+    if not isinstance(error, _NO_CONNECTION) or attempt.answered_at is not None:
+        return False
+    # `ConnectTimeout` is what httpx-aiohttp makes of every connection that broke, also after the
+    # request was sent, and it does not say what it is doing.
+    of_any_kind = attempt.written is None and isinstance(error, httpx.ConnectTimeout)
+    return not of_any_kind or about_time(error) or of_connecting(error)
+
+
 def _broken_answer(error: Exception, seconds: float, what: str) -> NoAnswerError:
-    if isinstance(error, TimeoutError | httpx.TimeoutException):
+    timed_out = isinstance(error, TimeoutError | httpx.TimeoutException)
+    if timed_out and (not isinstance(error, httpx.ConnectTimeout) or about_time(error)):
         return RequestTimeoutError(f"no whole answer within {seconds:g} s")
     return NoAnswerError(f"the connection broke before the whole answer was there ({what})")
 
@@ -314,25 +287,6 @@ def _unusable(why: str, attempt: Attempt) -> UnexpectedResponseError:
     return UnexpectedResponseError(
         why, status=attempt.status, content_type=attempt.content_type, excerpt=""
     )
-
-
-def _bad_certificate(error: Exception) -> bool:
-    return any(isinstance(link, ssl.SSLCertVerificationError) for link in _family(error))
-
-
-def _family(error: BaseException) -> Iterator[BaseException]:
-    """An error and all that led to it: its causes and contexts, and the members of groups."""
-    seen: dict[int, BaseException] = {}
-    ahead: list[BaseException | None] = [error]
-    while ahead:
-        link = ahead.pop()
-        if link is None or id(link) in seen:
-            continue
-        seen[id(link)] = link
-        ahead += [link.__cause__, link.__context__]
-        if isinstance(link, BaseExceptionGroup):
-            ahead += link.exceptions
-        yield link
 
 
 class _InProcessTransport(httpx.ASGITransport):

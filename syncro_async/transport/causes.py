@@ -1,0 +1,43 @@
+"""Looks through all that led to an error, for what its own class does not tell."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Iterator
+
+
+def family(error: BaseException) -> Iterator[BaseException]:
+    """An error and all that led to it: its causes and contexts, and the members of groups."""
+    seen: dict[int, BaseException] = {}
+    ahead: list[BaseException | None] = [error]
+    while ahead:
+        link = ahead.pop()
+        if link is None or id(link) in seen:
+            continue
+        seen[id(link)] = link
+        ahead += [link.__cause__, link.__context__]
+        if isinstance(link, BaseExceptionGroup):
+            ahead += link.exceptions
+        yield link
+
+
+def of_certificate(error: Exception) -> bool:
+    """Whether the server's certificate is at the bottom of it."""
+    return any(isinstance(link, ssl.SSLCertVerificationError) for link in family(error))
+
+
+def about_time(error: Exception) -> bool:
+    """Whether somebody ran out of time; one without a cause is taken by its name."""
+    return error.__cause__ is None or any(isinstance(link, TimeoutError) for link in family(error))
+
+
+def of_connecting(error: Exception) -> bool:
+    """Whether aiohttp says that no connection was made.
+
+    Its `ClientConnectorError` is known by its name: aiohttp need not be there.
+    """
+    return any(
+        kind.__name__ == "ClientConnectorError"
+        for link in family(error)
+        for kind in type(link).__mro__
+    )
