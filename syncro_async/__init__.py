@@ -1,14 +1,13 @@
 """The asyncio client for the Syncro CRM API."""
 
+from typing import TYPE_CHECKING, Any
+
 from msgspec import UNSET
 
-from syncro_async.bulk.bulk import Bulk
-from syncro_async.bulk.exporting import ExportReceipt
 from syncro_async.bulk.plan import Plan
 from syncro_async.bulk.progress import OnProgress, Progress
 from syncro_async.bulk.progress_bar import ProgressBar
 from syncro_async.bulk.runner import Failed, Outcomes, Succeeded
-from syncro_async.bulk.syncing import SyncReceipt
 from syncro_async.client import AsyncClient
 from syncro_async.clock import Clock, SystemClock
 from syncro_async.dialects import SYNCRO, Dialect
@@ -61,9 +60,19 @@ from syncro_async.models.user import User
 from syncro_async.models.webhook import NewWebhook, Webhook, Webhooks
 from syncro_async.models.whatsapp import WhatsAppInstance, WhatsAppTemplate
 from syncro_async.paging.paginator import Paginator
-from syncro_async.receipts import FailureGroup, ImportSummary, RowChange, RowProblem
+from syncro_async.receipts import (
+    ExportReceipt,
+    FailureGroup,
+    ImportSummary,
+    RowChange,
+    RowProblem,
+    SyncReceipt,
+)
 from syncro_async.retrying.policy import RetryPolicy
 from syncro_async.version import __version__
+
+if TYPE_CHECKING:
+    from syncro_async.bulk.bulk import Bulk
 
 __all__ = [
     "SYNCRO",
@@ -146,3 +155,12 @@ __all__ = [
     "__version__",
     "lane",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Get what takes long to import and most programs never name."""
+    if name == "Bulk":
+        from syncro_async.bulk.bulk import Bulk  # noqa: PLC0415
+
+        return Bulk
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

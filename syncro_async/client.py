@@ -7,9 +7,10 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from types import TracebackType
-from typing import Any, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
-from syncro_async.bulk.bulk import Bulk
+from msgspec import structs
+
 from syncro_async.bulk.ground import Ground, job_of
 from syncro_async.clock import Clock, SystemClock
 from syncro_async.dialects import SYNCRO, Dialect
@@ -40,9 +41,12 @@ from syncro_async.settings import (
 from syncro_async.transport.addressing import query_string, relative_path, with_standing
 from syncro_async.transport.assembly import Journey, Wiring
 from syncro_async.transport.exchange import Call, CallOptions
-from syncro_async.transport.http_pool import Transport
 from syncro_async.transport.json_codec import encode_body, plain, reading
 from syncro_async.version import __version__
+
+if TYPE_CHECKING:
+    from syncro_async.bulk.bulk import Bulk
+    from syncro_async.transport.http_pool import Transport
 
 T = TypeVar("T")
 
@@ -134,6 +138,9 @@ class AsyncClient(AnyList):
     @property
     def bulk(self) -> Bulk:
         """The jobs of many calls; they stand in the bulk lane unless `with_options` chose one."""
+        # Here and not above: files, databases and journals are half of what an import takes.
+        from syncro_async.bulk.bulk import Bulk  # noqa: PLC0415
+
         wiring = self._settings.wiring
         ground = Ground(
             ask_leads=lambda: self.leads,
@@ -216,7 +223,7 @@ class AsyncClient(AnyList):
         if dialect is not _UNCHANGED:
             wiring = replace(wiring, dialect=variant_of(wiring.dialect, dialect))
             changes["headers"] = dialect.headers
-        options = checked_options(replace(self._settings.options, **changes))
+        options = checked_options(structs.replace(self._settings.options, **changes))
         view = copy.copy(self)
         vars(view).update(
             _settings=Settings(wiring, options),
@@ -321,11 +328,11 @@ class AsyncClient(AnyList):
         settings = self._settings
         standing = settings.wiring.dialect.params
         if standing:
-            call = replace(call, query=with_standing(call.query, standing))
+            call = structs.replace(call, query=with_standing(call.query, standing))
         options = settings.options
         lane = self._chosen_lane or chosen_lane()
         if lane is not None:
-            options = replace(options, lane=lane)
+            options = structs.replace(options, lane=lane)
         job = job_of(self._journey)
         if job is not None:
             options = job.options(options, lane_chosen=lane is not None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import datetime
 from typing import Any, Literal, NamedTuple
 
 import msgspec
@@ -70,6 +71,50 @@ class ImportSummary(msgspec.Struct, frozen=True):
         """Rows that are still to be sent: none, once an import has ended well."""
         done = self.created + self.updated + self.unchanged
         return self.total - done - self.failed - self.in_doubt
+
+
+class ExportReceipt(msgspec.Struct, frozen=True):
+    """What an export wrote, and whether that is everything.
+
+    `complete` is True only where it is proved that every lead which was in the list from the
+    first request to the last has been written, exactly once; else `reason` says what is in the
+    way. `written` leads are in the file, each in the state it was last shown in. The server
+    showed `seen` different leads: more, where some were deleted meanwhile or could not be read.
+    `repeated` times it showed a lead again within one reading of the list. `total_at_start` and
+    `total_at_end` are what it counted (`meta.total`).
+    """
+
+    _repr_html_ = record_table
+
+    written: int
+    seen: int
+    repeated: int
+    total_at_start: int
+    total_at_end: int
+    complete: bool
+    reason: str | None = None
+
+
+class SyncReceipt(msgspec.Struct, frozen=True):
+    """What a sync did.
+
+    It `fetched` that many leads, all of them or those changed since `since`. The table got
+    `inserted` new ones, in `updated` ones something had changed, and `deleted` ones were gone (a
+    full run finds them). Every change before `until` is in the table, and the next run asks from
+    there. Where `complete` is False, what was read is in the table but may not be all, `reason`
+    says why, `until` has not moved, and nothing was deleted; the next run tries again.
+    """
+
+    _repr_html_ = record_table
+
+    fetched: int
+    inserted: int
+    updated: int
+    since: datetime | None
+    until: datetime | None
+    deleted: int = 0
+    complete: bool = True
+    reason: str | None = None
 
 
 def alike(problems: Iterable[RowProblem]) -> tuple[FailureGroup, ...]:

@@ -13,13 +13,14 @@ from syncro_async.dialects.dialect import Dialect
 from syncro_async.errors import ConfigurationError
 from syncro_async.limiting.lanes import checked_lane
 from syncro_async.limiting.limiter import Limiter
-from syncro_async.limiting.limiter_url import MEMORY, shared_limiter
 from syncro_async.limiting.registry import in_process_limiter
 from syncro_async.numeric import is_number, is_whole
 from syncro_async.retrying.policy import RetryPolicy
 from syncro_async.transport.api_key import ApiKey
 from syncro_async.transport.assembly import Wiring
 from syncro_async.transport.exchange import CallOptions
+
+MEMORY = "memory://"
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +118,9 @@ def limiter_from(given: str | Limiter | None, wiring: Wiring, *, timeout: float)
     try:
         if url == MEMORY:
             return in_process_limiter(base_url, wiring.api_key.reveal(), rates, clock)
+        # Here and not above: most programs need neither databases nor Redis for it.
+        from syncro_async.limiting.limiter_url import shared_limiter  # noqa: PLC0415
+
         return shared_limiter(
             url, base_url, wiring.api_key.reveal(), rates, timeout=timeout, clock=clock
         )

@@ -20,35 +20,13 @@ from syncro_async.bulk.passes import Verdict
 from syncro_async.bulk.progress import Meter, OnProgress
 from syncro_async.bulk.whole_file import whole_file
 from syncro_async.errors import ConfigurationError
-from syncro_async.html_tables import record_table
+from syncro_async.receipts import ExportReceipt
 from syncro_async.resources.arguments import lead_filters
 
 FILTERS = (
     *("pipeline_id", "stage_id", "assigned_to", "source", "status", "tags", "q"),
     *("updated_since", "created_from", "created_to", "include"),
 )
-
-
-class ExportReceipt(msgspec.Struct, frozen=True):
-    """What an export wrote, and whether that is everything.
-
-    `complete` is True only where it is proved that every lead which was in the list from the
-    first request to the last has been written, exactly once; else `reason` says what is in the
-    way. `written` leads are in the file, each in the state it was last shown in. The server
-    showed `seen` different leads: more, where some were deleted meanwhile or could not be read.
-    `repeated` times it showed a lead again within one reading of the list. `total_at_start` and
-    `total_at_end` are what it counted (`meta.total`).
-    """
-
-    _repr_html_ = record_table
-
-    written: int
-    seen: int
-    repeated: int
-    total_at_start: int
-    total_at_end: int
-    complete: bool
-    reason: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,11 +9,10 @@ from typing import Any, Literal
 
 from syncro_async.bulk import exporting, syncing
 from syncro_async.bulk.export_reading import Listing
-from syncro_async.bulk.exporting import ExportReceipt
 from syncro_async.bulk.ground import Ground
 from syncro_async.bulk.plan import Plan, foreseen
 from syncro_async.bulk.progress import OnProgress
-from syncro_async.bulk.syncing import SyncReceipt
+from syncro_async.receipts import ExportReceipt, SyncReceipt
 
 Form = Literal["jsonl", "csv", "parquet"]
 

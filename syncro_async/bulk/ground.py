@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
+
+import msgspec
 
 from syncro_async.clock import Clock
 from syncro_async.limiting.limiter import Budget, Lane
@@ -86,7 +88,7 @@ class Job:
         chosen, for as long as it takes: `max_wait` is for calls that somebody waits for.
         """
         lane = usual.lane if lane_chosen else self.ground.lane
-        return replace(usual, tally=self.tally, lane=lane, max_wait=None)
+        return msgspec.structs.replace(usual, tally=self.tally, lane=lane, max_wait=None)
 
 
 _underway: ContextVar[Job | None] = ContextVar("syncro_async.bulk", default=None)

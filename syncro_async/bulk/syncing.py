@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
-import msgspec
-
 from syncro_async.bulk.export_reading import Listing, ListReading
 from syncro_async.bulk.export_spool import Spool
 from syncro_async.bulk.exporting import opened, requests_needed, subject_of
@@ -17,7 +15,7 @@ from syncro_async.bulk.progress import Meter, OnProgress
 from syncro_async.bulk.sync_databases import Database, database_of
 from syncro_async.bulk.sync_tables import Note
 from syncro_async.errors import ConfigurationError
-from syncro_async.html_tables import record_table
+from syncro_async.receipts import SyncReceipt
 from syncro_async.resources.arguments import relations
 
 __all__ = ["SyncReceipt", "database_of", "requests_to_sync", "sync_leads"]
@@ -40,28 +38,6 @@ class _Task:
     def as_before(self) -> Note:
         """The note to write when nothing new is certain."""
         return self.noted or Note(self.account, self.include, None)
-
-
-class SyncReceipt(msgspec.Struct, frozen=True):
-    """What a sync did.
-
-    It `fetched` that many leads, all of them or those changed since `since`. The table got
-    `inserted` new ones, in `updated` ones something had changed, and `deleted` ones were gone (a
-    full run finds them). Every change before `until` is in the table, and the next run asks from
-    there. Where `complete` is False, what was read is in the table but may not be all, `reason`
-    says why, `until` has not moved, and nothing was deleted; the next run tries again.
-    """
-
-    _repr_html_ = record_table
-
-    fetched: int
-    inserted: int
-    updated: int
-    since: datetime | None
-    until: datetime | None
-    deleted: int = 0
-    complete: bool = True
-    reason: str | None = None
 
 
 async def sync_leads(

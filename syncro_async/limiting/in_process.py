@@ -6,6 +6,7 @@ import asyncio
 import math
 import threading
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from syncro_async.clock import Clock, Timer
 from syncro_async.limiting.gate import Gate
@@ -20,7 +21,6 @@ from syncro_async.limiting.limiter import (
     Refused,
     Slot,
 )
-from syncro_async.limiting.pace import Pace
 from syncro_async.limiting.queue import LaneQueue, Waiter
 from syncro_async.limiting.rate_limit import RateLimit
 from syncro_async.limiting.slots import NEWEST, SlotLedger
@@ -32,6 +32,9 @@ from syncro_async.limiting.waking import (
     turn_away,
     wake,
 )
+
+if TYPE_CHECKING:
+    from syncro_async.limiting.pace import Pace
 
 
 class InProcessLimiter:
@@ -76,7 +79,8 @@ class InProcessLimiter:
 
     def _keep(self, rates: Sequence[RateLimit]) -> None:
         self._slots = SlotLedger(rates)
-        self._paces = [Pace(rate, self._clock) for rate in rates if rate.burst is not None]
+        shaped = [rate for rate in rates if rate.burst is not None]
+        self._paces = _paces(shaped, self._clock) if shaped else []
 
     @property
     def rates(self) -> tuple[RateLimit, ...]:
@@ -186,7 +190,8 @@ class InProcessLimiter:
 
     def _now(self) -> float:
         """The time, once everybody is forgotten whose event loop was closed meanwhile."""
-        self._queue.forget_closed_loops()
+        if self._queue:
+            self._queue.forget_closed_loops()
         return self._clock.monotonic()
 
     def _join(self, lane: Lane, now: float, patience: float | None, *, came_first: bool) -> Waiter:
@@ -212,9 +217,9 @@ class InProcessLimiter:
 
     def _may_send(self, now: float) -> bool:
         return (
-            self._slots.free(now) > 0
+            self._slots.has_free(now)
             and self._gate.lets_through(now) > 0
-            and all(pace.has_capacity() for pace in self._paces)
+            and (not self._paces or all(pace.has_capacity() for pace in self._paces))
         )
 
     def _grant(self, now: float) -> Slot:
@@ -265,6 +270,8 @@ class InProcessLimiter:
 
     def _dispatch(self) -> None:
         """Wake those whose turn it is, then see to it that the next one is woken in time."""
+        if not self._queue:
+            return
         now = self._clock.monotonic()
         while self._queue and self._may_send(now):
             waiter = self._queue.next()
@@ -321,3 +328,10 @@ class InProcessLimiter:
         with self._lock:
             del self._timers[loop]
             self._dispatch()
+
+
+def _paces(rates: Sequence[RateLimit], clock: Clock) -> list[Pace]:
+    """Import aiolimiter, and all it imports, for those only who shape a burst."""
+    from syncro_async.limiting.pace import Pace  # noqa: PLC0415
+
+    return [Pace(rate, clock) for rate in rates]

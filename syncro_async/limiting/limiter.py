@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Literal, Protocol
 
 import msgspec
@@ -43,8 +42,7 @@ class Budget(msgspec.Struct, frozen=True):
     _repr_html_ = record_table
 
 
-@dataclass(eq=False, slots=True)
-class Slot:
+class Slot(msgspec.Struct, eq=False):
     """The right to send one request. Whoever holds it settles it, once.
 
     `opener`: it is the one call that tries a gate after its pause. `foreign`: the budget's
@@ -59,13 +57,11 @@ class Slot:
     ticket: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class HandedBack:
+class HandedBack(msgspec.Struct, frozen=True):
     """The server did not count the request: nothing was sent, or it refused before counting."""
 
 
-@dataclass(frozen=True, slots=True)
-class Answered:
+class Answered(msgspec.Struct, frozen=True):
     """The answer's headers came at that moment (monotonic seconds).
 
     `left`: how many more calls the server said it would count (None: it did not say).
@@ -75,13 +71,11 @@ class Answered:
     left: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Lost:
+class Lost(msgspec.Struct, frozen=True):
     """The request may have reached the server, or may still do so."""
 
 
-@dataclass(frozen=True, slots=True)
-class Refused:
+class Refused(msgspec.Struct, frozen=True):
     """429: not counted, and nobody may send for `pause` seconds."""
 
     pause: float

@@ -17,7 +17,6 @@ from syncro_async.limiting.shared.redis_store import RedisStore
 from syncro_async.limiting.shared.sqlite_store import SqliteStore
 from syncro_async.limiting.shared.store import Store
 
-MEMORY = "memory://"
 _REDIS = {"redis", "rediss", "unix"}
 _KNOWN = "memory://, sqlite:///path/to/file or redis://host:6379/0 (rediss:// with TLS, unix://)"
 _LOCAL_SHARE = 0.25

@@ -88,11 +88,16 @@ class SlotLedger:
     def foreign(self, now: float) -> int:
         """How many calls of the longest window are left to strangers."""
         self._forget(now)
-        return self.rates[self._longest].calls - self.calls(self._longest)
+        share = self._share
+        return 0 if share is None else self.rates[self._longest].calls - share.calls
 
-    def free(self, now: float) -> int:
-        """How many requests may be sent right now; never below 0."""
-        return max(0, min(self.free_of_each(now)))
+    def has_free(self, now: float) -> bool:
+        """Whether a request may be sent right now."""
+        self._forget(now)
+        for index, returns in enumerate(self._returns):
+            if self.in_flight + len(returns) >= self.calls(index):
+                return False
+        return True
 
     def free_of_each(self, now: float) -> list[int]:
         """The same for each limit on its own, in their order."""
@@ -124,7 +129,7 @@ class SlotLedger:
         ):
             if free > 0:
                 continue
-            soonest = heapq.nsmallest(1 - free, returns)[-1] if len(returns) > -free else math.inf
+            soonest = _nth(returns, -free)
             if self._share is not None and index == self._longest:
                 # What is left to strangers may come back before any slot of ours does.
                 soonest = min(soonest, self._share.raise_at)
@@ -164,6 +169,13 @@ class SlotLedger:
         if self._share is not None:
             rate = self.rates[self._longest]
             self._share = regrown(self._share, rate.calls, rate.hold, now)
+
+
+def _nth(heap: list[float], place: int) -> float:
+    """What comes out of it after so many others; never, where there are not as many."""
+    if place >= len(heap):
+        return math.inf
+    return heapq.nsmallest(place + 1, heap)[-1] if place else heap[0]
 
 
 class Round(NamedTuple):

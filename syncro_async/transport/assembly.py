@@ -5,25 +5,26 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from syncro_async.clock import Clock
 from syncro_async.dialects.dialect import Dialect
 from syncro_async.events import Observers
 from syncro_async.limiting.limiter import Limiter
 from syncro_async.limiting.rate_limit import RateLimit
-from syncro_async.limiting.shared.limiter import SharedLimiter
 from syncro_async.per_loop import PerLoop, client_is_closed
 from syncro_async.transport.api_key import ApiKey
 from syncro_async.transport.decode_stage import DecodeStage
 from syncro_async.transport.exchange import Call, CallOptions
-from syncro_async.transport.http_pool import HttpPool, Transport
 from syncro_async.transport.judge_stage import JudgeStage
 from syncro_async.transport.limit_stage import LimitStage
 from syncro_async.transport.retry_stage import RetryStage
 from syncro_async.transport.sends import Sends
 from syncro_async.transport.tally import Tally
 from syncro_async.transport.watch_stage import WatchStage
+
+if TYPE_CHECKING:
+    from syncro_async.transport.http_pool import HttpPool, Transport
 
 T = TypeVar("T")
 
@@ -48,14 +49,25 @@ class Journey:
     A program may hold thousands of clients, one for each account, and use a few at a time.
     """
 
-    __slots__ = ("__weakref__", "_built", "_closed", "_limiter", "_observers", "_wiring")
+    __slots__ = (
+        "__weakref__",
+        "_built",
+        "_close_limiter",
+        "_closed",
+        "_limiter",
+        "_observers",
+        "_wiring",
+    )
 
     def __init__(self, wiring: Wiring, limiter: Limiter, observers: Observers) -> None:
         self._wiring = wiring
         self._limiter = limiter
+        # One that was given is its owner's to close.
+        self._close_limiter = getattr(limiter, "end_with_client", None)
         self._observers = observers
         self._built: dict[str, _Stages] = {}
         self._closed = False
+        _http_pool()  # now, so that no call has to wait for it
 
     async def __call__(self, call: Call[T], options: CallOptions) -> T:
         """Make the call. Raises `ConfigurationError` once closed."""
@@ -86,8 +98,15 @@ class Journey:
             for stages in self._built.values():
                 await stages.aclose()
         finally:
-            if isinstance(self._limiter, SharedLimiter):
-                await self._limiter.aclose()
+            if self._close_limiter is not None:
+                await self._close_limiter()
+
+
+def _http_pool() -> type[HttpPool]:
+    """Import httpx, which is most of what importing takes, for those only who make a client."""
+    from syncro_async.transport.http_pool import HttpPool  # noqa: PLC0415
+
+    return HttpPool
 
 
 class _Stages:
@@ -101,7 +120,7 @@ class _Stages:
             "user-agent": wiring.user_agent,
             dialect.key_header: dialect.key_scheme + wiring.api_key.reveal(),
         }
-        self._pool = HttpPool(
+        self._pool = _http_pool()(
             wiring.base_url,
             headers,
             api_key=wiring.api_key,

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
+
+import msgspec
 
 from syncro_async.limiting.limiter import Lane
 from syncro_async.retrying.policy import RetryPolicy
@@ -13,8 +14,7 @@ from syncro_async.transport.tally import Tally
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
-class Call(Generic[T]):
+class Call(msgspec.Struct, Generic[T], frozen=True):
     """What to ask. `path` and `query` are already percent-encoded (see `addressing`).
 
     `read` turns the bytes of a 2xx body into the result. `repeatable` calls may be sent again
@@ -27,13 +27,16 @@ class Call(Generic[T]):
     read: Callable[[bytes], T]
     repeatable: bool
     query: str = ""
-    body: bytes | None = field(default=None, repr=False)
+    body: bytes | None = None
     gone_is_done: bool = False
     heard: Callable[[Reply], object] | None = None
 
+    def __repr__(self) -> str:
+        """Show what may be shown: people and secrets stand in a body."""
+        return f"<Call {self.method} {self.path}>"
 
-@dataclass(frozen=True, slots=True)
-class CallOptions:
+
+class CallOptions(msgspec.Struct, frozen=True):
     """How to ask: the part of the settings that `with_options` may change.
 
     `headers` go with every request, beside those of the client itself. `tally` counts the attempts
@@ -44,17 +47,19 @@ class CallOptions:
     max_wait: float | None
     timeout: float
     retry: RetryPolicy
-    headers: Mapping[str, str] = field(default_factory=dict)
-    tally: Tally | None = field(default=None, compare=False)
+    headers: Mapping[str, str] = {}
+    tally: Tally | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(msgspec.Struct, frozen=True):
     """What came back: the whole answer, undecoded. Header names are lower case."""
 
     status: int
     headers: tuple[tuple[str, str], ...]
-    content: bytes = field(repr=False)
+    content: bytes
+
+    def __repr__(self) -> str:
+        return f"<Reply {self.status}, {len(self.content)} bytes>"
 
     def header(self, name: str) -> str | None:
         """The value of the one header of that (lower-case) name; None when absent or repeated."""
@@ -62,8 +67,7 @@ class Reply:
         return values[0] if len(values) == 1 else None
 
 
-@dataclass(slots=True)
-class Attempt:
+class Attempt(msgspec.Struct):
     """One send: what is known of it so far (monotonic seconds).
 
     `started` is True once its task runs, which settles its slot from then on; `begun` once it
@@ -83,8 +87,7 @@ class Attempt:
     calls_left: int | None = None
 
 
-@dataclass(slots=True)
-class Exchange(Generic[T]):
+class Exchange(msgspec.Struct, Generic[T]):
     """One call on its way, with what its stages have learned.
 
     `sent` counts attempts on the wire, `refused` those of them that a 429 answered (they are not

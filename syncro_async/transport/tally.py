@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 
-@dataclass(slots=True)
-class Tally:
+class Tally(msgspec.Struct, eq=False):
     """A count of attempts; what it counts, the tally it is a part of (`whole`) counts too."""
 
     whole: Tally | None = None

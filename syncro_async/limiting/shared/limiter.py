@@ -96,6 +96,9 @@ class SharedLimiter:
         finally:
             await self._store.aclose()
 
+    # Made of a URL for one client, it ends with that client.
+    end_with_client = aclose
+
     def _desk(self) -> Desk:
         desk = self._newest = self._desks.here()
         return desk
