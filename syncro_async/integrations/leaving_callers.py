@@ -92,11 +92,13 @@ class WebCaller:
     @contextmanager
     def waiting(self) -> Iterator[None]:
         """See `Caller`: as long as such a block runs, the caller's leaving is listened for."""
-        if asyncio.get_running_loop() is not self._task.get_loop():
+        loop = asyncio.get_running_loop()
+        if loop is not self._task.get_loop():
             yield  # a worker thread's own loop: nothing of this one may be touched from there
             return
         self._waiting += 1
-        self._look_out()
+        # Not at once: a call that finds a slot free never waits, and would be cut off on the wire.
+        loop.call_soon(self._look_out)
         try:
             yield
         finally:

@@ -27,12 +27,12 @@ Syncro = Annotated[AsyncClient, SyncroDep]
 
 
 class Service:
-    """An application whose one call a minute has just been spent."""
+    """An application whose calls a minute, one as a rule, have just been spent."""
 
-    def __init__(self) -> None:
+    def __init__(self, calls: int = 1) -> None:
         self.clock = FakeClock(autojump=False)
         self.sandbox = Sandbox(10, clock=self.clock)
-        options = bound_to(self.sandbox, self.clock, rate_limit=RateLimit(1, 60.0))
+        options = bound_to(self.sandbox, self.clock, rate_limit=RateLimit(calls, 60.0))
         self.app = FastAPI(lifespan=syncro_lifespan(**options))
         self.noted: list[str] = []
         self.detached: asyncio.Task[None] | None = None
@@ -225,6 +225,23 @@ async def test_who_leaves_while_a_write_is_on_the_wire_has_it_finished_and_noted
     assert service.noted == ["tagged"]
     await service.next_minute()
     assert (service.waiting(), service.asked_for) == (0, ["/leads/2/tags"])
+
+
+async def test_a_call_that_need_not_wait_is_made_for_who_has_left_too() -> None:
+    service = Service(calls=2)
+    add_routes(service)
+    async with service.app.router.lifespan_context(service.app):
+        for lead_id in (1, 1):
+            await service.syncro.leads.get(lead_id)
+        service.sandbox.script(Trouble(path="/leads/2/tags", delay=5))
+        here = await service.visit("/tagged", method="POST")
+        await service.next_minute()
+        here.visit.leave()
+        # The second write finds a slot free: it is not begun, and then abandoned on the wire.
+        service.sandbox.script(Trouble(path="/leads/2/tags", delay=5))
+        await service.clock.advance(20)
+        await here.task
+    assert service.noted == ["tagged", "tagged again"]
 
 
 async def test_a_handler_that_tidies_up_for_who_has_left_may_wait_for_its_turn(
