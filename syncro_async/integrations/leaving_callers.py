@@ -106,12 +106,13 @@ class WebCaller:
 
     def alone_cancelled(self) -> bool:
         """Whether the handler was cancelled because the caller left, and for no other reason."""
-        return self._called_off and self._task.cancelling() == self._cancelled_before + 1
+        # Middleware that runs the handler in tasks of its own may have taken back our cancellation.
+        return self._called_off and self._task.cancelling() <= self._cancelled_before + 1
 
     async def hang_up(self) -> None:
         """The application is done: nobody listens any more."""
         self._answered = True
-        if self._called_off:
+        if self._called_off and self._task.cancelling() > self._cancelled_before:
             self._task.uncancel()
         if self._pull is not None:
             self._pull.cancel()

@@ -153,6 +153,19 @@ def add_lasting_routes(service: Service) -> None:
         return "accepted"
 
 
+def behind_middleware(layers: int) -> Service:
+    service = Service()
+    add_routes(service)
+
+    async def note(request: Request, call_next: RequestResponseEndpoint) -> Response:
+        service.noted.append(request.url.path)
+        return await call_next(request)
+
+    for _ in range(layers):
+        service.app.middleware("http")(note)
+    return service
+
+
 async def test_who_leaves_the_queue_has_nothing_sent_and_the_next_one_moves_up(
     service: Service,
 ) -> None:
@@ -169,22 +182,20 @@ async def test_who_leaves_the_queue_has_nothing_sent_and_the_next_one_moves_up(
     assert service.asked_for == ["/leads/3"]
 
 
-async def test_so_it_is_behind_middleware_that_runs_the_handler_in_a_task_of_its_own() -> None:
-    service = Service()
-    add_routes(service)
-
-    @service.app.middleware("http")
-    async def note(request: Request, call_next: RequestResponseEndpoint) -> Response:
-        service.noted.append(request.url.path)
-        return await call_next(request)
-
+@pytest.mark.parametrize("layers", [1, 2, 3])
+async def test_so_it_is_behind_middleware_that_runs_the_handler_in_a_task_of_its_own(
+    layers: int,
+) -> None:
+    service = behind_middleware(layers)
     async with service.app.router.lifespan_context(service.app):
         await service.syncro.leads.get(1)
         here = await service.visit("/leads/2")
         assert service.waiting() == 1
         here.visit.leave()
         await here.task
-        assert (service.noted, service.waiting(), here.visit.sent) == (["/leads/2"], 0, [])
+        assert (here.task.cancelled(), here.task.cancelling()) == (False, 0)
+        assert service.noted == ["/leads/2"] * layers
+        assert (service.waiting(), here.visit.sent) == (0, [])
 
 
 async def test_all_the_calls_a_handler_makes_at_once_leave_with_the_caller(
