@@ -16,12 +16,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, cast
 
+from syncro_async.clock import SystemClock
 from syncro_async.limiting.callers import calls_for
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 _DISCONNECT = "http.disconnect"
+# A cancellation takes about three turns of the loop for each middleware that runs the handler in
+# a task of its own.
+_TURNS_UNTIL_CANCELLED = 50
+_CLOCK = SystemClock()
 
 
 class LeavingCallers:
@@ -103,6 +108,12 @@ class WebCaller:
             yield
         finally:
             self._waiting -= 1
+
+    async def last_look(self) -> None:
+        """See `Caller`: whose handler is being cancelled does not begin a request meanwhile."""
+        if self._called_off:
+            for _ in range(_TURNS_UNTIL_CANCELLED):
+                await _CLOCK.sleep(0)
 
     def alone_cancelled(self) -> bool:
         """Whether the handler was cancelled because the caller left, and for no other reason."""

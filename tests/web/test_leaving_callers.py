@@ -20,7 +20,10 @@ from syncro_async import AsyncClient, RateLimit
 from syncro_async.fake_clock import FakeClock
 from syncro_async.integrations.fastapi import StructResponse, SyncroDep, syncro_lifespan
 from syncro_async.integrations.leaving_callers import LeavingCallers
+from syncro_async.limiting.limiter import Slot
+from syncro_async.limiting.shared.limiter import SharedLimiter
 from syncro_async.sandbox import Sandbox, Trouble
+from tests.limiting.shared.memory_store import MemoryStore
 from tests.web.serving_app import Visit, bound_to
 
 Syncro = Annotated[AsyncClient, SyncroDep]
@@ -29,10 +32,11 @@ Syncro = Annotated[AsyncClient, SyncroDep]
 class Service:
     """An application whose calls a minute, one as a rule, have just been spent."""
 
-    def __init__(self, calls: int = 1) -> None:
-        self.clock = FakeClock(autojump=False)
+    def __init__(self, calls: int = 1, clock: FakeClock | None = None, **options: Any) -> None:
+        self.clock = clock or FakeClock(autojump=False)
         self.sandbox = Sandbox(10, clock=self.clock)
-        options = bound_to(self.sandbox, self.clock, rate_limit=RateLimit(calls, 60.0))
+        options = {"rate_limit": RateLimit(calls, 60.0), **options}
+        options = bound_to(self.sandbox, self.clock, **options)
         self.app = FastAPI(lifespan=syncro_lifespan(**options))
         self.noted: list[str] = []
         self.detached: asyncio.Task[None] | None = None
@@ -153,8 +157,8 @@ def add_lasting_routes(service: Service) -> None:
         return "accepted"
 
 
-def behind_middleware(layers: int) -> Service:
-    service = Service()
+def behind_middleware(layers: int, service: Service | None = None) -> Service:
+    service = service or Service()
     add_routes(service)
 
     async def note(request: Request, call_next: RequestResponseEndpoint) -> Response:
@@ -196,6 +200,45 @@ async def test_so_it_is_behind_middleware_that_runs_the_handler_in_a_task_of_its
         assert (here.task.cancelled(), here.task.cancelling()) == (False, 0)
         assert service.noted == ["/leads/2"] * layers
         assert (service.waiting(), here.visit.sent) == (0, [])
+
+
+class AfterSomeTurns:
+    """A budget that is asked for a slot in another place, which takes some turns of the loop."""
+
+    def __init__(self, limiter: SharedLimiter, turns: int) -> None:
+        self._limiter = limiter
+        self._turns = turns
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._limiter, name)
+
+    async def acquire(self, *asked: Any, **options: Any) -> Slot:
+        for _ in range(self._turns):
+            await asyncio.sleep(0)
+        return await self._limiter.acquire(*asked, **options)
+
+
+@pytest.mark.parametrize("turns", range(12))
+async def test_no_write_is_begun_while_the_cancellation_is_on_its_way(turns: int) -> None:
+    clock = FakeClock(autojump=False)
+    rates = [RateLimit(2, 60.0)]
+    shared = SharedLimiter(MemoryStore(clock), "key", rates, timeout=30.0, clock=clock)
+    limiter: Any = AfterSomeTurns(shared, turns)
+    service = behind_middleware(2, Service(limiter=limiter, clock=clock))
+    async with service.app.router.lifespan_context(service.app):
+        await service.syncro.leads.get(1)
+        await service.syncro.leads.get(1)
+        service.sandbox.script(Trouble(path="/leads/2/tags", delay=5, times=2))
+        here = await service.visit("/tagged", method="POST")
+        await service.next_minute()
+        here.visit.leave()
+        # The first write is answered, and by then the second would find a slot free.
+        await service.clock.advance(20)
+        await here.task
+        await service.clock.advance(20)
+    written = [what for what in service.noted if what.startswith("tagged")]
+    assert service.asked_for[1:] == ["/leads/2/tags"] * len(written)
+    await shared.aclose()
 
 
 async def test_all_the_calls_a_handler_makes_at_once_leave_with_the_caller(
