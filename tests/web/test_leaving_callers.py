@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from typing import Annotated, Any
 
+import anyio
 import pytest
 import uvicorn
 from fastapi import BackgroundTasks, FastAPI, Request, WebSocket
@@ -308,6 +309,27 @@ async def test_a_handler_that_tidies_up_for_who_has_left_may_wait_for_its_turn(
     await service.next_minute()
     await here.task
     assert service.noted == ["tidied up"]
+    assert service.asked_for == ["/leads/2/tags/reserved"]
+
+
+@pytest.mark.parametrize("layers", [0, 1, 2])
+async def test_behind_middleware_it_may_inside_a_shield(layers: int) -> None:
+    service = behind_middleware(layers)
+
+    @service.app.get("/shielded")
+    async def shielded(syncro: Syncro) -> None:
+        try:
+            await syncro.leads.get(2)
+        finally:
+            with anyio.CancelScope(shield=True):
+                await syncro.leads.remove_tag(2, "reserved")
+
+    async with service.app.router.lifespan_context(service.app):
+        await service.syncro.leads.get(1)
+        here = await service.visit("/shielded")
+        here.visit.leave()
+        await service.next_minute()
+        await here.task
     assert service.asked_for == ["/leads/2/tags/reserved"]
 
 
