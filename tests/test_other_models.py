@@ -305,6 +305,11 @@ class TestNames:
         with pytest.raises(LookupError, match="there is none at all"):
             FOUND.stage(FOUND.pipelines[3], "Novo")
 
+    @pytest.mark.parametrize("name", ["", " ", "None"])
+    def test_do_not_lead_to_what_has_none(self, name: str) -> None:
+        with pytest.raises(LookupError, match=r"there is 'Vendas', 'vendas', 'Pós-venda'$"):
+            FOUND.find(name)
+
     def test_that_several_bear_are_an_error_with_their_ids(self) -> None:
         with pytest.raises(LookupError, match=r"pipeline .*'VENDAS': the ids are 1, 2"):
             FOUND.find("VENDAS")

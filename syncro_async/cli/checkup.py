@@ -89,14 +89,20 @@ async def probe(client: AsyncClient) -> dict[str, Outcome]:
 
 
 def findings(
-    outcomes: dict[str, Outcome], ahead: float | None, budget: Budget | ConnectionFailedError
+    outcomes: dict[str, Outcome],
+    ahead: float | None,
+    budget: Budget | ConnectionFailedError,
+    *,
+    shared: bool,
 ) -> Iterator[Finding]:
-    """Every line of the report, from what was found."""
+    """Every line of the report, from what was found; `shared` says that a limiter was named."""
     yield _key(outcomes)
     yield _account(outcomes)
     yield from _scopes(outcomes)
     yield _clock(ahead)
-    yield _budget(outcomes, budget)
+    yield _limiter(budget, shared=shared)
+    if isinstance(budget, Budget):
+        yield _budget(outcomes, budget)
 
 
 def _ends_it(error: SyncroError) -> bool:
@@ -180,7 +186,15 @@ def _clock(ahead: float | None) -> Finding:
     return Finding("mend", "clock", off, advice)
 
 
-def _budget(outcomes: dict[str, Outcome], budget: Budget | ConnectionFailedError) -> Finding:
+def _limiter(budget: Budget | ConnectionFailedError, *, shared: bool) -> Finding:
+    if isinstance(budget, ConnectionFailedError):
+        return Finding("mend", "limiter", f"out of reach: {budget}", "check SYNCRO_LIMITER")
+    if shared:
+        return Finding("ok", "limiter", "within reach, and shared by all programs that name it")
+    return Finding("note", "limiter", "none is named: each program counts alone", _ONE_LIMITER)
+
+
+def _budget(outcomes: dict[str, Outcome], budget: Budget) -> Finding:
     for outcome in outcomes.values():
         if isinstance(outcome, RateLimitedError):
             what = f"the server answered 429 and asks for {outcome.retry_after:.0f} s"
@@ -188,7 +202,8 @@ def _budget(outcomes: dict[str, Outcome], budget: Budget | ConnectionFailedError
         if isinstance(outcome, BudgetWaitError):
             advice = f"come back in {outcome.wait_needed:.0f} s"
             return Finding("note", "budget", "other programs are spending it", advice)
-    if isinstance(budget, ConnectionFailedError):
-        return Finding("mend", "limiter", f"out of reach: {budget}", "check SYNCRO_LIMITER")
-    what = f"{budget.available} of {budget.limit} calls in {budget.window:g} s are free"
-    return Finding("ok", "budget", what, _ONE_LIMITER)
+    return Finding(
+        "ok",
+        "budget",
+        f"{budget.available} of {budget.limit} calls in {budget.window:g} s are free",
+    )

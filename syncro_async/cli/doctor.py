@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 
 from syncro_async import AsyncClient, ConnectionFailedError, RetryPolicy, SystemClock
 from syncro_async.cli.checkup import ClockReading, Finding, findings, probe
 from syncro_async.cli.endings import DONE, FAILED, in_one_line
 
+_OF_THE_PROCESS = "memory://"
 _PATIENCE = 30.0
 _TIMEOUT = 10.0
 # Every read is sent once, and a 429 ends it: so many reads, so many requests, and no more.
@@ -31,6 +33,8 @@ def line(finding: Finding) -> str:
 
 async def _examine(base_url: str | None, limiter: str | None) -> list[Finding]:
     reading = ClockReading(SystemClock())
+    named = limiter or os.environ.get("SYNCRO_LIMITER") or _OF_THE_PROCESS
+    shared = named != _OF_THE_PROCESS
     async with AsyncClient(
         base_url=base_url,
         limiter=limiter,
@@ -45,5 +49,5 @@ async def _examine(base_url: str | None, limiter: str | None) -> list[Finding]:
             budget = await client.refresh_budget()
         except ConnectionFailedError as error:
             # Without the budget that other programs share, nothing is sent.
-            return list(findings({}, None, error))
-        return list(findings(outcomes, reading.ahead, budget))
+            return list(findings({}, None, error, shared=shared))
+        return list(findings(outcomes, reading.ahead, budget, shared=shared))

@@ -62,9 +62,10 @@ class Dialect:
             if not _HEADER_NAME.fullmatch(name) or name.lower() == self.key_header.lower():
                 raise ConfigurationError(f"{self.name}: {name!r} cannot be a header of its own")
             text = value if isinstance(value, str) else ""
-            if not (text.isascii() and text.isprintable() and text.strip()):
+            if not (text and text == text.strip() and text.isascii() and text.isprintable()):
                 raise ConfigurationError(
-                    f"{self.name}: {name} must be printable ASCII and not blank, not {value!r}"
+                    f"{self.name}: {name} must be printable ASCII, without blanks around it,"
+                    f" not {value!r}"
                 )
 
     def fallback_pause(self, rates: tuple[RateLimit, ...]) -> float:

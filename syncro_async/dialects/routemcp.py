@@ -47,8 +47,9 @@ class RouteMCP(Dialect):
         if end_user_id is not None:
             headers["X-End-User-Id"] = end_user_id
         if provider is not None:
-            if not provider.strip():
-                raise ConfigurationError("provider must be a provider's slug, not blank")
+            given: object = provider
+            if not (isinstance(given, str) and given.strip()):
+                raise ConfigurationError(f"provider must be a provider's slug, not {provider!r}")
             params["provider"] = provider
         return replace(
             self,

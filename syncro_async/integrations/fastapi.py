@@ -33,8 +33,9 @@ from typing import Any, TypeVar, cast, overload
 import msgspec
 from fastapi import Depends
 from starlette.applications import Starlette
-from starlette.requests import HTTPConnection, Request
+from starlette.requests import HTTPConnection
 from starlette.responses import JSONResponse
+from starlette.websockets import WebSocket, WebSocketState
 
 from syncro_async.client import AsyncClient
 from syncro_async.errors import (
@@ -62,6 +63,8 @@ Lifespan = Callable[[App], AbstractAsyncContextManager[State | None]]
 GetClient = Callable[[HTTPConnection], Awaitable[AsyncClient]]
 
 _STANDARD_NAME = "syncro"
+# Why a WebSocket is closed (RFC 6455, 7.4, and its registry of close codes).
+_CLOSED, _CLOSED_BUSY = 1011, 1013
 _logger = logging.getLogger("syncro_async.fastapi")
 
 
@@ -192,14 +195,23 @@ def add_error_handlers(app: Starlette) -> None:
     The body is `{"error": {"code": …, "message": …}}`; the API's own answer and words stay in the
     log (`syncro_async.fastapi`, a WARNING for each 5xx). What is no error of a call is left
     alone: `ConfigurationError`, a fault of the program, stays a 500.
+
+    A WebSocket has no answers: it is closed with that code as the reason, under 1013 («try again
+    later») for a 503 and 1011 («internal error») for all others.
     """
     for kind in (BudgetWaitError, NoAnswerError, APIError):
-        app.add_exception_handler(kind, _answer)
+        # The type knows handlers for requests or for WebSockets, and none for both.
+        app.add_exception_handler(kind, cast("Any", _answer))
 
 
-async def _answer(request: Request, error: Exception) -> JSONResponse:
+async def _answer(caller: HTTPConnection, error: Exception) -> JSONResponse | None:
     failed = cast("SyncroError", error)
     status, headers, body = answer_to(failed)
     if status >= 500:
-        _logger.warning("%s %s answers %d: %s", request.method, request.url.path, status, failed)
+        asked = f"{caller.scope.get('method', 'WebSocket')} {caller.url.path}"
+        _logger.warning("%s answers %d: %s", asked, status, failed)
+    if isinstance(caller, WebSocket):
+        if caller.application_state is not WebSocketState.DISCONNECTED:
+            await caller.close(_CLOSED_BUSY if status == 503 else _CLOSED, body["error"]["code"])
+        return None
     return StructResponse(body, status, headers)

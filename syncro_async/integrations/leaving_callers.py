@@ -16,12 +16,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, cast
 
+from syncro_async.clock import SystemClock
 from syncro_async.limiting.callers import calls_for
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 _DISCONNECT = "http.disconnect"
+# A cancellation takes about three turns of the loop for each middleware that runs the handler in
+# a task of its own.
+_TURNS_UNTIL_CANCELLED = 50
+_CLOCK = SystemClock()
 
 
 class LeavingCallers:
@@ -92,24 +97,33 @@ class WebCaller:
     @contextmanager
     def waiting(self) -> Iterator[None]:
         """See `Caller`: as long as such a block runs, the caller's leaving is listened for."""
-        if asyncio.get_running_loop() is not self._task.get_loop():
+        loop = asyncio.get_running_loop()
+        if loop is not self._task.get_loop():
             yield  # a worker thread's own loop: nothing of this one may be touched from there
             return
         self._waiting += 1
-        self._look_out()
+        # Not at once: a call that finds a slot free never waits, and would be cut off on the wire.
+        loop.call_soon(self._look_out)
         try:
             yield
         finally:
             self._waiting -= 1
 
+    async def last_look(self) -> None:
+        """See `Caller`: whose handler is being cancelled does not begin a request meanwhile."""
+        if self._called_off:
+            for _ in range(_TURNS_UNTIL_CANCELLED):
+                await _CLOCK.sleep(0)
+
     def alone_cancelled(self) -> bool:
         """Whether the handler was cancelled because the caller left, and for no other reason."""
-        return self._called_off and self._task.cancelling() == self._cancelled_before + 1
+        # Middleware that runs the handler in tasks of its own may have taken back our cancellation.
+        return self._called_off and self._task.cancelling() <= self._cancelled_before + 1
 
     async def hang_up(self) -> None:
         """The application is done: nobody listens any more."""
         self._answered = True
-        if self._called_off:
+        if self._called_off and self._task.cancelling() > self._cancelled_before:
             self._task.uncancel()
         if self._pull is not None:
             self._pull.cancel()

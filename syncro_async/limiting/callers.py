@@ -18,6 +18,9 @@ class Caller(Protocol):
     def waiting(self) -> AbstractContextManager[None]:
         """A block in which one of its calls stands in the queue for budget, nothing sent."""
 
+    async def last_look(self) -> None:
+        """The moment before a request is put on the wire; a cancellation under way comes here."""
+
 
 _caller: ContextVar[Caller | None] = ContextVar("syncro_async_caller", default=None)
 
@@ -36,3 +39,10 @@ def caller_waits() -> AbstractContextManager[None]:
     """A block in which the caller of the code that runs, where there is one, waits for budget."""
     caller = _caller.get()
     return nullcontext() if caller is None else caller.waiting()
+
+
+async def last_look() -> None:
+    """Let the caller of the code that runs, where there is one, end the call while it still can."""
+    caller = _caller.get()
+    if caller is not None:
+        await caller.last_look()

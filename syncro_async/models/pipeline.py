@@ -74,14 +74,15 @@ _N = TypeVar("_N", bound=_Named)
 
 
 def _called(what: str, name: str, among: Sequence[_N]) -> _N:
+    named = [(one, one.name) for one in among if one.name is not None]
     for spelling in (str, _spoken):
-        found = [one for one in among if spelling(one.name or "") == spelling(name)]
+        found = [one for one, own in named if spelling(own) == spelling(name)]
         if len(found) == 1:
             return found[0]
         if found:
             ids = ", ".join(str(one.id) for one in found)
             raise LookupError(f"more than one {what} is called {name!r}: the ids are {ids}")
-    known = ", ".join(repr(one.name) for one in among) or "none at all"
+    known = ", ".join(repr(own) for _, own in named) or "none at all"
     raise LookupError(f"no {what} is called {name!r}; there is {known}")
 
 

@@ -26,7 +26,7 @@ from syncro_async.events import (
     RequestSent,
     SlotWaited,
 )
-from syncro_async.limiting.callers import caller_waits
+from syncro_async.limiting.callers import caller_waits, last_look
 from syncro_async.limiting.limiter import (
     Answered,
     Fate,
@@ -149,6 +149,7 @@ class LimitStage:
         attempt.started = True
         try:
             async with places:
+                await last_look()
                 if not self._limiter.holds(slot):
                     return None
                 attempt.begun = True

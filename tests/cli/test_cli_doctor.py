@@ -51,7 +51,13 @@ def test_a_good_key_is_told_its_account_and_scopes_for_seven_reads(run: Run, ser
     ((state, clock),) = of(ran, "clock")
     assert (state, clock.endswith("→ nothing to do")) == ("ok", True)
     ((state, budget),) = of(ran, "budget")
-    assert (state, budget.partition(" → ")[0]) == ("ok", "53 of 60 calls in 60 s are free")
+    assert (state, budget) == ("ok", "53 of 60 calls in 60 s are free → nothing to do")
+    ((state, limiter),) = of(ran, "limiter")
+    assert (state, limiter.partition(" → ")[0]) == (
+        "note",
+        "none is named: each program counts alone",
+    )
+    assert limiter.endswith("give all of them the same SYNCRO_LIMITER")
     assert {arrival.method for arrival in sandbox.arrivals} == {"GET"}
     assert len(sandbox.arrivals) == len(PROBES) == 7
 
@@ -190,7 +196,7 @@ def test_a_server_that_cannot_be_reached_is_told_with_what_to_check(
 
 
 def states(outcomes: dict[str, Any], budget: Any = FREE) -> dict[str, str]:
-    return {found.subject: found.state for found in findings(outcomes, 2.0, budget)}
+    return {found.subject: found.state for found in findings(outcomes, 2.0, budget, shared=False)}
 
 
 def test_a_queue_of_other_programs_is_no_fault() -> None:
@@ -218,6 +224,8 @@ def test_the_budget_is_the_one_that_all_programs_share(
         ran = run("doctor", "--limiter", f"sqlite://{tmp_path}/budget.db")
         ((_, budget),) = of(ran, "budget")
         assert budget.startswith(f"{free} of 60 calls in 60 s are free")
+        shared = "within reach, and shared by all programs that name it → nothing to do"
+        assert of(ran, "limiter") == [("ok", shared)]
 
 
 def test_what_the_server_writes_cannot_break_a_line(run: Run, serve: Serve) -> None:
@@ -228,6 +236,5 @@ def test_what_the_server_writes_cannot_break_a_line(run: Run, serve: Serve) -> N
     ran = run("doctor")
     assert "\x1b" not in ran.out
     assert of(ran, "account")[0][1].startswith("a ?[2Jb (id 1")
-    assert {len(line(found).splitlines()) for found in findings({"users:read": 1}, 0.0, FREE)} == {
-        1
-    }
+    found = findings({"users:read": 1}, 0.0, FREE, shared=True)
+    assert {len(line(finding).splitlines()) for finding in found} == {1}

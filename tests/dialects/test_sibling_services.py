@@ -162,14 +162,15 @@ class TestRouteMCPOptions:
         assert both.with_options() == both
         assert (ROUTEMCP.headers, ROUTEMCP.params, ROUTEMCP.paging) == ({}, {}, None)
 
-    @pytest.mark.parametrize("odd", ["", " ", "a\r\nx-api-key: b", "josé", 7])
+    @pytest.mark.parametrize("odd", ["", " ", " ana", "ana ", "a\r\nx-api-key: b", "josé", 7])
     def test_an_end_user_no_header_can_carry_is_refused(self, odd: Any) -> None:
         with pytest.raises(ConfigurationError, match="X-End-User-Id must be printable ASCII"):
             ROUTEMCP.with_options(end_user_id=odd)
 
-    def test_a_blank_provider_is_refused(self) -> None:
+    @pytest.mark.parametrize("odd", ["", " ", 7])
+    def test_what_is_no_provider_is_refused(self, odd: Any) -> None:
         with pytest.raises(ConfigurationError, match="provider must be a provider's slug"):
-            ROUTEMCP.with_options(provider=" ")
+            ROUTEMCP.with_options(provider=odd)
 
 
 class TestAViewForAnotherEndUser:

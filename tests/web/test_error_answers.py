@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import pytest
-from fastapi import FastAPI
+from fastapi import FastAPI, WebSocket
 
-from syncro_async import AsyncClient, RateLimit, errors
+from syncro_async import AsyncClient, RateLimit, RetryPolicy, errors
 from syncro_async.errors import (
     AccountSuspendedError,
     APIError,
@@ -166,6 +166,15 @@ def service(sandbox: Sandbox, clock: FakeClock, **options: Any) -> FastAPI:
     async def create(syncro: Syncro, pipeline_id: int = 1) -> int:
         return (await syncro.leads.create(name="A", pipeline_id=pipeline_id, stage_id=4)).id
 
+    @app.websocket("/leads/{lead_id}/watched")
+    async def watch(lead_id: int, socket: WebSocket, syncro: Syncro) -> None:
+        await socket.accept()
+        await socket.send_json((await syncro.leads.get(lead_id)).id)
+        try:
+            await syncro.leads.get(lead_id)
+        finally:
+            await socket.close(reason="seen")
+
     @app.get("/closed")
     async def closed(syncro: Syncro) -> None:
         await syncro.aclose()
@@ -234,3 +243,47 @@ async def test_at_the_wire_a_programs_own_fault_stays_a_500() -> None:
     async with running(service(Sandbox(clock=clock), clock)) as web:
         answer = await web.get("/closed")
     assert (answer.status_code, answer.text) == (500, "Internal Server Error")
+
+
+async def said_on_a_websocket(app: FastAPI, path: str) -> list[dict[str, Any]]:
+    """What an application sends on a WebSocket, message by message."""
+    scope = {"type": "websocket", "path": path, "headers": [], "query_string": b""}
+    said: list[Any] = []
+
+    async def receive() -> Any:
+        return {"type": "websocket.connect"}
+
+    async def send(message: Any) -> None:
+        said.append(message)
+
+    async with app.router.lifespan_context(app):
+        await app(scope, receive, send)
+    return said
+
+
+@pytest.mark.parametrize(
+    ("trouble", "code", "reason", "logged"),
+    [
+        (Trouble(status=404), 1011, "not_found", ""),
+        (Trouble(status=503), 1013, "upstream_unavailable", "WebSocket /leads/1/watched answers"),
+    ],
+)
+async def test_a_websocket_is_closed_with_the_code_as_the_reason(
+    caplog: pytest.LogCaptureFixture, trouble: Trouble, code: int, reason: str, logged: str
+) -> None:
+    clock = FakeClock()
+    sandbox = Sandbox(clock=clock)
+    sandbox.script(trouble)
+    app = service(sandbox, clock, retry=RetryPolicy(attempts=1))
+    accepted, closed = await said_on_a_websocket(app, "/leads/1/watched")
+    assert accepted["type"] == "websocket.accept"
+    assert closed == {"type": "websocket.close", "code": code, "reason": reason}
+    assert logged in caplog.text
+
+
+async def test_one_that_its_handler_has_closed_is_left_at_that() -> None:
+    clock = FakeClock()
+    app = service(Sandbox(clock=clock), clock, rate_limit=RateLimit(1, 60.0), max_wait=5.0)
+    _, answered, closed = await said_on_a_websocket(app, "/leads/1/watched")
+    assert (answered["type"], answered["text"]) == ("websocket.send", "1")
+    assert closed == {"type": "websocket.close", "code": 1000, "reason": "seen"}

@@ -53,6 +53,23 @@ async def test_it_creates_a_lead_where_the_environment_says(
     assert (lead["name"], lead["stage_id"], lead["tags"]) == ("Ana Souza", 5, ["new"])
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("GET", "/leads?tag=", None),
+        ("POST", "/leads", {"name": "Ana", "tags": ["new", " "]}),
+        ("POST", "/retaggings", {"having": " ", "add": "seen"}),
+        ("POST", "/retaggings", {"having": "vip", "add": " "}),
+    ],
+)
+async def test_what_the_client_would_refuse_is_a_callers_mistake(
+    sandbox: Sandbox, clock: FakeClock, method: str, path: str, body: Any
+) -> None:
+    async with service(sandbox, clock) as web:
+        answer = await web.request(method, path, json=body)
+    assert (answer.status_code, sandbox.arrivals) == (422, [])
+
+
 async def test_its_health_shows_the_budget(sandbox: Sandbox, clock: FakeClock) -> None:
     async with service(sandbox, clock) as web:
         await web.get("/leads/1")

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import suppress
 from typing import Annotated, Any
 
+import anyio
 import pytest
 import uvicorn
 from fastapi import BackgroundTasks, FastAPI, Request, WebSocket
@@ -20,19 +21,23 @@ from syncro_async import AsyncClient, RateLimit
 from syncro_async.fake_clock import FakeClock
 from syncro_async.integrations.fastapi import StructResponse, SyncroDep, syncro_lifespan
 from syncro_async.integrations.leaving_callers import LeavingCallers
+from syncro_async.limiting.limiter import Slot
+from syncro_async.limiting.shared.limiter import SharedLimiter
 from syncro_async.sandbox import Sandbox, Trouble
+from tests.limiting.shared.memory_store import MemoryStore
 from tests.web.serving_app import Visit, bound_to
 
 Syncro = Annotated[AsyncClient, SyncroDep]
 
 
 class Service:
-    """An application whose one call a minute has just been spent."""
+    """An application whose calls a minute, one as a rule, have just been spent."""
 
-    def __init__(self) -> None:
-        self.clock = FakeClock(autojump=False)
+    def __init__(self, calls: int = 1, clock: FakeClock | None = None, **options: Any) -> None:
+        self.clock = clock or FakeClock(autojump=False)
         self.sandbox = Sandbox(10, clock=self.clock)
-        options = bound_to(self.sandbox, self.clock, rate_limit=RateLimit(1, 60.0))
+        options = {"rate_limit": RateLimit(calls, 60.0), **options}
+        options = bound_to(self.sandbox, self.clock, **options)
         self.app = FastAPI(lifespan=syncro_lifespan(**options))
         self.noted: list[str] = []
         self.detached: asyncio.Task[None] | None = None
@@ -153,6 +158,19 @@ def add_lasting_routes(service: Service) -> None:
         return "accepted"
 
 
+def behind_middleware(layers: int, service: Service | None = None) -> Service:
+    service = service or Service()
+    add_routes(service)
+
+    async def note(request: Request, call_next: RequestResponseEndpoint) -> Response:
+        service.noted.append(request.url.path)
+        return await call_next(request)
+
+    for _ in range(layers):
+        service.app.middleware("http")(note)
+    return service
+
+
 async def test_who_leaves_the_queue_has_nothing_sent_and_the_next_one_moves_up(
     service: Service,
 ) -> None:
@@ -169,22 +187,59 @@ async def test_who_leaves_the_queue_has_nothing_sent_and_the_next_one_moves_up(
     assert service.asked_for == ["/leads/3"]
 
 
-async def test_so_it_is_behind_middleware_that_runs_the_handler_in_a_task_of_its_own() -> None:
-    service = Service()
-    add_routes(service)
-
-    @service.app.middleware("http")
-    async def note(request: Request, call_next: RequestResponseEndpoint) -> Response:
-        service.noted.append(request.url.path)
-        return await call_next(request)
-
+@pytest.mark.parametrize("layers", [1, 2, 3])
+async def test_so_it_is_behind_middleware_that_runs_the_handler_in_a_task_of_its_own(
+    layers: int,
+) -> None:
+    service = behind_middleware(layers)
     async with service.app.router.lifespan_context(service.app):
         await service.syncro.leads.get(1)
         here = await service.visit("/leads/2")
         assert service.waiting() == 1
         here.visit.leave()
         await here.task
-        assert (service.noted, service.waiting(), here.visit.sent) == (["/leads/2"], 0, [])
+        assert (here.task.cancelled(), here.task.cancelling()) == (False, 0)
+        assert service.noted == ["/leads/2"] * layers
+        assert (service.waiting(), here.visit.sent) == (0, [])
+
+
+class AfterSomeTurns:
+    """A budget that is asked for a slot in another place, which takes some turns of the loop."""
+
+    def __init__(self, limiter: SharedLimiter, turns: int) -> None:
+        self._limiter = limiter
+        self._turns = turns
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._limiter, name)
+
+    async def acquire(self, *asked: Any, **options: Any) -> Slot:
+        for _ in range(self._turns):
+            await asyncio.sleep(0)
+        return await self._limiter.acquire(*asked, **options)
+
+
+@pytest.mark.parametrize("turns", range(12))
+async def test_no_write_is_begun_while_the_cancellation_is_on_its_way(turns: int) -> None:
+    clock = FakeClock(autojump=False)
+    rates = [RateLimit(2, 60.0)]
+    shared = SharedLimiter(MemoryStore(clock), "key", rates, timeout=30.0, clock=clock)
+    limiter: Any = AfterSomeTurns(shared, turns)
+    service = behind_middleware(2, Service(limiter=limiter, clock=clock))
+    async with service.app.router.lifespan_context(service.app):
+        await service.syncro.leads.get(1)
+        await service.syncro.leads.get(1)
+        service.sandbox.script(Trouble(path="/leads/2/tags", delay=5, times=2))
+        here = await service.visit("/tagged", method="POST")
+        await service.next_minute()
+        here.visit.leave()
+        # The first write is answered, and by then the second would find a slot free.
+        await service.clock.advance(20)
+        await here.task
+        await service.clock.advance(20)
+    written = [what for what in service.noted if what.startswith("tagged")]
+    assert service.asked_for[1:] == ["/leads/2/tags"] * len(written)
+    await shared.aclose()
 
 
 async def test_all_the_calls_a_handler_makes_at_once_leave_with_the_caller(
@@ -227,6 +282,23 @@ async def test_who_leaves_while_a_write_is_on_the_wire_has_it_finished_and_noted
     assert (service.waiting(), service.asked_for) == (0, ["/leads/2/tags"])
 
 
+async def test_a_call_that_need_not_wait_is_made_for_who_has_left_too() -> None:
+    service = Service(calls=2)
+    add_routes(service)
+    async with service.app.router.lifespan_context(service.app):
+        for lead_id in (1, 1):
+            await service.syncro.leads.get(lead_id)
+        service.sandbox.script(Trouble(path="/leads/2/tags", delay=5))
+        here = await service.visit("/tagged", method="POST")
+        await service.next_minute()
+        here.visit.leave()
+        # The second write finds a slot free: it is not begun, and then abandoned on the wire.
+        service.sandbox.script(Trouble(path="/leads/2/tags", delay=5))
+        await service.clock.advance(20)
+        await here.task
+    assert service.noted == ["tagged", "tagged again"]
+
+
 async def test_a_handler_that_tidies_up_for_who_has_left_may_wait_for_its_turn(
     service: Service,
 ) -> None:
@@ -237,6 +309,27 @@ async def test_a_handler_that_tidies_up_for_who_has_left_may_wait_for_its_turn(
     await service.next_minute()
     await here.task
     assert service.noted == ["tidied up"]
+    assert service.asked_for == ["/leads/2/tags/reserved"]
+
+
+@pytest.mark.parametrize("layers", [0, 1, 2])
+async def test_behind_middleware_it_may_inside_a_shield(layers: int) -> None:
+    service = behind_middleware(layers)
+
+    @service.app.get("/shielded")
+    async def shielded(syncro: Syncro) -> None:
+        try:
+            await syncro.leads.get(2)
+        finally:
+            with anyio.CancelScope(shield=True):
+                await syncro.leads.remove_tag(2, "reserved")
+
+    async with service.app.router.lifespan_context(service.app):
+        await service.syncro.leads.get(1)
+        here = await service.visit("/shielded")
+        here.visit.leave()
+        await service.next_minute()
+        await here.task
     assert service.asked_for == ["/leads/2/tags/reserved"]
 
 
