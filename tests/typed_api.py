@@ -353,6 +353,8 @@ async def the_account(syncro: AsyncClient) -> None:
     assert_type(found, Pipelines)
     assert_type(found.pipelines, list[Pipeline])
     assert_type(found.find("Vendas"), Pipeline)
+    assert_type(await syncro.pipelines.find("Vendas"), Pipeline)
+    assert_type(await syncro.pipelines.stage("Vendas", "Novo"), Stage)
     assert_type(found.find("Vendas").stages, list[Stage])
     assert_type(found.stage("Vendas", "Novo"), Stage)
     assert_type(found.stage(found.pipelines[0], "Novo").id, int)

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from syncro_async.models import pipeline
+from syncro_async.models import pipeline as models
 from syncro_async.models.envelope import Envelope
 from syncro_async.paging.one_by_one import item_reader
 from syncro_async.resources.listing import Tell, readable
@@ -38,7 +38,7 @@ class Pipelines:
         self._perform = perform
         self._tell = tell
 
-    async def list(self) -> pipeline.Pipelines:
+    async def list(self) -> models.Pipelines:
         """Fetch every pipeline with its stages, and the lost reasons.
 
         What they are called leads to their ids: see `Pipelines.find`, `.stage` and `.reason`. A
@@ -47,15 +47,26 @@ class Pipelines:
         """
         return await self._perform(Call("GET", _PATH, self._read, repeatable=True))
 
-    def _read(self, raw: bytes) -> pipeline.Pipelines:
+    async def find(self, name: str) -> models.Pipeline:
+        """Fetch the pipeline of that name: one request; who needs several names keeps the list.
+
+        Raises `LookupError` where none or several are called so.
+        """
+        return (await self.list()).find(name)
+
+    async def stage(self, pipeline: str, name: str) -> models.Stage:
+        """Fetch the stage of that name in the pipeline of that name, as `find` does."""
+        return (await self.list()).stage(pipeline, name)
+
+    def _read(self, raw: bytes) -> models.Pipelines:
         body = _read_body(raw)
         reasons = body.lost_reasons or ()
-        return pipeline.Pipelines(
+        return models.Pipelines(
             readable(_PATH, self._tell, body.pipelines, self._pipeline),
-            readable(_PATH, self._tell, reasons, item_reader(pipeline.LostReason)),
+            readable(_PATH, self._tell, reasons, item_reader(models.LostReason)),
         )
 
-    def _pipeline(self, raw: Any) -> pipeline.Pipeline:
+    def _pipeline(self, raw: Any) -> models.Pipeline:
         sent = _read_pipeline(raw)
-        stages = readable(_PATH, self._tell, sent.stages or (), item_reader(pipeline.Stage))
-        return pipeline.Pipeline(id=sent.id, name=sent.name, stages=stages)
+        stages = readable(_PATH, self._tell, sent.stages or (), item_reader(models.Stage))
+        return models.Pipeline(id=sent.id, name=sent.name, stages=stages)
