@@ -1,78 +1,83 @@
-"""The asyncio client for the Syncro CRM API."""
+"""The asyncio client for the Syncro CRM API.
 
+A name is imported when it is asked for. Whoever has this package installed pays for what they use:
+pytest, for one, loads its plugin, and with it this module, in every project.
+"""
+
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from msgspec import UNSET
-
-from syncro_async.bulk.plan import Plan
-from syncro_async.bulk.progress import OnProgress, Progress
-from syncro_async.bulk.progress_bar import ProgressBar
-from syncro_async.bulk.runner import Failed, Outcomes, Succeeded
-from syncro_async.client import AsyncClient
-from syncro_async.clock import Clock, SystemClock
-from syncro_async.dialects import SYNCRO, Dialect
-from syncro_async.errors import (
-    AccountSuspendedError,
-    APIError,
-    AuthenticationError,
-    BadRequestError,
-    BadRowsError,
-    BudgetWaitError,
-    CircuitOpenError,
-    ConfigurationError,
-    ConflictError,
-    ConnectionFailedError,
-    ImportStoppedError,
-    MessagingWindowClosedError,
-    NoAnswerError,
-    NotFoundError,
-    OutcomeUnknownError,
-    PendingTask,
-    PermissionDeniedError,
-    PlanLimitError,
-    ProviderAuthenticationError,
-    ProviderError,
-    ProviderRateLimitedError,
-    RateLimitedError,
-    ReauthenticationRequiredError,
-    RequestTimeoutError,
-    ServerError,
-    ServiceUnavailableError,
-    StageBlockedError,
-    SyncroError,
-    UnexpectedResponseError,
-    UnprocessableError,
-    ValidationError,
-)
-from syncro_async.limiting.lanes import lane
-from syncro_async.limiting.limiter import Budget, Lane, Limiter
-from syncro_async.limiting.rate_limit import RateLimit
-from syncro_async.models.account import Account
-from syncro_async.models.custom_field import CustomField
-from syncro_async.models.enrollment import Enrollment
-from syncro_async.models.lead import Lead
-from syncro_async.models.message import SentMessage
-from syncro_async.models.page import Page, PageMeta, UnreadableItem
-from syncro_async.models.pipeline import LostReason, Pipeline, Pipelines, Stage
-from syncro_async.models.task import Task
-from syncro_async.models.upsert import UpsertResult
-from syncro_async.models.user import User
-from syncro_async.models.webhook import NewWebhook, Webhook, Webhooks
-from syncro_async.models.whatsapp import WhatsAppInstance, WhatsAppTemplate
-from syncro_async.paging.paginator import Paginator
-from syncro_async.receipts import (
-    ExportReceipt,
-    FailureGroup,
-    ImportSummary,
-    RowChange,
-    RowProblem,
-    SyncReceipt,
-)
-from syncro_async.retrying.policy import RetryPolicy
 from syncro_async.version import __version__
 
 if TYPE_CHECKING:
+    from msgspec import UNSET
+
     from syncro_async.bulk.bulk import Bulk
+    from syncro_async.bulk.plan import Plan
+    from syncro_async.bulk.progress import OnProgress, Progress
+    from syncro_async.bulk.progress_bar import ProgressBar
+    from syncro_async.bulk.runner import Failed, Outcomes, Succeeded
+    from syncro_async.client import AsyncClient
+    from syncro_async.clock import Clock, SystemClock
+    from syncro_async.dialects import SYNCRO, Dialect
+    from syncro_async.errors import (
+        AccountSuspendedError,
+        APIError,
+        AuthenticationError,
+        BadRequestError,
+        BadRowsError,
+        BudgetWaitError,
+        CircuitOpenError,
+        ConfigurationError,
+        ConflictError,
+        ConnectionFailedError,
+        ImportStoppedError,
+        MessagingWindowClosedError,
+        NoAnswerError,
+        NotFoundError,
+        OutcomeUnknownError,
+        PendingTask,
+        PermissionDeniedError,
+        PlanLimitError,
+        ProviderAuthenticationError,
+        ProviderError,
+        ProviderRateLimitedError,
+        RateLimitedError,
+        ReauthenticationRequiredError,
+        RequestTimeoutError,
+        ServerError,
+        ServiceUnavailableError,
+        StageBlockedError,
+        SyncroError,
+        UnexpectedResponseError,
+        UnprocessableError,
+        ValidationError,
+    )
+    from syncro_async.limiting.lanes import lane
+    from syncro_async.limiting.limiter import Budget, Lane, Limiter
+    from syncro_async.limiting.rate_limit import RateLimit
+    from syncro_async.models.account import Account
+    from syncro_async.models.custom_field import CustomField
+    from syncro_async.models.enrollment import Enrollment
+    from syncro_async.models.lead import Lead
+    from syncro_async.models.message import SentMessage
+    from syncro_async.models.page import Page, PageMeta, UnreadableItem
+    from syncro_async.models.pipeline import LostReason, Pipeline, Pipelines, Stage
+    from syncro_async.models.task import Task
+    from syncro_async.models.upsert import UpsertResult
+    from syncro_async.models.user import User
+    from syncro_async.models.webhook import NewWebhook, Webhook, Webhooks
+    from syncro_async.models.whatsapp import WhatsAppInstance, WhatsAppTemplate
+    from syncro_async.paging.paginator import Paginator
+    from syncro_async.receipts import (
+        ExportReceipt,
+        FailureGroup,
+        ImportSummary,
+        RowChange,
+        RowProblem,
+        SyncReceipt,
+    )
+    from syncro_async.retrying.policy import RetryPolicy
 
 __all__ = [
     "SYNCRO",
@@ -156,11 +161,61 @@ __all__ = [
     "lane",
 ]
 
+_NAMES_IN = {
+    "msgspec": "UNSET",
+    "syncro_async.bulk.bulk": "Bulk",
+    "syncro_async.bulk.plan": "Plan",
+    "syncro_async.bulk.progress": "OnProgress Progress",
+    "syncro_async.bulk.progress_bar": "ProgressBar",
+    "syncro_async.bulk.runner": "Failed Outcomes Succeeded",
+    "syncro_async.client": "AsyncClient",
+    "syncro_async.clock": "Clock SystemClock",
+    "syncro_async.dialects": "SYNCRO Dialect",
+    "syncro_async.errors": (
+        "AccountSuspendedError APIError AuthenticationError BadRequestError BadRowsError "
+        "BudgetWaitError CircuitOpenError ConfigurationError ConflictError "
+        "ConnectionFailedError ImportStoppedError MessagingWindowClosedError "
+        "NoAnswerError NotFoundError OutcomeUnknownError PendingTask "
+        "PermissionDeniedError PlanLimitError ProviderAuthenticationError ProviderError "
+        "ProviderRateLimitedError RateLimitedError ReauthenticationRequiredError "
+        "RequestTimeoutError ServerError ServiceUnavailableError StageBlockedError "
+        "SyncroError UnexpectedResponseError UnprocessableError ValidationError "
+    ),
+    "syncro_async.limiting.lanes": "lane",
+    "syncro_async.limiting.limiter": "Budget Lane Limiter",
+    "syncro_async.limiting.rate_limit": "RateLimit",
+    "syncro_async.models.account": "Account",
+    "syncro_async.models.custom_field": "CustomField",
+    "syncro_async.models.enrollment": "Enrollment",
+    "syncro_async.models.lead": "Lead",
+    "syncro_async.models.message": "SentMessage",
+    "syncro_async.models.page": "Page PageMeta UnreadableItem",
+    "syncro_async.models.pipeline": "LostReason Pipeline Pipelines Stage",
+    "syncro_async.models.task": "Task",
+    "syncro_async.models.upsert": "UpsertResult",
+    "syncro_async.models.user": "User",
+    "syncro_async.models.webhook": "NewWebhook Webhook Webhooks",
+    "syncro_async.models.whatsapp": "WhatsAppInstance WhatsAppTemplate",
+    "syncro_async.paging.paginator": "Paginator",
+    "syncro_async.receipts": (
+        "ExportReceipt FailureGroup ImportSummary RowChange RowProblem SyncReceipt "
+    ),
+    "syncro_async.retrying.policy": "RetryPolicy",
+}
+_HOME = {name: home for home, names in _NAMES_IN.items() for name in names.split()}
+_MODULES = frozenset({"bulk", "dialects", "errors", "events"})
+
 
 def __getattr__(name: str) -> Any:
-    """Get what takes long to import and most programs never name."""
-    if name == "Bulk":
-        from syncro_async.bulk.bulk import Bulk  # noqa: PLC0415
+    """Import what is asked for (PEP 562)."""
+    if name in _MODULES:
+        return import_module(f"{__name__}.{name}")
+    home = _HOME.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found = globals()[name] = getattr(import_module(home), name)
+    return found
 
-        return Bulk
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -6,6 +6,8 @@ import importlib.metadata
 import subprocess
 import sys
 
+import pytest
+
 import syncro_async
 from syncro_async import dialects, errors
 from syncro_async.integrations import fastapi
@@ -126,7 +128,8 @@ def test_the_version_is_that_of_the_installed_package() -> None:
 
 def test_importing_the_package_loads_nothing_of_its_extras() -> None:
     look = (
-        "import sys, syncro_async; print(*sorted({name.partition('.')[0] for name in sys.modules}))"
+        "import sys; from syncro_async import AsyncClient;"
+        " print(*sorted({name.partition('.')[0] for name in sys.modules}))"
     )
     loaded = subprocess.run(
         [sys.executable, "-c", look], capture_output=True, text=True, check=True
@@ -137,3 +140,20 @@ def test_importing_the_package_loads_nothing_of_its_extras() -> None:
     assert not extras & set(loaded)  # httpx itself loads rich
     # Those who make a client import it, and no call waits for it.
     assert not {"httpx", "aiolimiter", "sqlite3", "csv"} & set(loaded)
+
+
+def test_names_are_imported_when_they_are_asked_for() -> None:
+    look = (
+        "import sys, syncro_async as s;"
+        "before = {name for name in sys.modules if name.startswith('syncro_async')};"
+        "found = [getattr(s, name) for name in s.__all__];"
+        "assert set(s.__all__) <= set(dir(s)); assert s.errors.SyncroError is s.SyncroError;"
+        "print(*sorted(before))"
+    )
+    done = subprocess.run([sys.executable, "-c", look], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["syncro_async", "syncro_async.version"]
+
+
+def test_there_are_no_others() -> None:
+    with pytest.raises(AttributeError, match="module 'syncro_async' has no attribute 'Lead5'"):
+        syncro_async.Lead5  # noqa: B018 - asking is the point
