@@ -444,7 +444,9 @@ def test_after_the_id_every_argument_goes_by_keyword() -> None:
         for name, call in vars(type(resource)).items()
         if not name.startswith("_")
     }
-    assert len(positional) == 13
+    assert len(positional) == 15
+    assert positional.pop("Pipelines.find") == ["self", "name"]
+    assert positional.pop("Pipelines.stage") == ["self", "pipeline", "name"]
     with_id = {"Webhooks.get", "Webhooks.update", "Webhooks.delete"}
     assert {name for name, parameters in positional.items() if parameters != ["self"]} == with_id
     assert all(positional[name] == ["self", "id"] for name in with_id)
