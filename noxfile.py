@@ -154,6 +154,7 @@ wanted = sys.argv[1]
 assert syncro_async.__version__ == wanted, syncro_async.__version__
 assert importlib.metadata.version("syncro-async") == wanted
 assert importlib.resources.files(syncro_async).joinpath("py.typed").is_file()
+assert syncro_async.AsyncClient("key").budget().available == 60
 print("imported", syncro_async.__name__, wanted)
 """
 
