@@ -164,10 +164,10 @@ class HttpPool:
             await (row.give_back if reusable else row.throw_away)(transport)
 
     def _request(self, exchange: Exchange[Any], seconds: float, watch: Watch) -> httpx.Request:
-        call, headers = exchange.call, self._headers
-        if exchange.options.headers or call.body is not None:
-            headers = headers.copy()
-            headers.update(exchange.options.headers)
+        call, headers, more = exchange.call, self._headers, exchange.options.headers
+        if more or call.body is not None or call.method in _WITH_BODY:
+            headers = headers.copy()  # every other request is made of the same ones
+            headers.update(more)
         if call.body is not None:
             headers.update(
                 {"Content-Type": "application/json", "Content-Length": str(len(call.body))}
