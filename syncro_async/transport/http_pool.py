@@ -210,7 +210,9 @@ class HttpPool:
         mask = self._api_key.mask_text
         watch.response = response
         watch.headers = tuple((name, mask(value)) for name, value in response.headers.multi_items())
-        headers = dict(watch.headers)
+        headers: dict[str, str] = {}
+        for name, value in watch.headers:
+            headers[name] = f"{headers[name]}, {value}" if name in headers else value
         attempt.status = response.status_code
         attempt.date = headers.get("date")
         attempt.calls_left = whole_number(headers.get("x-ratelimit-remaining"))
