@@ -198,6 +198,8 @@ class HttpPool:
                     await _collect(response, headers.get("content-encoding", ""), watch, chunks)
                 finally:
                     await response.aclose()
+                # Only now: a response that was not closed to its end holds its connection.
+                watch.reusable = not watch.spoilt
         except Exception:
             if attempt.status < 300:
                 raise
@@ -236,7 +238,6 @@ async def _collect(
         unpack.end()
     except PackingError as error:
         raise _unusable(f"the answer cannot be unpacked: {error}", watch.attempt) from None
-    watch.reusable = not watch.spoilt
 
 
 @cache
