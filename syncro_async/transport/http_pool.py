@@ -78,6 +78,14 @@ class HttpPool:
         self._sockets = OpenSockets()
         self._rows = PerLoop(self._open, lambda row: row.aclose())
 
+    @staticmethod
+    def check(base_url: str) -> None:
+        """Raise `ConfigurationError` for a URL that httpx can make no request of."""
+        try:
+            _ = httpx.URL(base_url).host
+        except (httpx.InvalidURL, ValueError) as error:
+            raise ConfigurationError(f"base_url={base_url!r} cannot be used: {error}") from None
+
     def _open(self) -> Row[Transport]:
         """Make a row; not a second one over sockets that belong to another event loop.
 
