@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import ssl
-from collections.abc import AsyncIterable, Mapping
-from functools import cache
+from collections.abc import AsyncIterable, Callable, Mapping
+from contextlib import suppress
+from functools import cache, lru_cache
+from pathlib import Path
 from typing import Any, cast
 from urllib.parse import urlsplit
 
@@ -104,18 +106,13 @@ class HttpPool:
 
     def _own_row(self) -> Row[Transport]:
         try:
-            proxy = environment_proxy(self._base_url)
-            tls = _tls(os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR"))
-            httpx.AsyncHTTPTransport(verify=tls, proxy=proxy)  # fails now, if at all
+            make = _maker(self._base_url)  # in a frame of its own: a proxy's URL holds a password
         except Exception as error:  # noqa: BLE001 - each variable has an error of its own
             raise ConfigurationError(
                 f"no connection can be opened ({error}); look at the environment's proxy"
                 " and certificate variables"
             ) from error.with_traceback(None)
-        return Row(
-            lambda: httpx.AsyncHTTPTransport(verify=tls, limits=_ONE_CONNECTION, proxy=proxy),
-            self._clock,
-        )
+        return Row(make, self._clock)
 
     async def __call__(self, exchange: Exchange[Any], attempt: Attempt) -> Reply:
         """Send once. Raises a `NoAnswerError` when no whole answer came."""
@@ -248,8 +245,30 @@ async def _collect(
         raise _unusable(f"the answer cannot be unpacked: {error}", watch.attempt) from None
 
 
-@cache
-def _tls(file: str | None, folder: str | None) -> ssl.SSLContext:  # noqa: ARG001 - the cache's key
+def _maker(base_url: str) -> Callable[[], Transport]:
+    """What makes transports as the environment wants them. Raises what is wrong with that."""
+    url = environment_proxy(base_url)
+    proxy = None if url is None else _proxy(url)
+    file, folder = os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR")
+    state = Path(file).stat() if file else None
+    tls = _tls(file, folder, state and (state.st_mtime_ns, state.st_size, state.st_ino))
+
+    def make() -> Transport:
+        return httpx.AsyncHTTPTransport(verify=tls, limits=_ONE_CONNECTION, proxy=proxy)
+
+    make()  # fails now, if at all
+    return make
+
+
+def _proxy(url: str) -> httpx.Proxy:
+    with suppress(httpx.InvalidURL, ValueError):
+        return httpx.Proxy(url)
+    # Not in httpx's words: what it takes for the port may be of the password.
+    raise ValueError("the proxy's URL cannot be used; it must look like 'http://host:8080'")
+
+
+@lru_cache(maxsize=8)
+def _tls(*_environment: object) -> ssl.SSLContext:
     """What certificates are checked with: reading the roots takes longer than a request."""
     return httpx.create_ssl_context()
 
