@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import subprocess
 import sys
+from typing import get_type_hints
 
 import syncro_async
 from syncro_async import dialects, errors
@@ -137,3 +138,8 @@ def test_importing_the_package_loads_nothing_of_its_extras() -> None:
     assert not extras & set(loaded)  # httpx itself loads rich
     # Those who make a client import it, and no call waits for it.
     assert not {"httpx", "aiolimiter", "sqlite3", "csv"} & set(loaded)
+
+
+def test_what_a_client_is_made_of_can_be_looked_up_while_the_program_runs() -> None:
+    hints = get_type_hints(syncro_async.AsyncClient.__init__)
+    assert (hints["timeout"], hints["dialect"]) == (float, syncro_async.Dialect)
