@@ -241,3 +241,13 @@ async def test_certificates_are_read_anew_where_their_file_has_changed(
         pem("good", tmp_path)
         async with client_of(url) as client:
             assert (await client.leads.get(7)).id == 7
+
+
+@pytest.mark.parametrize("spared", ["fd00::/8", "example.com:port", "https://[::1", "::1/128"])
+def test_what_names_no_host_spares_none_and_stops_nobody(
+    spared: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "http://proxy.invalid:1")
+    monkeypatch.setenv("NO_PROXY", f"{spared},other.invalid")
+    assert environment_proxy("https://example.com/v1") == "http://proxy.invalid:1"
+    assert environment_proxy("https://other.invalid/v1") is None
