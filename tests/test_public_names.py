@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import subprocess
 import sys
+from typing import get_type_hints
 
 import pytest
 
@@ -158,3 +159,8 @@ def test_there_are_no_others() -> None:
     assert set(syncro_async.__all__) <= set(dir(syncro_async))
     with pytest.raises(AttributeError, match="module 'syncro_async' has no attribute 'Lead5'"):
         syncro_async.Lead5  # noqa: B018 - asking is the point
+
+
+def test_what_a_client_is_made_of_can_be_looked_up_while_the_program_runs() -> None:
+    hints = get_type_hints(syncro_async.AsyncClient.__init__)
+    assert (hints["timeout"], hints["dialect"]) == (float, syncro_async.Dialect)
