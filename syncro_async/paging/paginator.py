@@ -47,6 +47,14 @@ class Paginator(Generic[T]):
         self._start_page = start_page
         self._max_items = max_items
 
+    def __repr__(self) -> str:
+        item = self._item
+        what = "" if item is None or item is Any else f" of {item.__name__}"
+        return (
+            f"<{type(self).__name__}{what}: fetch it with `async for`, or await its"
+            " collect(), first(), count() or to_dataframe()>"
+        )
+
     def _walk(self) -> Fetch[T]:
         """What fetches the pages of one iteration, in order."""
         return self._fetch
