@@ -445,8 +445,8 @@ def test_after_an_id_or_a_name_every_argument_goes_by_keyword() -> None:
         if not name.startswith("_")
     }
     assert len(positional) == 15
-    assert {name: rest for name, (_, *rest) in positional.items() if rest} == {
-        **dict.fromkeys(("Webhooks.get", "Webhooks.update", "Webhooks.delete"), ["id"]),
-        "Pipelines.find": ["name"],
-        "Pipelines.stage": ["pipeline", "name"],
+    assert {name: tuple(rest) for name, (_, *rest) in positional.items() if rest} == {
+        **dict.fromkeys(("Webhooks.get", "Webhooks.update", "Webhooks.delete"), ("id",)),
+        "Pipelines.find": ("name",),
+        "Pipelines.stage": ("pipeline", "name"),
     }

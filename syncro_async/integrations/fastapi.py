@@ -148,10 +148,12 @@ def client_named(name: str) -> GetClient:
     """The dependency that hands out the client of `syncro_lifespan(name=…)`.
 
     Write `Annotated[AsyncClient, Depends(client_named("other"))]`. It is the same function for the
-    same name, so `app.dependency_overrides[client_named("other")]` replaces it.
+    same name, so `app.dependency_overrides[client_named("other")]` replaces it. A request raises
+    `ConfigurationError` where no lifespan made that client.
     """
 
     async def get_client(connection: HTTPConnection) -> AsyncClient:
+        """The application's client. Raises `ConfigurationError` where no lifespan made it."""
         # The lifespan's state reaches mounted applications too, which have an `app` of their own;
         # that of the application is there also where a test runs the lifespan by itself.
         for state in (connection.state, connection.app.state):
