@@ -51,8 +51,8 @@ class Paginator(Generic[T]):
         item = self._item
         what = "" if item is None or item is Any else f" of {item.__name__}"
         return (
-            f"<{type(self).__name__}{what}: fetch it with `async for`, or await its"
-            " collect(), first(), count() or to_dataframe()>"
+            f"<{type(self).__name__}{what}: fetch it with `async for`, or await its collect(),"
+            " first() or to_dataframe()>"
         )
 
     def _walk(self) -> Fetch[T]:
