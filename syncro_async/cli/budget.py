@@ -39,15 +39,20 @@ class Look:
 def show_budget(look: Look) -> int:
     """Print the budget, once or until Ctrl-C; no request is sent and no slot taken."""
     console = Console(file=sys.stdout)
-    named = look.limiter or os.environ.get("SYNCRO_LIMITER") or _OF_THE_PROCESS
-    if named == _OF_THE_PROCESS:
-        say(_ALONE)
     asyncio.run(_watch(look, console) if look.watch else _show(look, console))
     return DONE
 
 
+def _client(look: Look) -> AsyncClient:
+    client = AsyncClient(base_url=look.base_url, limiter=look.limiter)
+    named = look.limiter or os.environ.get("SYNCRO_LIMITER") or _OF_THE_PROCESS
+    if named == _OF_THE_PROCESS:
+        say(_ALONE)
+    return client
+
+
 async def _show(look: Look, console: Console) -> None:
-    async with AsyncClient(base_url=look.base_url, limiter=look.limiter) as client:
+    async with _client(look) as client:
         console.print(picture(await client.refresh_budget()))
 
 
@@ -56,7 +61,7 @@ async def _watch(look: Look, console: Console) -> None:
     clock = SystemClock()
     until = math.inf if look.seconds is None else clock.monotonic() + look.seconds
     said = ""
-    async with AsyncClient(base_url=look.base_url, limiter=look.limiter) as client:
+    async with _client(look) as client:
         with Live(console=console, auto_refresh=False) as live:
             while True:
                 budget = await client.refresh_budget()

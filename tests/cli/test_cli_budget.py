@@ -119,6 +119,13 @@ def test_on_a_terminal_the_watch_draws_the_window(
     assert "60 in 60 s" in out
 
 
+def test_without_a_key_it_says_that_alone(run: Run) -> None:
+    code, out, err = run("budget")
+    assert (code, out) == (2, "")
+    assert "set SYNCRO_API_KEY" in err
+    assert "note" not in err
+
+
 def test_a_limiter_that_is_none_is_wrong_usage(run: Run, serve: Serve) -> None:
     serve(Sandbox(leads=1))
     code, out, err = run("budget", "--limiter", "mysql://root:secret@host/x")
