@@ -31,11 +31,18 @@ from functools import cache
 from typing import Any, TypeVar, cast, overload
 
 import msgspec
-from fastapi import Depends
-from starlette.applications import Starlette
-from starlette.requests import HTTPConnection
-from starlette.responses import JSONResponse
-from starlette.websockets import WebSocket, WebSocketState
+
+try:
+    from fastapi import Depends
+    from starlette.applications import Starlette
+    from starlette.requests import HTTPConnection
+    from starlette.responses import JSONResponse
+    from starlette.websockets import WebSocket, WebSocketState
+except ModuleNotFoundError as error:
+    raise ModuleNotFoundError(
+        'FastAPI needs its extra: pip install "syncro-async[fastapi]"',
+        name=error.name,
+    ) from error
 
 from syncro_async.client import AsyncClient
 from syncro_async.errors import (
