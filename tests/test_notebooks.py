@@ -108,6 +108,10 @@ async def test_what_is_collected_is_a_list_that_is_shown_as_a_table() -> None:
     assert table.rows[0][:3] == ["id", "name", "phone"]
     assert "owner" not in table.rows[0]
     assert len(table.rows) == 51
+    few = leads[:3]
+    assert isinstance(few, Rows)
+    assert Table(few._repr_html_()).caption == "3 in all"
+    assert leads[-1] is leads[119]
     assert Table(first._repr_html_()).caption == "page 1 of 60, 120 in all"
     assert ["limit", "60"] in Table(budget._repr_html_()).rows
     assert ["used", "2"] in Table(budget._repr_html_()).rows
