@@ -14,6 +14,24 @@ HERE = Path(__file__).parent
 SUPPORTED = ("3.11", "3.12", "3.13")
 # Whoever is done takes over what others have left: some files take a minute.
 ON_ALL_CORES = ("-n", "auto", "--dist", "worksteal", "-q")
+# They search at random, or count over long runs: what they show is the same on each Python.
+LONG = (
+    "tests/bulk/test_export_killed.py",
+    "tests/bulk/test_export_under_change.py",
+    "tests/bulk/test_import_killed.py",
+    "tests/bulk/test_imports_measured.py",
+    "tests/cli/test_cli_demo.py",
+    "tests/limiting/shared/test_shared_histories.py",
+    "tests/limiting/shared/test_stopped_redis.py",
+    "tests/limiting/test_one_model.py",
+    "tests/limiting/test_strangers.py",
+    "tests/limiting/test_window_property.py",
+    "tests/test_benchmarks.py",
+    "tests/test_processes.py",
+    "tests/test_simulation.py",
+    "tests/test_testing_kit.py",
+    "tests/web/test_workers.py",
+)
 
 nox.needs_version = ">=2025.5"
 nox.options.sessions = ["check"]
@@ -75,9 +93,12 @@ def check(session: nox.Session) -> None:
 
 @nox.session(python=PYTHONS or SUPPORTED)
 def tests(session: nox.Session) -> None:
-    """The tests on each supported Python that is there."""
+    """The tests on each supported Python that is there; `-- --quick`: without the longest ones."""
     session.install("-e", ".[test]")
-    _run_module(session, "pytest", *ON_ALL_CORES, *session.posargs)
+    options = [option for option in session.posargs if option != "--quick"]
+    if "--quick" in session.posargs:
+        options += [f"--ignore={path}" for path in LONG]
+    _run_module(session, "pytest", *ON_ALL_CORES, *options)
 
 
 @nox.session
@@ -133,6 +154,7 @@ wanted = sys.argv[1]
 assert syncro_async.__version__ == wanted, syncro_async.__version__
 assert importlib.metadata.version("syncro-async") == wanted
 assert importlib.resources.files(syncro_async).joinpath("py.typed").is_file()
+assert syncro_async.AsyncClient("key").budget().available == 60
 print("imported", syncro_async.__name__, wanted)
 """
 

@@ -47,6 +47,8 @@ from syncro_async.version import __version__
 if TYPE_CHECKING:
     from syncro_async.bulk.bulk import Bulk
     from syncro_async.transport.http_pool import Transport
+else:
+    Transport = Any  # for those who look up what a client is made of, as containers do
 
 T = TypeVar("T")
 

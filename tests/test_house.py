@@ -194,6 +194,16 @@ def test_a_function_fits_on_a_screen(module: Path) -> None:
     assert too_long == {}
 
 
+def test_what_one_python_alone_is_asked_is_there() -> None:
+    named = re.search(
+        r"^LONG = \((.*?)^\)", (ROOT / "noxfile.py").read_text(), re.DOTALL | re.MULTILINE
+    )
+    assert named is not None
+    paths = re.findall(r'"(.+?)"', named[1])
+    assert paths
+    assert all((ROOT / path).is_file() for path in paths)
+
+
 def test_nothing_is_excused_from_being_run_or_covered() -> None:
     excuse = re.compile(r"pragma:\s*no\s+(cover|branch)|mark\.(skip|xfail)|pytest\.(skip|xfail)\(")
     sources = {*MODULES, *(ROOT / "tests").rglob("*.py")} - {Path(__file__)}

@@ -428,7 +428,7 @@ async def test_every_other_call_refuses_what_the_reference_rules_out(
     await refuses(call, name)
 
 
-def test_after_an_id_or_a_name_every_argument_goes_by_keyword() -> None:
+def test_after_the_id_every_argument_goes_by_keyword() -> None:
     recorder = Recorder()
     resources = (
         *(recorder.tasks, recorder.pipelines, recorder.custom_fields, recorder.whatsapp),
@@ -445,8 +445,8 @@ def test_after_an_id_or_a_name_every_argument_goes_by_keyword() -> None:
         if not name.startswith("_")
     }
     assert len(positional) == 15
-    assert {name: tuple(rest) for name, (_, *rest) in positional.items() if rest} == {
-        **dict.fromkeys(("Webhooks.get", "Webhooks.update", "Webhooks.delete"), ("id",)),
-        "Pipelines.find": ("name",),
-        "Pipelines.stage": ("pipeline", "name"),
-    }
+    assert positional.pop("Pipelines.find") == ["self", "name"]
+    assert positional.pop("Pipelines.stage") == ["self", "pipeline", "name"]
+    with_id = {"Webhooks.get", "Webhooks.update", "Webhooks.delete"}
+    assert {name for name, parameters in positional.items() if parameters != ["self"]} == with_id
+    assert all(positional[name] == ["self", "id"] for name in with_id)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import subprocess
 import sys
+from typing import get_type_hints
 
 import pytest
 
@@ -126,10 +127,10 @@ def test_the_version_is_that_of_the_installed_package() -> None:
     assert syncro_async.__version__ == importlib.metadata.version("syncro-async")
 
 
-def test_importing_the_package_loads_nothing_of_its_extras() -> None:
+def test_importing_the_client_loads_neither_extras_nor_what_comes_on_first_use() -> None:
     look = (
-        "import sys; from syncro_async import AsyncClient;"
-        " print(*sorted({name.partition('.')[0] for name in sys.modules}))"
+        "import sys; before = set(sys.modules); from syncro_async import AsyncClient;"
+        " print(*sorted({name.partition('.')[0] for name in set(sys.modules) - before}))"
     )
     loaded = subprocess.run(
         [sys.executable, "-c", look], capture_output=True, text=True, check=True
@@ -137,7 +138,7 @@ def test_importing_the_package_loads_nothing_of_its_extras() -> None:
     assert "syncro_async" in loaded
     extras = {"fastapi", "starlette", "uvicorn", "typer", "pytest", "pyarrow", "duckdb"}
     extras |= {"opentelemetry", "polars", "pandas"}
-    assert not extras & set(loaded)  # httpx itself loads rich
+    assert not extras & set(loaded)
     # Those who make a client import it, and no call waits for it.
     assert not {"httpx", "aiolimiter", "sqlite3", "csv"} & set(loaded)
 
@@ -155,5 +156,11 @@ def test_names_are_imported_when_they_are_asked_for() -> None:
 
 
 def test_there_are_no_others() -> None:
+    assert set(syncro_async.__all__) <= set(dir(syncro_async))
     with pytest.raises(AttributeError, match="module 'syncro_async' has no attribute 'Lead5'"):
         syncro_async.Lead5  # noqa: B018 - asking is the point
+
+
+def test_what_a_client_is_made_of_can_be_looked_up_while_the_program_runs() -> None:
+    hints = get_type_hints(syncro_async.AsyncClient.__init__)
+    assert (hints["timeout"], hints["dialect"]) == (float, syncro_async.Dialect)

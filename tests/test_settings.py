@@ -93,6 +93,14 @@ class TestTheBaseUrl:
         with pytest.raises(ConfigurationError, match=r"must look like 'https://app\.syncro\.chat"):
             AsyncClient(KEY, base_url=url)
 
+    @pytest.mark.parametrize(
+        "url",
+        ["https://1.2.3.400/v1", "https://b\u00fccher..invalid", "https://xn--zzzzzz.invalid"],
+    )
+    def test_what_no_request_can_be_made_of_is_refused_before_any(self, url: str) -> None:
+        with pytest.raises(ConfigurationError, match=f"base_url='{url}' cannot be used: Invalid"):
+            AsyncClient(KEY, base_url=url)
+
     @pytest.mark.parametrize("part", ["user@host", "user:pw@host", "host/x?a=1", "host/x#top"])
     def test_it_holds_no_password_query_or_fragment(self, part: str) -> None:
         with pytest.raises(ConfigurationError, match="no password, query or fragment") as caught:

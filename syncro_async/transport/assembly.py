@@ -60,6 +60,7 @@ class Journey:
     )
 
     def __init__(self, wiring: Wiring, limiter: Limiter, observers: Observers) -> None:
+        _http_pool().check(wiring.base_url)  # imported now, so that no call has to wait for it
         self._wiring = wiring
         self._limiter = limiter
         # One that was given is its owner's to close.
@@ -67,7 +68,6 @@ class Journey:
         self._observers = observers
         self._built: dict[str, _Stages] = {}
         self._closed = False
-        _http_pool()  # now, so that no call has to wait for it
 
     async def __call__(self, call: Call[T], options: CallOptions) -> T:
         """Make the call. Raises `ConfigurationError` once closed."""

@@ -27,8 +27,13 @@ def of_certificate(error: Exception) -> bool:
 
 
 def about_time(error: Exception) -> bool:
-    """Whether somebody ran out of time; one without a cause is taken by its name."""
-    return error.__cause__ is None or any(isinstance(link, TimeoutError) for link in family(error))
+    """Whether somebody ran out of time; one without a cause is taken by its name.
+
+    One with a number is the system's: a connection it gave up may have carried the request.
+    """
+    return error.__cause__ is None or any(
+        isinstance(link, TimeoutError) and link.errno is None for link in family(error)
+    )
 
 
 def of_connecting(error: Exception) -> bool:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import ssl
-from collections.abc import AsyncIterable, Mapping
-from functools import cache
+from collections.abc import AsyncIterable, Callable, Mapping
+from contextlib import suppress
+from functools import cache, lru_cache
+from pathlib import Path
 from typing import Any, cast
 from urllib.parse import urlsplit
 
@@ -78,6 +80,14 @@ class HttpPool:
         self._sockets = OpenSockets()
         self._rows = PerLoop(self._open, lambda row: row.aclose())
 
+    @staticmethod
+    def check(base_url: str) -> None:
+        """Raise `ConfigurationError` for a URL that httpx can make no request of."""
+        try:
+            _ = httpx.URL(base_url).host
+        except (httpx.InvalidURL, ValueError) as error:
+            raise ConfigurationError(f"base_url={base_url!r} cannot be used: {error}") from None
+
     def _open(self) -> Row[Transport]:
         """Make a row; not a second one over sockets that belong to another event loop.
 
@@ -96,18 +106,13 @@ class HttpPool:
 
     def _own_row(self) -> Row[Transport]:
         try:
-            proxy = environment_proxy(self._base_url)
-            tls = _tls(os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR"))
-            httpx.AsyncHTTPTransport(verify=tls, proxy=proxy)  # fails now, if at all
+            make = _maker(self._base_url)  # in a frame of its own: a proxy's URL holds a password
         except Exception as error:  # noqa: BLE001 - each variable has an error of its own
             raise ConfigurationError(
                 f"no connection can be opened ({error}); look at the environment's proxy"
                 " and certificate variables"
             ) from error.with_traceback(None)
-        return Row(
-            lambda: httpx.AsyncHTTPTransport(verify=tls, limits=_ONE_CONNECTION, proxy=proxy),
-            self._clock,
-        )
+        return Row(make, self._clock)
 
     async def __call__(self, exchange: Exchange[Any], attempt: Attempt) -> Reply:
         """Send once. Raises a `NoAnswerError` when no whole answer came."""
@@ -164,10 +169,10 @@ class HttpPool:
             await (row.give_back if reusable else row.throw_away)(transport)
 
     def _request(self, exchange: Exchange[Any], seconds: float, watch: Watch) -> httpx.Request:
-        call, headers = exchange.call, self._headers
-        if exchange.options.headers or call.body is not None:
-            headers = headers.copy()
-            headers.update(exchange.options.headers)
+        call, headers, more = exchange.call, self._headers, exchange.options.headers
+        if more or call.body is not None or call.method in _WITH_BODY:
+            headers = headers.copy()  # every other request is made of the same ones
+            headers.update(more)
         if call.body is not None:
             headers.update(
                 {"Content-Type": "application/json", "Content-Length": str(len(call.body))}
@@ -198,6 +203,8 @@ class HttpPool:
                     await _collect(response, headers.get("content-encoding", ""), watch, chunks)
                 finally:
                     await response.aclose()
+                # Only now: a response that was not closed to its end holds its connection.
+                watch.reusable = not watch.spoilt
         except Exception:
             if attempt.status < 300:
                 raise
@@ -210,7 +217,9 @@ class HttpPool:
         mask = self._api_key.mask_text
         watch.response = response
         watch.headers = tuple((name, mask(value)) for name, value in response.headers.multi_items())
-        headers = dict(watch.headers)
+        headers: dict[str, str] = {}
+        for name, value in watch.headers:
+            headers[name] = f"{headers[name]}, {value}" if name in headers else value
         attempt.status = response.status_code
         attempt.date = headers.get("date")
         attempt.calls_left = whole_number(headers.get("x-ratelimit-remaining"))
@@ -234,11 +243,32 @@ async def _collect(
         unpack.end()
     except PackingError as error:
         raise _unusable(f"the answer cannot be unpacked: {error}", watch.attempt) from None
-    watch.reusable = not watch.spoilt
 
 
-@cache
-def _tls(file: str | None, folder: str | None) -> ssl.SSLContext:  # noqa: ARG001 - the cache's key
+def _maker(base_url: str) -> Callable[[], Transport]:
+    """What makes transports as the environment wants them. Raises what is wrong with that."""
+    url = environment_proxy(base_url)
+    proxy = None if url is None else _proxy(url)
+    file, folder = os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR")
+    state = Path(file).stat() if file else None
+    tls = _tls(file, folder, state and (state.st_mtime_ns, state.st_size, state.st_ino))
+
+    def make() -> Transport:
+        return httpx.AsyncHTTPTransport(verify=tls, limits=_ONE_CONNECTION, proxy=proxy)
+
+    make()  # fails now, if at all
+    return make
+
+
+def _proxy(url: str) -> httpx.Proxy:
+    with suppress(httpx.InvalidURL, ValueError):
+        return httpx.Proxy(url)
+    # Not in httpx's words: what it takes for the port may be of the password.
+    raise ValueError("the proxy's URL cannot be used; it must look like 'http://host:8080'")
+
+
+@lru_cache(maxsize=8)
+def _tls(*_environment: object) -> ssl.SSLContext:
     """What certificates are checked with: reading the roots takes longer than a request."""
     return httpx.create_ssl_context()
 

@@ -27,8 +27,12 @@ def _spares(entry: str, target: SplitResult) -> bool:
     if entry in {"", "*"} or _is_address(entry):
         return entry in {host, "*"}
     scheme, _, place = entry.rpartition("://")
-    pattern = urlsplit(f"//{place}")
-    if scheme not in {"", "all", target.scheme} or pattern.port not in {None, target.port}:
+    try:
+        pattern = urlsplit(f"//{place}")
+        same_port = pattern.port in {None, target.port}
+    except ValueError:  # a network of IPv6 addresses: it names no host
+        return False
+    if scheme not in {"", "all", target.scheme} or not same_port:
         return False
     name = pattern.hostname or "*"
     if not (scheme or name == "localhost"):

@@ -36,6 +36,7 @@ class Row(Generic[T]):
         self._taken: set[T] = set()
         # With the moment since which each is idle, the longest idle first.
         self._idle: deque[tuple[float, T]] = deque()
+        self._closed = False
 
     def take(self) -> T:
         """A transport for one request: the one that was used last, or a new one."""
@@ -45,10 +46,14 @@ class Row(Generic[T]):
 
     async def give_back(self, transport: T) -> None:
         """The request is over, and all of its answer was read."""
+        if self._closed:
+            await self.throw_away(transport)
+            return
         now = self._clock.monotonic()
         self._taken.discard(transport)
         self._idle.append((now, transport))
-        while self._idle[0][0] < now - KEEP_ALIVE:
+        # While one is closed, other calls take from the row and give back.
+        while self._idle and self._idle[0][0] < now - KEEP_ALIVE:
             await self._idle.popleft()[1].aclose()
 
     async def throw_away(self, transport: T) -> None:
@@ -60,6 +65,7 @@ class Row(Generic[T]):
 
     async def aclose(self) -> None:
         """Close all of them, also those that are in use."""
+        self._closed = True
         while self._idle or self._taken:
             transport = self._idle.pop()[1] if self._idle else self._taken.pop()
             await transport.aclose()

@@ -17,7 +17,7 @@ class Watch:
     """What is learned on the way of one attempt.
 
     `response` and `headers` are the answer's, as soon as they are there. `spoilt` is a connection
-    with words behind the answer, `reusable` one whose answer was read to its end.
+    with words behind the answer, `reusable` one whose answer was read to its end and closed.
     """
 
     __slots__ = ("_sockets", "_transport", "attempt", "headers", "response", "reusable", "spoilt")

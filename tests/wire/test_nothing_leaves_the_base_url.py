@@ -146,3 +146,17 @@ async def test_what_is_in_a_body_stays_in_it(json: Any) -> None:
         _, _, body = raw.partition(b"\r\n\r\n")
         assert b"\r\n" not in body
         assert f"Content-Length: {len(body)}".encode() in raw
+
+
+async def test_what_one_request_says_of_its_body_no_later_one_says_of_its_own() -> None:
+    async with (
+        ScriptedServer(answers_everything) as server,
+        AsyncClient(KEY, base_url=server.url) as client,
+    ):
+        await client.request("POST", "/x")
+        await client.request("GET", "/x")
+        await client.request("DELETE", "/x", json={"a": 1})
+        await client.request("DELETE", "/x")
+        said = [re.findall(rb"(?i)\r\n(content-[^\r]*)", raw) for raw in server.requests]
+    length, kind = b"Content-Length: 7", b"Content-Type: application/json"
+    assert [sorted(lines) for lines in said] == [[b"Content-Length: 0"], [], [length, kind], []]

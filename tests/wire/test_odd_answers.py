@@ -481,3 +481,11 @@ async def test_what_an_error_says_is_found_in_whatever_envelope_it_stands(
             await client.leads.get(7)
     assert (caught.value.message, caught.value.code) == (message, code)
     assert getattr(caught.value, "errors", None) == errors
+
+
+async def test_what_is_packed_twice_is_not_unpacked_though_it_is_said_in_two_lines() -> None:
+    twice = (("content-encoding", "br"), ("content-encoding", "gzip"))
+    body = gzip.compress(b'{"lead": {"id": 7}}')
+    async with client_of(App(Answer(body=body, headers=twice))) as client:
+        with pytest.raises(UnexpectedResponseError, match="it is packed as 'br, gzip'"):
+            await client.leads.get(7)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import aiohttp
+import httpx
 import pytest
 from httpx_aiohttp import AiohttpTransport
 
@@ -16,7 +19,7 @@ from syncro_async.errors import (
     RequestTimeoutError,
 )
 from tests.wire.programs import answers_everything
-from tests.wire.scripted_app import KEY, at_once
+from tests.wire.scripted_app import BASE_URL, KEY, at_once
 from tests.wire.scripted_server import Connection, Script, ScriptedServer, drops
 
 HALF = b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 99\r\n\r\n{"lead"'
@@ -74,3 +77,23 @@ async def test_an_answer_that_does_not_come_in_time_is_a_timeout() -> None:
         with pytest.raises(RequestTimeoutError, match=r"no whole answer within 0\.05 s"):
             await client.leads.get(7)
         assert len(server.requests) == 3
+
+
+async def test_a_connection_that_the_system_gave_up_after_the_request_was_made() -> None:
+    class Lost(httpx.AsyncBaseTransport):
+        """Tells as httpx-aiohttp does that nobody acknowledged what was sent."""
+
+        sent = 0
+
+        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+            self.sent += 1
+            system = TimeoutError(errno.ETIMEDOUT, "Connection timed out")
+            theirs = aiohttp.ClientOSError(*system.args)
+            theirs.__cause__ = system
+            raise httpx.ConnectTimeout(str(theirs)) from theirs
+
+    transport = Lost()
+    async with AsyncClient(KEY, base_url=BASE_URL, retry=at_once(3), transport=transport) as client:
+        with pytest.raises(OutcomeUnknownError):
+            await client.leads.create(name="Ana", pipeline_id=1, stage_id=4)
+        assert transport.sent == 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import traceback
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -13,9 +14,9 @@ import httpx
 import pytest
 
 from syncro_async import AsyncClient
-from syncro_async.errors import ConnectionFailedError
+from syncro_async.errors import ConfigurationError, ConnectionFailedError
 from syncro_async.transport.proxies import environment_proxy
-from tests.wire.certificate import untrusted
+from tests.wire.certificate import pem, server_side, untrusted
 from tests.wire.programs import answers_everything
 from tests.wire.scripted_app import KEY, at_once
 from tests.wire.scripted_server import Connection, ScriptedServer, http
@@ -196,3 +197,57 @@ async def test_the_password_of_a_proxy_that_refuses_is_in_no_error_and_no_log(
     assert KEY.encode() not in proxy.requests[0]
     assert "geheim" not in str(caught.value)
     assert "geheim" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://anna:gehe#im@proxy.invalid:1",
+        "http://anna:gehe/im@proxy.invalid:1",
+        "http://anna:geheim@proxy.invalid:port",
+        "gopher://anna:geheim@proxy.invalid:1",
+    ],
+)
+async def test_nor_is_that_of_one_that_cannot_be_used_not_even_in_a_frame(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", url)
+    async with client_of("https://crm.invalid/v1") as client:
+        with pytest.raises(ConfigurationError, match="look at the environment's proxy") as caught:
+            await client.leads.get(7)
+        assert client.budget().available == 60
+    error: BaseException | None = caught.value
+    texts = []
+    while error is not None:
+        texts.append(repr(error))
+        for frame, _ in traceback.walk_tb(error.__traceback__):
+            if frame.f_code.co_name != caught.traceback[0].name:  # this test's own
+                texts += [repr(value) for value in frame.f_locals.values()]
+        error = error.__cause__ or error.__context__
+    assert not any("gehe" in text for text in texts)
+
+
+async def test_certificates_are_read_anew_where_their_file_has_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tls = server_side("good", tmp_path)
+    file = pem("for another host", tmp_path)
+    monkeypatch.setenv("SSL_CERT_FILE", str(file))
+    async with ScriptedServer(answers_everything, tls=tls) as server:
+        url = server.url.replace("127.0.0.1", "localhost")
+        async with client_of(url) as client:
+            with pytest.raises(ConnectionFailedError, match="CERTIFICATE_VERIFY_FAILED"):
+                await client.leads.get(7)
+        pem("good", tmp_path)
+        async with client_of(url) as client:
+            assert (await client.leads.get(7)).id == 7
+
+
+@pytest.mark.parametrize("spared", ["fd00::/8", "example.com:port", "https://[::1", "::1/128"])
+def test_what_names_no_host_spares_none_and_stops_nobody(
+    spared: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "http://proxy.invalid:1")
+    monkeypatch.setenv("NO_PROXY", f"{spared},other.invalid")
+    assert environment_proxy("https://example.com/v1") == "http://proxy.invalid:1"
+    assert environment_proxy("https://other.invalid/v1") is None

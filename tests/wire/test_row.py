@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 
 import httpx
+import pytest
 
 from syncro_async import AsyncClient
+from syncro_async.errors import NotFoundError
 from syncro_async.fake_clock import FakeClock
 from syncro_async.transport.row import KEEP_ALIVE, Row
-from tests.wire.programs import answers_everything
-from tests.wire.scripted_app import KEY
-from tests.wire.scripted_server import ScriptedServer
+from tests.wire.programs import LEAD, answers_everything
+from tests.wire.scripted_app import KEY, at_once
+from tests.wire.scripted_server import ScriptedServer, answers, http
 
 
 class Line:
@@ -92,3 +95,69 @@ async def test_a_caller_s_own_transport_is_closed_with_the_client_and_not_before
         assert (server.connections, transport.closed) == (1, 0)
         await client.aclose()
         assert transport.closed == 1
+
+
+class Slow(Line):
+    """A line whose end takes a turn of the event loop, as that of a socket does."""
+
+    async def aclose(self) -> None:
+        await super().aclose()
+        await asyncio.sleep(0)
+
+
+async def test_while_a_long_idle_one_is_closed_another_call_may_take_the_rest() -> None:
+    clock = FakeClock()
+    row = Row(Slow, clock)
+    idle, used = row.take(), row.take()
+    await row.give_back(idle)
+    await clock.sleep(KEEP_ALIVE + 0.1)
+    giving_back = asyncio.ensure_future(row.give_back(used))
+    await asyncio.sleep(0)
+    assert row.take() is used
+    await giving_back
+    assert (idle.closed, used.closed) == (True, False)
+
+
+async def test_one_that_comes_back_after_the_end_is_closed() -> None:
+    row = Row(Slow, FakeClock())
+    await row.aclose()
+    late = row.take()
+    await row.give_back(late)
+    assert late.closed
+    await row.aclose()
+
+
+class Striking(logging.Handler):
+    """Ends an attempt's time in the moment httpcore writes something into its log."""
+
+    def __init__(self, clock: FakeClock, words: str) -> None:
+        super().__init__()
+        self.clock, self.words = clock, words
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if self.words in record.getMessage():
+            self.words = "said once"
+            self.clock._fire_next()
+
+
+async def test_one_whose_time_was_over_before_its_request_had_ended_is_not_taken_again() -> None:
+    clock = FakeClock(autojump=False)
+    gone = http(b'{"message": "No lead"}', "404 Not Found")
+    log = logging.getLogger("httpcore.http11")
+    striking = Striking(clock, "response_closed.started")
+    async with (
+        ScriptedServer(answers(gone, LEAD), answers_everything) as server,
+        AsyncClient(KEY, base_url=server.url, clock=clock, retry=at_once(1)) as client,
+    ):
+        log.addHandler(striking)
+        try:
+            log.setLevel(logging.DEBUG)
+            with pytest.raises(NotFoundError):
+                await client.leads.get(7)
+        finally:
+            log.setLevel(logging.NOTSET)
+            log.removeHandler(striking)
+        assert striking.words == "said once"
+        async with asyncio.timeout(5.0):
+            await client.leads.get(7)
+        assert server.connections == 2

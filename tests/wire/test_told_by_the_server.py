@@ -104,3 +104,10 @@ class Shared:
         self.counted += 1
         await asked.clock.sleep(0.2)
         return Answer(body=LEAD)
+
+
+async def test_a_number_that_is_told_twice_is_not_known() -> None:
+    twice = (("x-ratelimit-remaining", "20"), ("x-ratelimit-remaining", "5"))
+    async with client_of(App(Answer(body=LEAD, headers=twice)), rate_limit=MINUTE) as client:
+        await client.leads.get(7)
+        assert client.budget().available == 59
