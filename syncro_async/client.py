@@ -78,7 +78,8 @@ class AsyncClient(AnyList):
     - `dialect`: which service this is; `syncro_async.dialects` has those it knows.
     - `rate_limit`: what the service allows, one `RateLimit` or several that hold at once; else
       the dialect's. `limiter`: where the budget is kept, `"memory://"` (this process, the
-      default) or an object with the `Limiter` protocol; else `SYNCRO_LIMITER`.
+      default), `"sqlite:///…"` (the programs of one host) or `"redis://…"` (of many), or an object
+      with the `Limiter` protocol; else `SYNCRO_LIMITER`.
     - `lane`: `"interactive"` goes before `"bulk"`; bulk gets at least every fifth slot.
     - `max_wait` (s): a call that would stand longer in the queue fails at once, unsent, with
       `BudgetWaitError`. None: it waits.

@@ -43,7 +43,7 @@ from syncro_async.wording import in_words, sentence, some, wait
 
 
 class PendingTask(NamedTuple):
-    """A mandatory task that keeps a lead in its stage."""
+    """A mandatory task that keeps a lead in its stage (API reference, 'Leads')."""
 
     id: int | None
     subject: str | None

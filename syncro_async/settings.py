@@ -42,7 +42,7 @@ def api_key_from(given: str | None, dialect: Dialect) -> ApiKey:
         raise ConfigurationError(f"the API key must be a str, not {type(key).__name__}")
     if not key.strip():
         raise ConfigurationError(
-            f"no API key for {dialect.name}: give api_key=… or set {variable}"
+            f"no API key for {dialect.name}: set {variable} or give api_key=…"
             if given is None
             else f"the API key for {dialect.name} is blank"
         )

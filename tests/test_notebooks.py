@@ -108,9 +108,26 @@ async def test_what_is_collected_is_a_list_that_is_shown_as_a_table() -> None:
     assert table.rows[0][:3] == ["id", "name", "phone"]
     assert "owner" not in table.rows[0]
     assert len(table.rows) == 51
+    few = leads[:3]
+    assert isinstance(few, Rows)
+    assert Table(few._repr_html_()).caption == "3 in all"
+    assert leads[-1] is leads[119]
     assert Table(first._repr_html_()).caption == "page 1 of 60, 120 in all"
     assert ["limit", "60"] in Table(budget._repr_html_()).rows
     assert ["used", "2"] in Table(budget._repr_html_()).rows
+
+
+async def test_lists_that_come_whole_are_shown_as_tables_too() -> None:
+    async with sandbox_client() as syncro:
+        users = await syncro.users.list()
+        pipelines = await syncro.pipelines.list()
+    assert isinstance(users, Rows)
+    assert Table(users._repr_html_()).rows[0] == ["id", "name", "email", "role"]
+    names, first, *_ = Table(pipelines._repr_html_()).rows
+    assert names == ["id", "name", "stages"]
+    assert first == ["1", "Vendas", "Novo, Proposta, Visita, Negociação, Contrato, Ganho, Perdido"]
+    assert Table(pipelines._repr_html_()).caption.startswith("2 pipelines")
+    assert "lost reasons" in Table(pipelines._repr_html_()).caption
 
 
 async def test_what_bulk_jobs_hand_out_is_shown_too(tmp_path: Path) -> None:

@@ -40,6 +40,21 @@ def test_the_example_of_the_guide_holds(pytester: pytest.Pytester) -> None:
     run(pytester, "--asyncio-mode=auto").assert_outcomes(passed=1)
 
 
+def test_a_limit_that_is_broken_is_shown_at_the_line_that_asked(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile("""
+        from syncro_async.testing import assert_within_limit
+
+        def test_too_many():
+            assert_within_limit([second / 2 for second in range(61)])
+    """)
+    result = run(pytester)
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(
+        ["E * 61 calls in the 60 s from 0.000 s on*", "test_*.py:4: Asser*"]
+    )
+    result.stdout.no_fnmatch_line("*_fullest*")
+
+
 async def test_the_client_talks_to_the_sandbox_on_the_fake_clock(
     syncro_client: AsyncClient, syncro_sandbox: Sandbox, fake_clock: FakeClock
 ) -> None:

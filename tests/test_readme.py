@@ -8,7 +8,9 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import FunctionType, ModuleType
 
+import httpx
 import pytest
 
 from syncro_async.sandbox import FULL_KEY, Sandbox, serving
@@ -81,6 +83,23 @@ def test_every_example_runs_as_it_stands(
     place: str, tmp_path: Path, settings: dict[str, str]
 ) -> None:
     run(place, tmp_path, settings)
+
+
+async def test_the_service_of_the_readme_answers(
+    settings: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("SYNCRO_API_KEY", "SYNCRO_BASE_URL"):
+        monkeypatch.setenv(name, settings[name])
+    (code,) = (each for each in EXAMPLES.values() if "syncro_fastapi" in each)
+    made = ModuleType("service")
+    FunctionType(compile(code, "README.md", "exec"), vars(made))()
+    app = made.app
+    web = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://service")
+    async with app.router.lifespan_context(app), web:
+        assert (await web.get("/leads/1")).json()["id"] == 1
+        assert (await web.get("/leads/999999")).status_code == 404
+        health = (await web.get("/health")).json()
+    assert (health["limit"], health["used"]) == (60, 2)
 
 
 def test_the_command_that_tests_everything_is_the_one_ci_runs() -> None:

@@ -35,7 +35,7 @@ class TestTheKey:
         assert key_of(AsyncClient("crm_argument")) == "crm_argument"
 
     def test_without_one_there_is_no_client(self) -> None:
-        with pytest.raises(ConfigurationError, match=r"give api_key=… or set SYNCRO_API_KEY"):
+        with pytest.raises(ConfigurationError, match=r"set SYNCRO_API_KEY or give api_key=…"):
             AsyncClient()
 
     @pytest.mark.parametrize("blank", ["", " ", "\n\t"])

@@ -85,7 +85,8 @@ class Exports:
     ) -> Plan:
         """Foresee an export by the budget as it stands; costs one request, for the count.
 
-        Counted are the two readings of a list that stands still.
+        Counted are the two readings of a list that stands still. Raises what `leads.list` and its
+        first page do.
         """
         requests = await exporting.requests_needed(self._listing(locals()), self._ground)
         return foreseen(requests, self._ground)
@@ -135,7 +136,10 @@ class Exports:
         full: bool = False,
         page_size: int = 200,
     ) -> Plan:
-        """Foresee a sync by the budget as it stands; costs one request, for the count."""
+        """Foresee a sync by the budget as it stands; costs one request, for the count.
+
+        The arguments are those of `sync_leads`, and so is what it raises; nothing is written.
+        """
         listing = Listing(self._ground.leads, _settled({"include": include}), page_size)
         requests = await syncing.requests_to_sync(
             listing, syncing.database_of(database, table), self._ground, full=full

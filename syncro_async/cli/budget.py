@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import os
 import sys
 from dataclasses import dataclass
 
@@ -13,9 +14,14 @@ from rich.table import Table
 from rich.text import Text
 
 from syncro_async import AsyncClient, Budget, SystemClock
-from syncro_async.cli.endings import DONE
+from syncro_async.cli.endings import DONE, say
 
+_OF_THE_PROCESS = "memory://"
 _WIDEST = 60
+_ALONE = (
+    "syncro: note: no limiter is named, so only this command's own calls are counted; name the one"
+    " your programs share with --limiter or SYNCRO_LIMITER to see theirs"
+)
 _PARTS = (("█", "used", "red"), ("▓", "in flight", "yellow"), ("░", "free", "green"))
 
 
@@ -37,8 +43,16 @@ def show_budget(look: Look) -> int:
     return DONE
 
 
+def _client(look: Look) -> AsyncClient:
+    client = AsyncClient(base_url=look.base_url, limiter=look.limiter)
+    named = look.limiter or os.environ.get("SYNCRO_LIMITER") or _OF_THE_PROCESS
+    if named == _OF_THE_PROCESS:
+        say(_ALONE)
+    return client
+
+
 async def _show(look: Look, console: Console) -> None:
-    async with AsyncClient(base_url=look.base_url, limiter=look.limiter) as client:
+    async with _client(look) as client:
         console.print(picture(await client.refresh_budget()))
 
 
@@ -47,7 +61,7 @@ async def _watch(look: Look, console: Console) -> None:
     clock = SystemClock()
     until = math.inf if look.seconds is None else clock.monotonic() + look.seconds
     said = ""
-    async with AsyncClient(base_url=look.base_url, limiter=look.limiter) as client:
+    async with _client(look) as client:
         with Live(console=console, auto_refresh=False) as live:
             while True:
                 budget = await client.refresh_budget()
@@ -67,7 +81,7 @@ def picture(budget: Budget) -> Group:
     table = Table(show_header=False)
     for row in rows(budget):
         table.add_row(*row)
-    return Group(bar(budget), table)
+    return Group(bar(budget), legend(), table)
 
 
 def bar(budget: Budget) -> Text:
@@ -75,11 +89,16 @@ def bar(budget: Budget) -> Text:
     free = max(0, budget.limit - budget.used - budget.in_flight)
     scale = min(1.0, _WIDEST / budget.limit)
     drawn = Text()
-    for (sign, name, colour), slots in zip(
-        _PARTS, (budget.used, budget.in_flight, free), strict=True
-    ):
+    for (sign, _, colour), slots in zip(_PARTS, (budget.used, budget.in_flight, free), strict=True):
         drawn.append(sign * math.ceil(slots * scale), colour)
-        drawn.append(f" {name} " if slots else "")
+    return drawn
+
+
+def legend() -> Text:
+    """What the signs of the bar stand for; beside them it would not fit a terminal of 80."""
+    drawn = Text()
+    for sign, name, colour in _PARTS:
+        drawn.append(f"{sign} ", colour).append(f"{name}  ")
     return drawn
 
 

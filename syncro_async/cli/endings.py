@@ -9,6 +9,9 @@ from typing import NamedTuple
 
 from syncro_async.errors import ConfigurationError, SyncroError
 
+_NO_KEY = "no API key"
+_WITHOUT_A_KEY = "(to try things without an account: run syncro sandbox, and set what it prints)"
+
 DONE, FAILED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
 
 
@@ -67,7 +70,8 @@ def _code_and_reason(error: BaseException) -> tuple[int, str]:
         command = context.command_path if context is not None else "syncro"
         return WRONG_USAGE, f"{describe()} (see {command} --help)"
     if isinstance(error, WrongUsageError | ConfigurationError):
-        return WRONG_USAGE, str(error)
+        reason = str(error)
+        return WRONG_USAGE, f"{reason} {_WITHOUT_A_KEY}" if _NO_KEY in reason else reason
     if isinstance(error, SyncroError | CommandFailedError):
         return FAILED, str(error)
     if isinstance(error, OSError) and error.strerror:

@@ -31,11 +31,18 @@ from functools import cache
 from typing import Any, TypeVar, cast, overload
 
 import msgspec
-from fastapi import Depends
-from starlette.applications import Starlette
-from starlette.requests import HTTPConnection
-from starlette.responses import JSONResponse
-from starlette.websockets import WebSocket, WebSocketState
+
+try:
+    from fastapi import Depends
+    from starlette.applications import Starlette
+    from starlette.requests import HTTPConnection
+    from starlette.responses import JSONResponse
+    from starlette.websockets import WebSocket, WebSocketState
+except ModuleNotFoundError as error:
+    raise ModuleNotFoundError(
+        'FastAPI needs its extra: pip install "syncro-async[fastapi]"',
+        name=error.name,
+    ) from error
 
 from syncro_async.client import AsyncClient
 from syncro_async.errors import (
@@ -148,10 +155,12 @@ def client_named(name: str) -> GetClient:
     """The dependency that hands out the client of `syncro_lifespan(name=…)`.
 
     Write `Annotated[AsyncClient, Depends(client_named("other"))]`. It is the same function for the
-    same name, so `app.dependency_overrides[client_named("other")]` replaces it.
+    same name, so `app.dependency_overrides[client_named("other")]` replaces it. A request raises
+    `ConfigurationError` where no lifespan made that client.
     """
 
     async def get_client(connection: HTTPConnection) -> AsyncClient:
+        """The application's client. Raises `ConfigurationError` where no lifespan made it."""
         # The lifespan's state reaches mounted applications too, which have an `app` of their own;
         # that of the application is there also where a test runs the lifespan by itself.
         for state in (connection.state, connection.app.state):

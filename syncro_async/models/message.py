@@ -6,7 +6,7 @@ import msgspec
 
 
 class SentMessage(msgspec.Struct, frozen=True, gc=False):
-    """The ids of a message the provider has accepted.
+    """The ids of a message the provider has accepted (API reference, 'Leads').
 
     `provider_msg_id` is WhatsApp's own; `template_name` is None for a plain message.
     """

@@ -8,6 +8,8 @@ from typing import Protocol, TypeVar
 
 import msgspec
 
+from syncro_async.html_tables import rows_table
+
 
 class Stage(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """A stage of a pipeline; a lead that enters one marked won or lost is a sale or a loss."""
@@ -48,6 +50,12 @@ class Pipelines(msgspec.Struct, frozen=True):
 
     pipelines: list[Pipeline]
     lost_reasons: list[LostReason]
+
+    def _repr_html_(self) -> str:
+        reasons = f"{len(self.lost_reasons):,} lost reasons"
+        return rows_table(self.pipelines, f"{len(self.pipelines):,} pipelines") + rows_table(
+            self.lost_reasons, reasons
+        )
 
     def find(self, name: str) -> Pipeline:
         """The pipeline of that name. Raises `LookupError`."""

@@ -40,7 +40,7 @@ class NewWebhook(msgspec.Struct, frozen=True, kw_only=True):
     """A subscription just created, with the `secret` that its deliveries are signed with.
 
     The secret is the one given or one that the server made, and is not told again; it is in no
-    `repr`.
+    `repr`. (API reference, 'Webhook subscriptions'.)
     """
 
     id: int

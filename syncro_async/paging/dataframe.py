@@ -98,8 +98,21 @@ class _Maker:
     def _of_objects(self, items: Sequence[Any]) -> Any:
         """Of maps a column for each key; the library finds the types."""
         rows = [each if isinstance(each, Mapping) else {"value": each} for each in items]
-        options = {"infer_schema_length": None} if self._in_polars else {}
-        return self._module.DataFrame(rows, **options)
+        if not self._in_polars:
+            return self._module.DataFrame(rows)
+        for name in _of_no_one_type(rows):
+            rows = [{**row, name: _value(row.get(name), "json")} for row in rows]
+        return self._module.DataFrame(rows, infer_schema_length=None)
+
+
+def _of_no_one_type(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The columns in which nested values stand beside others; polars has no type for those."""
+    types: dict[str, set[type]] = {}
+    for row in rows:
+        for name, value in row.items():
+            if value is not None:
+                types.setdefault(name, set()).add(type(value))
+    return [name for name, found in types.items() if len(found) > 1 and found & {list, dict}]
 
 
 def column_kinds(model: type[msgspec.Struct]) -> dict[str, str]:

@@ -47,6 +47,14 @@ class Paginator(Generic[T]):
         self._start_page = start_page
         self._max_items = max_items
 
+    def __repr__(self) -> str:
+        item = self._item
+        what = "" if item is None or item is Any else f" of {item.__name__}"
+        return (
+            f"<{type(self).__name__}{what}: fetch it with `async for`, or await its collect(),"
+            " first() or to_dataframe()>"
+        )
+
     def _walk(self) -> Fetch[T]:
         """What fetches the pages of one iteration, in order."""
         return self._fetch
@@ -87,7 +95,8 @@ class Paginator(Generic[T]):
         It has a column for each field of the model, whatever was sent, so that an empty list has
         them too: numbers, texts, booleans and dates as such (pandas: with its nullable types),
         moments in UTC, lists of texts as lists. Relations, `custom_fields` and whatever else is
-        nested are JSON texts; what was not sent is null.
+        nested are JSON texts; what was not sent is null. Where items are plain objects there is a
+        column for each key, whose type the library finds.
 
         Raises `ModuleNotFoundError` before anything is sent where the library is missing (extra
         `dataframe`), and `ValueError` for another library.

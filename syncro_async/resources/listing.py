@@ -9,6 +9,7 @@ import msgspec
 
 from syncro_async.events import ItemUnreadable
 from syncro_async.models.envelope import Envelope
+from syncro_async.models.rows import Rows
 from syncro_async.paging.one_by_one import item_reader, one_by_one
 from syncro_async.paging.paginator import Paginator
 from syncro_async.transport.json_codec import reading
@@ -66,4 +67,4 @@ def readable(
     items, unreadable = one_by_one(raws, read)
     for bad in unreadable:
         tell(ItemUnreadable(path, bad.index, bad.reason))
-    return items
+    return Rows(items)

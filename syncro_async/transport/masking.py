@@ -17,7 +17,8 @@ _NAMED = re.compile(
     r"""
     (\b[\w-]{0,32}(?:authori[sz]ation|api[-_ ]?key|token|secret|passw(?:or)?d|senha|cookie
         |signature|e-?mail|phone|telefone)[\w-]{0,8}[\\"']{0,3}\s{0,3}[:=]>?\s{0,3})
-    (?:"(?:[^"\\]|\\.)*"?|[\\"']{0,3}(?:(?:bearer|basic|digest|token)\s+)?[^\s,;&<>"'\\}\]]+)
+    (?:"(?:[^"\\]|\\.)*"?|'(?:[^'\\]|\\.)*'?
+        |[\\"']{0,3}(?:(?:bearer|basic|digest|token)\s+)?[^\s,;&<>"'\\}\]]+)
     """,
     re.IGNORECASE | re.VERBOSE,
 )

@@ -12,10 +12,15 @@ from syncro_async.cli.budget import line, picture
 from syncro_async.sandbox import Sandbox
 from tests.cli.running import Run, Serve
 
+ALONE = (
+    "syncro: note: no limiter is named, so only this command's own calls are counted; name the one"
+    " your programs share with --limiter or SYNCRO_LIMITER to see theirs\n"
+)
+
 
 def drawn(budget: Budget) -> tuple[str, dict[str, str]]:
     """The bar, and the table under it."""
-    console = Console(file=io.StringIO(), width=120)
+    console = Console(file=io.StringIO(), width=80)
     with console.capture() as capture:
         console.print(picture(budget))
     return read(capture.get())
@@ -31,9 +36,10 @@ def test_the_budget_is_a_bar_and_a_table_and_costs_no_request(run: Run, serve: S
     sandbox = Sandbox(leads=1)
     serve(sandbox)
     code, out, err = run("budget")
-    assert (code, err) == (0, "")
+    assert (code, err) == (0, ALONE)
     bar, table = read(out)
-    assert bar == "░" * 60 + " free "
+    assert bar == "░" * 60
+    assert out.splitlines()[1].split() == ["█", "used", "▓", "in", "flight", "░", "free"]
     assert table == {
         "limit": "60 in 60 s",
         "available": "60",
@@ -59,7 +65,7 @@ def test_used_slots_those_in_flight_and_the_pause_can_be_seen() -> None:
     bar, table = drawn(
         Budget(60, 60.0, 0, 5, 9, 41.5, waiting_bulk=7, gate_closed_for=31.0, used=35)
     )
-    assert bar.startswith("█" * 35 + " used " + "▓" * 5 + " in flight " + "░" * 20 + " free")
+    assert bar == "█" * 35 + "▓" * 5 + "░" * 20
     assert table["waiting"] == "2 interactive, 7 bulk"
     assert table["next free in"] == "41.5 s"
     assert table["paused by a 429 for"] == "31.0 s"
@@ -108,9 +114,16 @@ def test_on_a_terminal_the_watch_draws_the_window(
     serve(Sandbox(leads=1))
     monkeypatch.setenv("FORCE_COLOR", "1")
     code, out, err = run("budget", "--watch", "--for", "0")
-    assert (code, err) == (0, "")
+    assert (code, err) == (0, ALONE)
     assert "░" * 60 in out
     assert "60 in 60 s" in out
+
+
+def test_without_a_key_it_says_that_alone(run: Run) -> None:
+    code, out, err = run("budget")
+    assert (code, out) == (2, "")
+    assert "set SYNCRO_API_KEY" in err
+    assert "note" not in err
 
 
 def test_a_limiter_that_is_none_is_wrong_usage(run: Run, serve: Serve) -> None:

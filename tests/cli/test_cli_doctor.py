@@ -119,6 +119,7 @@ def test_without_a_key_it_says_where_to_put_one(run: Run) -> None:
     code, out, err = run("doctor")
     assert (code, out) == (2, "")
     assert "set SYNCRO_API_KEY" in err
+    assert "run syncro sandbox, and set what it prints" in err
 
 
 TROUBLES = [

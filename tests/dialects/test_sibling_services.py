@@ -56,7 +56,7 @@ class TestTheKey:
             monkeypatch.setenv(f"{name}_API_KEY", "key")
             monkeypatch.setenv(f"{name}_BASE_URL", "https://other.example")
             monkeypatch.setenv(f"{name}_LIMITER", "unheard-of://")
-        with pytest.raises(ConfigurationError, match=f"or set {service}_API_KEY"):
+        with pytest.raises(ConfigurationError, match=f"set {service}_API_KEY or"):
             AsyncClient(dialect=SERVICES[service])
         client = AsyncClient("key", dialect=SERVICES[service], clock=FakeClock())
         assert HOSTS[service] in repr(client)

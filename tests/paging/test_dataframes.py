@@ -69,6 +69,12 @@ class TestPolars:
         frame = await paginator_of([{"id": 1}, {"id": 2, "name": "b"}]).to_dataframe("polars")
         assert frame.to_dicts() == [{"id": 1, "name": None}, {"id": 2, "name": "b"}]
 
+    async def test_has_json_texts_where_no_one_type_holds_the_values_of_maps(self) -> None:
+        items = [{"is": [1], "id": 1}, {"is": "new"}, {"is": {"a": 1}}, {"is": None}, {"id": 2}]
+        frame = await paginator_of(items).to_dataframe("polars")
+        assert frame["is"].to_list() == ["[1]", '"new"', '{"a":1}', None, None]
+        assert frame["id"].to_list() == [1, None, None, None, 2]
+
 
 class TestPandas:
     async def test_has_every_field_with_its_type(self) -> None:

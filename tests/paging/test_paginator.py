@@ -39,6 +39,12 @@ class TestReading:
             assert (await anext(items)).id == 1
             assert len(app.asked) == 1
 
+    async def test_one_that_is_shown_says_how_it_is_fetched(self) -> None:
+        async with client_of(list_app(3)) as client:
+            assert repr(client.leads.list()).startswith("<Paginator of Lead: fetch it with `async")
+            assert "await its collect()" in repr(client.paginate("/leads"))
+            assert repr(client.paginate("/leads")).startswith("<Paginator: fetch")
+
     async def test_each_iteration_starts_anew(self) -> None:
         app = list_app(3)
         async with client_of(app) as client:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from traceback import TracebackException
@@ -249,3 +251,11 @@ async def test_what_the_package_returns_can_be_answered(options: dict[str, Any])
     lead = answer.json()
     assert (lead["id"], "tasks" in lead) == (1, False)
     assert lead["owner"]["name"]
+
+
+def test_without_the_extra_it_says_what_to_install() -> None:
+    program = "import sys; sys.modules['fastapi'] = None; import syncro_async.integrations.fastapi"
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=False
+    )
+    assert 'pip install "syncro-async[fastapi]"' in done.stderr

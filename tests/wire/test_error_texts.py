@@ -373,4 +373,4 @@ async def test_a_key_that_is_missing_is_told_with_the_variable_that_would_hold_i
     monkeypatch.delenv("SYNCRO_API_KEY", raising=False)
     with pytest.raises(ConfigurationError) as caught:
         AsyncClient()
-    assert str(caught.value) == "no API key for Syncro: give api_key=… or set SYNCRO_API_KEY"
+    assert str(caught.value) == "no API key for Syncro: set SYNCRO_API_KEY or give api_key=…"
