@@ -6,10 +6,12 @@ import asyncio
 import json
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from syncro_async import AsyncClient, RateLimit
 from syncro_async.cli.bound import Tally, share_of_bound
@@ -67,17 +69,32 @@ def demo(leads: int, minute: float) -> int:
     What the last two need is gone afterwards. `minute` is the length of the sandbox's minute (s).
     Raises `CommandFailedError` when a lead or row was lost or a 429 drawn.
     """
+    rate = RateLimit(_CALLS, minute)
+    return _show_export(leads, rate) or _show_jobs(rate)
+
+
+def _show_export(leads: int, rate: RateLimit) -> int:
+    key, serving = _sandbox(leads, rate)
+    with serving as sandbox:
+        result = Result(leads, rate)
+        return report(asyncio.run(_export(sandbox.url, key, result)), sandbox.refused)
+
+
+def _show_jobs(rate: RateLimit) -> int:
+    key, serving = _sandbox(BOOK, rate)
+    with serving as sandbox, _folder() as folder:
+        work = _work(sandbox.url, key, rate, Path(folder))
+        return report_jobs(asyncio.run(work), sandbox.refused)
+
+
+def _sandbox(leads: int, rate: RateLimit) -> tuple[str, AbstractContextManager[Any]]:
+    """A key, and the block in which its sandbox is there."""
     with extra("sandbox"):
         from syncro_async.sandbox import (  # noqa: PLC0415  # comes with an extra
             FULL_KEY,
             serving_elsewhere,
         )
-    result = Result(leads, RateLimit(_CALLS, minute))
-    with serving_elsewhere(leads=leads, minute=minute) as sandbox:
-        report(asyncio.run(_export(sandbox.url, FULL_KEY, result)), sandbox.refused)
-    with serving_elsewhere(leads=BOOK, minute=minute) as sandbox, _folder() as folder:
-        done = asyncio.run(_work(sandbox.url, FULL_KEY, result.rate, Path(folder)))
-        return report_jobs(done, sandbox.refused)
+    return FULL_KEY, serving_elsewhere(leads=leads, minute=rate.seconds)
 
 
 def report(result: Result, refused: Callable[[], int]) -> int:

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from syncro_async import (
     BadRowsError,
@@ -100,26 +100,36 @@ def import_leads(order: ImportOrder) -> int:
     if order.plan:
         return tell_plan(asyncio.run(_plan(order)), " at most")
     _settle_about_journal(order)
-    seen: list[Progress] = []
-    try:
-        summary = asyncio.run(_import(order, seen))
-    except BadRowsError as error:
-        _tell_groups(error.groups)
-        raise CommandFailedError(error.message) from error
-    except ImportStoppedError as error:
-        _tell_groups(error.summary.reasons)
-        say(f"go on with: {_again(order)}")
-        raise CommandFailedError(error.message) from error
-    except KeyboardInterrupt:
-        if order.journal_path.exists() and not order.dry_run:
-            done = [
-                f"{at.done} of {at.total} rows are done; " for at in seen if at.phase == _SENDING
-            ]
+    with _Ending(order) as ending:
+        return _conclude(order, asyncio.run(_import(order, ending.seen)))
+
+
+class _Ending:
+    """Says what an import that was cut short leaves behind, and how to go on."""
+
+    def __init__(self, order: ImportOrder) -> None:
+        self._order = order
+        self.seen: list[Progress] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        order = self._order
+        if isinstance(error, BadRowsError):
+            _tell_groups(error.groups)
+            raise CommandFailedError(error.message) from error
+        if isinstance(error, ImportStoppedError):
+            _tell_groups(error.summary.reasons)
+            say(f"go on with: {_again(order)}")
+            raise CommandFailedError(error.message) from error
+        if isinstance(error, ValueError):
+            raise WrongUsageError(str(error)) from error
+        unfinished = order.journal_path.exists() and not order.dry_run
+        if isinstance(error, KeyboardInterrupt) and unfinished:
+            at = [seen for seen in self.seen if seen.phase == _SENDING]
+            done = [f"{now.done} of {now.total} rows are done; " for now in at]
             say(f"{''.join(done)}go on with: {_again(order)}")
-        raise
-    except ValueError as error:
-        raise WrongUsageError(str(error)) from error
-    return _conclude(order, summary)
 
 
 def _settle_about_journal(order: ImportOrder) -> None:

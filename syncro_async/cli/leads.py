@@ -55,8 +55,15 @@ def export_leads(order: ExportOrder) -> int:
         return tell_plan(asyncio.run(_plan_export(order)))
     if order.file == STDOUT:
         return _to_stdout(order)
+    return _tell_export(order, _exported(order))
+
+
+def _exported(order: ExportOrder) -> ExportReceipt:
     with kept_in(f"{order.file}.resume"):
-        receipt = asyncio.run(_export(order, order.file, order.format_name))
+        return asyncio.run(_export(order, order.file, order.format_name))
+
+
+def _tell_export(order: ExportOrder, receipt: ExportReceipt) -> int:
     say(f"{receipt.written} leads written to {order.file}")
     return _conclude(receipt, order, receipt.reason)
 
@@ -68,8 +75,15 @@ def sync_leads(order: SyncOrder) -> int:
     """
     if order.plan:
         return tell_plan(asyncio.run(_plan_sync(order)))
+    return _tell_sync(_synced(order))
+
+
+def _synced(order: SyncOrder) -> SyncReceipt:
     with kept_in(f"{order.database}.{order.table}.resume"):
-        receipt = asyncio.run(_sync(order))
+        return asyncio.run(_sync(order))
+
+
+def _tell_sync(receipt: SyncReceipt) -> int:
     say(
         f"{receipt.fetched} leads read: {receipt.inserted} new, {receipt.updated} changed,"
         f" {receipt.deleted} gone"
@@ -98,10 +112,14 @@ def _to_stdout(order: ExportOrder) -> int:
     """Export to a file that is gone afterwards: no lead may go out twice."""
     with tempfile.TemporaryDirectory(prefix="syncro-") as folder:
         file = Path(folder, "leads")
-        receipt = asyncio.run(_export(order, str(file), order.format_name or "jsonl"))
-        with file.open("rb") as leads:
-            shutil.copyfileobj(leads, sys.stdout.buffer)
-        sys.stdout.buffer.flush()
+        work = _export(order, str(file), order.format_name or "jsonl")
+        return _pour_out(order, file, asyncio.run(work))
+
+
+def _pour_out(order: ExportOrder, file: Path, receipt: ExportReceipt) -> int:
+    with file.open("rb") as leads:
+        shutil.copyfileobj(leads, sys.stdout.buffer)
+    sys.stdout.buffer.flush()
     say(f"{receipt.written} leads written to standard output")
     kept = f"their JSON is in {file.resolve()}.unreadable.jsonl"
     reason = (receipt.reason or "").replace(kept, "export to a file to keep their JSON")
