@@ -14,18 +14,20 @@ HERE = Path(__file__).parent
 SUPPORTED = ("3.11", "3.12", "3.13")
 # Whoever is done takes over what others have left: some files take a minute.
 ON_ALL_CORES = ("-n", "auto", "--dist", "worksteal", "-q")
-# They search at random, or count over long runs: what they show is the same on each Python.
+# They search at random, or count over long runs, or try words and forms: what they show is the
+# same on each Python.
 LONG = (
     "tests/bulk/test_export_killed.py",
     "tests/bulk/test_export_under_change.py",
     "tests/bulk/test_import_killed.py",
     "tests/bulk/test_imports_measured.py",
-    "tests/cli/test_cli_demo.py",
+    "tests/cli",
     "tests/limiting/shared/test_shared_histories.py",
     "tests/limiting/shared/test_stopped_redis.py",
     "tests/limiting/test_one_model.py",
     "tests/limiting/test_strangers.py",
     "tests/limiting/test_window_property.py",
+    "tests/sandbox",
     "tests/test_benchmarks.py",
     "tests/test_processes.py",
     "tests/test_simulation.py",

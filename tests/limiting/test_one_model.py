@@ -240,7 +240,7 @@ def test_a_budget_in_an_sqlite_file(tmp_path: Path) -> None:
         path = tmp_path / f"{next(numbers)}.db"
         return processes(world, "k", [SqliteStore(path, world.store_clock) for _ in range(USERS)])
 
-    check(sharing, examples=80)
+    check(sharing, examples=40)
 
 
 class RedisOnOurClock(RedisStore):
