@@ -103,7 +103,9 @@ def test_a_dry_run_prints_what_would_change(run: Run, serve: Serve, folder: Path
     )
     posts = len(sandbox.writes)
     # The rows went side by side: which of them came first is not said.
-    changed = next(id for id, lead in sandbox.leads.items() if lead["email"] == "1@example.com")
+    changed = next(
+        number for number, lead in sandbox.leads.items() if lead["email"] == "1@example.com"
+    )
     code, out, err = run("leads", "import", "rows.csv", "--dry-run")
     assert code == 0
     assert out == (

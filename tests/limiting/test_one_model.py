@@ -221,7 +221,7 @@ def test_the_limiter_of_one_process() -> None:
         limiter = InProcessLimiter(world.rates, world.clock)
         return [User(f"task {number}", world.clock, limiter) for number in range(USERS)]
 
-    check(tasks, examples=120)
+    check(tasks, examples=80)
 
 
 def processes(world: World, key: str, stores: Sequence[Store]) -> list[User]:

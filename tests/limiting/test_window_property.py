@@ -198,7 +198,7 @@ def in_virtual_time(example: Callable[[], Awaitable[None]]) -> None:
     asyncio.run(run())
 
 
-@settings(max_examples=250, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.lists(rate_limits(), min_size=1, max_size=3), st.one_of(plans, crowds()))
 def test_no_window_wherever_it_begins_holds_more_arrivals_than_the_limit(
     rates: list[RateLimit], plans: list[Plan]

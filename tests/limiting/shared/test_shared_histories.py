@@ -40,7 +40,7 @@ def through(world: World, plan: list[Step]) -> None:
 
 
 @given(limits, steps())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 def test_never_above_quota_never_overtaken_and_never_stuck_whatever_happens(
     limits: list[Limit], plan: list[Step]
 ) -> None:
