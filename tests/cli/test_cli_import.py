@@ -103,9 +103,8 @@ def test_a_dry_run_prints_what_would_change(run: Run, serve: Serve, folder: Path
     )
     posts = len(sandbox.writes)
     # The rows went side by side: which of them came first is not said.
-    changed = next(
-        number for number, lead in sandbox.leads.items() if lead["email"] == "1@example.com"
-    )
+    number = {lead["email"]: number for number, lead in sandbox.leads.items()}
+    changed = number["1@example.com"]
     code, out, err = run("leads", "import", "rows.csv", "--dry-run")
     assert code == 0
     assert out == (
@@ -115,10 +114,10 @@ def test_a_dry_run_prints_what_would_change(run: Run, serve: Serve, folder: Path
     assert "3 rows: 1 would be created, 1 would be updated, 1 unchanged" in err
     assert len(sandbox.writes) == posts
     assert run("leads", "import", "rows.csv", "--diff").code == 1  # L2 has no stage
-    assert sandbox.leads[2]["value"] == 5
+    assert sandbox.leads[changed]["value"] == 5
     (folder / "rows.csv").write_text("name,email\nOther,0@example.com\n", encoding="utf-8")
     assert run("leads", "import", "rows.csv", "--dry-run").out == (
-        "line 2: update lead 1: name 'L0' → 'Other'\n"
+        f"line 2: update lead {number['0@example.com']}: name 'L0' → 'Other'\n"
     )
 
 
