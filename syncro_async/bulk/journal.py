@@ -12,17 +12,16 @@ journal is a temporary file that nobody else sees, and that a crash takes along.
 
 from __future__ import annotations
 
-import asyncio
 import errno
 import os
 import sqlite3
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self, TypeVar, cast
 
+from syncro_async.bulk.own_thread import OwnThread
 from syncro_async.errors import ConfigurationError
 from syncro_async.receipts import FailureGroup
 
@@ -112,16 +111,16 @@ class Journal:
 
     def __init__(self, path: Path | None) -> None:
         self._path = path
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="syncro-journal")
+        self._thread = OwnThread()
+        self._thread.at_the_end(lambda: self._on_file(self._close))
         self._outcomes: deque[Outcome] = deque()
         self._db: sqlite3.Connection | None = None
 
     async def __aenter__(self) -> Self:
         try:
             await self._in_thread(self._open)
-        except BaseException:
-            self._thread.submit(self._close)
-            self._thread.shutdown()
+        except BaseException as error:
+            await self.__aexit__(type(error), error, error.__traceback__)
             raise
         return self
 
@@ -131,10 +130,7 @@ class Journal:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        try:
-            await self._in_thread(self._close)
-        finally:
-            self._thread.shutdown()
+        await self._thread.__aexit__(kind, error, traceback)
 
     async def run(self, work: Callable[[sqlite3.Connection], R]) -> R:
         """Do some work on the file, in one transaction, in its thread."""
@@ -146,8 +142,11 @@ class Journal:
         await self._in_thread(self._write)
 
     async def _in_thread(self, work: Callable[[], R]) -> R:
+        return await self._thread(self._on_file, work)
+
+    def _on_file(self, work: Callable[[], R]) -> R:
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+            return work()
         except sqlite3.Error as error:
             raise OSError(errno.EIO, f"the journal failed: {error}", str(self._path)) from error
 
