@@ -17,22 +17,22 @@ ON_ALL_CORES = ("-n", "auto", "--dist", "worksteal", "-q")
 # They search at random, or count over long runs, or try words and forms: what they show is the
 # same on each Python.
 LONG = (
-    "tests/bulk/test_export_killed.py",
-    "tests/bulk/test_export_under_change.py",
-    "tests/bulk/test_import_killed.py",
-    "tests/bulk/test_imports_measured.py",
+    "tests/bulk/exporting/test_export_killed.py",
+    "tests/bulk/exporting/test_export_under_change.py",
+    "tests/bulk/importing/test_import_killed.py",
+    "tests/bulk/importing/test_imports_measured.py",
     "tests/cli",
-    "tests/limiting/shared/test_shared_histories.py",
+    "tests/limiting/shared/test_histories.py",
     "tests/limiting/shared/test_stopped_redis.py",
     "tests/limiting/test_one_model.py",
-    "tests/limiting/test_strangers.py",
+    "tests/limiting/test_foreign_calls.py",
     "tests/limiting/test_window_property.py",
     "tests/sandbox",
     "tests/test_benchmarks.py",
-    "tests/test_processes.py",
-    "tests/test_simulation.py",
-    "tests/test_testing_kit.py",
-    "tests/web/test_workers.py",
+    "tests/system/test_processes.py",
+    "tests/system/test_simulation.py",
+    "tests/testing/test_testing_kit.py",
+    "tests/integrations/test_workers.py",
 )
 
 nox.needs_version = ">=2025.5"

@@ -30,7 +30,7 @@ from syncro_async import AsyncClient, ImportSummary, Progress, RateLimit, __vers
 from syncro_async.events import AnswerReceived, Event
 from syncro_async.sandbox import FULL_KEY, Sandbox
 from syncro_async.testing import FakeClock
-from syncro_async.transport.http_pool import in_process_transport
+from syncro_async.transport.http_engine import in_process_transport
 
 RATE = RateLimit(60, 60.0)
 SANDBOX = str(Path("syncro_async", "sandbox"))
@@ -125,7 +125,7 @@ async def measure(
             await _one(sandbox, latencies, bulk.upsert_leads(rows_of(rows, none), journal=journal))
         )
         if again:
-            await clock.sleep(RATE.hold)
+            await clock.sleep(RATE.hold_seconds)
             work = bulk.upsert_leads(rows_of(rows, a_tenth), diff=True)
             measured.append(await _one(sandbox, latencies, work))
     return measured
@@ -137,7 +137,7 @@ async def _one(sandbox: Sandbox, latencies: Latencies, work: Awaitable[ImportSum
     summary = await work
     wall = time.perf_counter() - began
     mean = (latencies.seconds - seconds) / (latencies.answers - answers)
-    bound = (summary.requests - 1) // RATE.calls * (RATE.hold + mean)
+    bound = (summary.requests - 1) // RATE.calls * (RATE.hold_seconds + mean)
     return Measured(summary, sandbox.refused - refused, bound / summary.seconds, wall)
 
 

@@ -22,9 +22,9 @@ from benchmarks.harness import Report, Row, middle, program
 from benchmarks.shared_budget import cost, places, shared
 from syncro_async import RateLimit
 from syncro_async.clock import SystemClock
-from syncro_async.fake_clock import FakeClock
 from syncro_async.limiting.in_process import InProcessLimiter
-from syncro_async.limiting.limiter import Answered
+from syncro_async.limiting.protocol import Answered
+from syncro_async.testing.fake_clock import FakeClock
 
 ROUNDS = 15
 SLOTS = 1_000
@@ -43,7 +43,7 @@ async def free_slot() -> tuple[float, float]:
     slots = [await limiter.acquire("interactive") for _ in range(SLOTS)]
     acquired = time.process_time()
     for slot in slots:
-        await limiter.settle(slot, Answered(0.0))
+        await limiter.release(slot, Answered(0.0))
     ended = time.process_time()
     return (acquired - began) / SLOTS, (ended - began) / SLOTS
 
@@ -55,7 +55,7 @@ async def queue_time(waiters: int, *, collecting: bool = False) -> float:
 
     async def wait() -> None:
         slot = await limiter.acquire("interactive")
-        await limiter.settle(slot, Answered(clock.monotonic()))
+        await limiter.release(slot, Answered(clock.monotonic()))
 
     gc.collect()
     if not collecting:

@@ -45,10 +45,10 @@ from syncro_async import AsyncClient, RateLimit, __version__
 from syncro_async.clock import SystemClock
 from syncro_async.errors import SyncroError
 from syncro_async.events import AnswerReceived, Event, RequestSent
+from syncro_async.limiting.from_url import shared_limiter
 from syncro_async.limiting.in_process import InProcessLimiter
-from syncro_async.limiting.limiter import Answered, Limiter
-from syncro_async.limiting.limiter_url import shared_limiter
-from syncro_async.sandbox import FULL_KEY, serving_elsewhere
+from syncro_async.limiting.protocol import Answered, Limiter
+from syncro_async.sandbox import FULL_KEY, serving_in_process
 
 CALLS = 60
 WINDOW = 2.0
@@ -109,7 +109,7 @@ def cost(make: Callable[[str, tuple[RateLimit, ...]], Limiter], rounds: int) -> 
             for _ in range(CALLS):
                 began = time.perf_counter()
                 slot = await limiter.acquire("interactive")
-                await limiter.settle(slot, Answered(time.monotonic()))
+                await limiter.release(slot, Answered(time.monotonic()))
                 taken.append(time.perf_counter() - began)
             if not isinstance(limiter, InProcessLimiter):
                 await limiter.aclose()  # type: ignore[attr-defined]
@@ -158,7 +158,7 @@ class Run:
     @property
     def bound(self) -> float:
         """How long it takes at least (s)."""
-        return (self.calls - 1) // CALLS * (RateLimit(CALLS, WINDOW).hold + self.latency)
+        return (self.calls - 1) // CALLS * (RateLimit(CALLS, WINDOW).hold_seconds + self.latency)
 
 
 def call(base_url: str, limiter: str, calls: int, start: Barrier, shares: Queue[Share]) -> None:
@@ -195,7 +195,7 @@ def run(limiter: str, processes: int, calls: int) -> Run:
     """That many calls by that many processes on one key."""
     context = multiprocessing.get_context("spawn")
     start, queue = context.Barrier(processes), context.Queue()
-    with serving_elsewhere(leads=LEADS, minute=WINDOW, window="sliding") as sandbox:
+    with serving_in_process(leads=LEADS, minute=WINDOW, window="sliding") as sandbox:
         each = calls // processes
         arguments = (sandbox.url, limiter, each, start, queue)
         callers = [

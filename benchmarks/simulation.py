@@ -39,11 +39,11 @@ from dataclasses import dataclass, field
 from importlib.metadata import version
 
 from syncro_async import __version__
-from syncro_async.fake_clock import FakeClock
+from syncro_async.limiting.budget.pacing import Pace
 from syncro_async.limiting.in_process import InProcessLimiter
-from syncro_async.limiting.limiter import Answered, Fate, Lane, Refused, Slot
-from syncro_async.limiting.pace import Pace
+from syncro_async.limiting.protocol import Answered, Lane, Slot, SlotOutcome, Throttled
 from syncro_async.limiting.rate_limit import RateLimit
+from syncro_async.testing.fake_clock import FakeClock
 
 CALLS, WINDOW = 60, 60.0
 CALLERS = 100
@@ -165,20 +165,20 @@ class Plain:
         self._paused_until = 0.0
         self._turn = asyncio.Lock()
 
-    async def acquire(self, lane: Lane, *, came_first: bool = False) -> Slot:
+    async def acquire(self, lane: Lane, *, requeued: bool = False) -> Slot:
         """Wait for the right to send a call; lanes are not known here."""
-        del lane, came_first
+        del lane, requeued
         async with self._turn:
             while (at := max(self._next_send(), self._paused_until)) > self._clock.monotonic():
                 await self._clock.sleep(at - self._clock.monotonic())
             self._send()
         return Slot(taken_at=self._clock.monotonic())
 
-    async def settle(self, slot: Slot, fate: Fate) -> None:
+    async def release(self, slot: Slot, outcome: SlotOutcome) -> None:
         """Learn of a 429, without the second that this package adds to what the server says."""
         del slot
-        if isinstance(fate, Refused):
-            until = self._clock.monotonic() + fate.pause - EXTRA
+        if isinstance(outcome, Throttled):
+            until = self._clock.monotonic() + outcome.pause - EXTRA
             self._paused_until = max(self._paused_until, until)
 
 
@@ -251,13 +251,13 @@ class Run:
         """Call until all is done, and each time until it is answered."""
         while self.left:
             self.left -= 1
-            answered = await self.send(came_first=False)
+            answered = await self.send(requeued=False)
             while not answered:
-                answered = await self.send(came_first=True)
+                answered = await self.send(requeued=True)
 
-    async def send(self, *, came_first: bool) -> bool:
+    async def send(self, *, requeued: bool) -> bool:
         """Send a call when the policy lets it; False when it is refused."""
-        slot = await self.policy.acquire("bulk", came_first=came_first)
+        slot = await self.policy.acquire("bulk", requeued=requeued)
         self.sent_first = min(self.sent_first, slot.taken_at)
         up, down = self.latency(self.dice)
         await self.clock.sleep(up)
@@ -265,11 +265,11 @@ class Run:
         await self.clock.sleep(down)
         if retry_after is not None:
             self.refused += 1
-            await self.policy.settle(slot, Refused(retry_after + EXTRA))
+            await self.policy.release(slot, Throttled(retry_after + EXTRA))
             return False
         self.answers.append(self.clock.monotonic())
         self.latencies += up + down
-        await self.policy.settle(slot, Answered(self.answers[-1]))
+        await self.policy.release(slot, Answered(self.answers[-1]))
         return True
 
 

@@ -50,8 +50,8 @@ from syncro_async.sandbox import (
     HAZARDS,
     OPEN_STAGE_ID,
     PIPELINE_ID,
-    SandboxElsewhere,
-    serving_elsewhere,
+    SandboxProcess,
+    serving_in_process,
 )
 
 RATE = RateLimit(100, 1.0)
@@ -278,7 +278,7 @@ def _memory(seconds: float, samples: Sequence[tuple[float, float]]) -> Finding:
     )
 
 
-async def soak(sandbox: SandboxElsewhere, seconds: float, seed: int) -> Run:
+async def soak(sandbox: SandboxProcess, seconds: float, seed: int) -> Run:
     """Work for that long, let what is under way end, and look at what is left."""
     journal, left = Journal(), list[str]()
     asyncio.get_running_loop().set_exception_handler(
@@ -328,7 +328,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.getLogger("syncro_async").setLevel(logging.CRITICAL)
     # Should even the event loop hang, every thread's stack is printed, and that is the end.
     faulthandler.dump_traceback_later(chosen.seconds + 2 * LONGEST_RUN_OUT, exit=True)
-    with serving_elsewhere(
+    with serving_in_process(
         leads=SAMPLE_LEADS,
         minute=RATE.seconds,
         per_minute=RATE.calls,

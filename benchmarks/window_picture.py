@@ -50,7 +50,7 @@ class Sent:
     @property
     def free_again(self) -> float:
         """When the slot it took returns."""
-        return self.answered + RATE.hold
+        return self.answered + RATE.hold_seconds
 
 
 @dataclass

@@ -12,11 +12,10 @@ from syncro_async.version import __version__
 if TYPE_CHECKING:
     from msgspec import UNSET
 
-    from syncro_async.bulk.bulk import Bulk
-    from syncro_async.bulk.plan import Plan
-    from syncro_async.bulk.progress import OnProgress, Progress
-    from syncro_async.bulk.progress_bar import ProgressBar
-    from syncro_async.bulk.runner import Failed, Outcomes, Succeeded
+    from syncro_async.bulk.api import Bulk
+    from syncro_async.bulk.concurrent_map import Failed, Outcomes, Succeeded
+    from syncro_async.bulk.estimates import Plan
+    from syncro_async.bulk.progress import OnProgress, Progress, ProgressBar
     from syncro_async.client import AsyncClient
     from syncro_async.clock import Clock, SystemClock
     from syncro_async.dialects import SYNCRO, Dialect
@@ -53,23 +52,15 @@ if TYPE_CHECKING:
         UnprocessableError,
         ValidationError,
     )
-    from syncro_async.limiting.lanes import lane
-    from syncro_async.limiting.limiter import Budget, Lane, Limiter
+    from syncro_async.limiting.context import lane
+    from syncro_async.limiting.protocol import Budget, Lane, Limiter
     from syncro_async.limiting.rate_limit import RateLimit
-    from syncro_async.models.account import Account
+    from syncro_async.models.account import Account, User
     from syncro_async.models.custom_field import CustomField
-    from syncro_async.models.enrollment import Enrollment
-    from syncro_async.models.lead import Lead
-    from syncro_async.models.message import SentMessage
+    from syncro_async.models.lead import Enrollment, Lead, SentMessage, UpsertResult
     from syncro_async.models.page import Page, PageMeta, UnreadableItem
     from syncro_async.models.pipeline import LostReason, Pipeline, Pipelines, Stage
-    from syncro_async.models.task import Task
-    from syncro_async.models.upsert import UpsertResult
-    from syncro_async.models.user import User
-    from syncro_async.models.webhook import NewWebhook, Webhook, Webhooks
-    from syncro_async.models.whatsapp import WhatsAppInstance, WhatsAppTemplate
-    from syncro_async.paging.paginator import Paginator
-    from syncro_async.receipts import (
+    from syncro_async.models.receipts import (
         ExportReceipt,
         FailureGroup,
         ImportSummary,
@@ -77,6 +68,10 @@ if TYPE_CHECKING:
         RowProblem,
         SyncReceipt,
     )
+    from syncro_async.models.task import Task
+    from syncro_async.models.webhook import NewWebhook, Webhook, Webhooks
+    from syncro_async.models.whatsapp import WhatsAppInstance, WhatsAppTemplate
+    from syncro_async.paging.paginator import Paginator
     from syncro_async.retrying.policy import RetryPolicy
 
 __all__ = [
@@ -163,14 +158,13 @@ __all__ = [
 
 _NAMES_IN = {
     "msgspec": "UNSET",
-    "syncro_async.bulk.bulk": "Bulk",
-    "syncro_async.bulk.plan": "Plan",
-    "syncro_async.bulk.progress": "OnProgress Progress",
-    "syncro_async.bulk.progress_bar": "ProgressBar",
-    "syncro_async.bulk.runner": "Failed Outcomes Succeeded",
+    "syncro_async.bulk.api": "Bulk",
+    "syncro_async.bulk.estimates": "Plan",
+    "syncro_async.bulk.progress": "OnProgress Progress ProgressBar",
+    "syncro_async.bulk.concurrent_map": "Failed Outcomes Succeeded",
     "syncro_async.client": "AsyncClient",
     "syncro_async.clock": "Clock SystemClock",
-    "syncro_async.dialects": "SYNCRO Dialect",
+    "syncro_async.dialects": "Dialect SYNCRO",
     "syncro_async.errors": (
         "AccountSuspendedError APIError AuthenticationError BadRequestError BadRowsError "
         "BudgetWaitError CircuitOpenError ConfigurationError ConflictError "
@@ -181,23 +175,19 @@ _NAMES_IN = {
         "RequestTimeoutError ServerError ServiceUnavailableError StageBlockedError "
         "SyncroError UnexpectedResponseError UnprocessableError ValidationError "
     ),
-    "syncro_async.limiting.lanes": "lane",
-    "syncro_async.limiting.limiter": "Budget Lane Limiter",
+    "syncro_async.limiting.context": "lane",
+    "syncro_async.limiting.protocol": "Budget Lane Limiter",
     "syncro_async.limiting.rate_limit": "RateLimit",
-    "syncro_async.models.account": "Account",
+    "syncro_async.models.account": "Account User",
     "syncro_async.models.custom_field": "CustomField",
-    "syncro_async.models.enrollment": "Enrollment",
-    "syncro_async.models.lead": "Lead",
-    "syncro_async.models.message": "SentMessage",
+    "syncro_async.models.lead": "Enrollment Lead SentMessage UpsertResult",
     "syncro_async.models.page": "Page PageMeta UnreadableItem",
     "syncro_async.models.pipeline": "LostReason Pipeline Pipelines Stage",
     "syncro_async.models.task": "Task",
-    "syncro_async.models.upsert": "UpsertResult",
-    "syncro_async.models.user": "User",
     "syncro_async.models.webhook": "NewWebhook Webhook Webhooks",
     "syncro_async.models.whatsapp": "WhatsAppInstance WhatsAppTemplate",
     "syncro_async.paging.paginator": "Paginator",
-    "syncro_async.receipts": (
+    "syncro_async.models.receipts": (
         "ExportReceipt FailureGroup ImportSummary RowChange RowProblem SyncReceipt "
     ),
     "syncro_async.retrying.policy": "RetryPolicy",

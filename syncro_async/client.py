@@ -4,28 +4,24 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
 from msgspec import structs
 
-from syncro_async.bulk.ground import Ground, job_of
+from syncro_async.bulk.job import JobContext, current_job
 from syncro_async.clock import Clock, SystemClock
 from syncro_async.dialects import SYNCRO, Dialect
 from syncro_async.events import Observer, Observers
-from syncro_async.limiting.lanes import chosen_lane
-from syncro_async.limiting.limiter import Budget, Lane, Limiter
+from syncro_async.limiting.context import chosen_lane
 from syncro_async.limiting.rate_limit import RateLimit, as_rates
-from syncro_async.limiting.registry import hold_while_used, key_hash
-from syncro_async.resources.account import Account
+from syncro_async.limiting.registry import keep_alive_for, key_hash
+from syncro_async.resources.account import Account, Users
 from syncro_async.resources.any_list import AnyList
 from syncro_async.resources.custom_fields import CustomFields
 from syncro_async.resources.leads import Leads
 from syncro_async.resources.pipelines import Pipelines
 from syncro_async.resources.tasks import Tasks
-from syncro_async.resources.users import Users
 from syncro_async.resources.webhooks import Webhooks
 from syncro_async.resources.whatsapp import WhatsApp
 from syncro_async.retrying.policy import RetryPolicy
@@ -33,20 +29,24 @@ from syncro_async.settings import (
     Settings,
     api_key_from,
     base_url_from,
+    check_dialect_variant,
     checked_options,
     connections_from,
     limiter_from,
-    variant_of,
 )
-from syncro_async.transport.addressing import query_string, relative_path, with_standing
-from syncro_async.transport.assembly import Journey, Wiring
-from syncro_async.transport.exchange import Call, CallOptions
-from syncro_async.transport.json_codec import encode_body, plain, reading
+from syncro_async.transport.json_codec import decode_any, decoder_for, encode_body
+from syncro_async.transport.messages import Call, CallOptions
+from syncro_async.transport.pipeline import ClientConfig, Pipeline
+from syncro_async.transport.urls import merge_default_params, query_string, relative_path
 from syncro_async.version import __version__
 
 if TYPE_CHECKING:
-    from syncro_async.bulk.bulk import Bulk
-    from syncro_async.transport.http_pool import Transport
+    from collections.abc import Iterable, Mapping, Sequence
+    from types import TracebackType
+
+    from syncro_async.bulk.api import Bulk
+    from syncro_async.limiting.protocol import Budget, Lane, Limiter
+    from syncro_async.transport.http_engine import Transport
 else:
     Transport = Any  # for those who look up what a client is made of, as containers do
 
@@ -113,7 +113,7 @@ class AsyncClient(AnyList):
             key = api_key_from(api_key, dialect)
         finally:
             del api_key  # an error's traceback holds this frame
-        wiring = Wiring(
+        wiring = ClientConfig(
             api_key=key,
             base_url=base_url_from(base_url, dialect),
             dialect=dialect,
@@ -126,80 +126,80 @@ class AsyncClient(AnyList):
         calls = CallOptions(lane, max_wait, timeout, retry or _STANDARD_RETRIES, dialect.headers)
         self._settings = Settings(wiring, checked_options(calls))
         self._limiter = limiter_from(limiter, wiring, timeout=timeout)
-        self._tell = Observers(observers)
-        self._journey = Journey(wiring, self._limiter, self._tell)
-        self._owns_journey = True
-        self._chosen_lane: Lane | None = None
-        hold_while_used(self._journey, self._limiter)
+        self._emit = Observers(observers)
+        self._pipeline = Pipeline(wiring, self._limiter, self._emit)
+        self._owns_pipeline = True
+        self._explicit_lane: Lane | None = None
+        keep_alive_for(self._pipeline, self._limiter)
 
     @property
     def leads(self) -> Leads:
         """The calls about leads."""
-        self._settings.wiring.dialect.check_resource("leads")
-        return Leads(self._perform, self._paginate)
+        self._settings.config.dialect.check_resource("leads")
+        return Leads(self._send, self._paginate)
 
     @property
     def bulk(self) -> Bulk:
         """The jobs of many calls; they stand in the bulk lane unless `with_options` chose one."""
         # Here and not above: files, databases and journals are half of what an import takes.
-        from syncro_async.bulk.bulk import Bulk  # noqa: PLC0415
+        from syncro_async.bulk.api import Bulk  # noqa: PLC0415
 
-        wiring = self._settings.wiring
-        ground = Ground(
-            ask_leads=lambda: self.leads,
+        config = self._settings.config
+        ground = JobContext(
+            list_leads=lambda: self.leads,
             request=self.request,
             budget=self.budget,
             rates=self._limiter.rates,
-            clock=wiring.clock,
-            base_url=wiring.base_url,
-            account=f"{wiring.base_url} {key_hash(wiring.api_key.reveal())}",
-            lane=self._chosen_lane or chosen_lane() or "bulk",
-            client=self._journey,
-            tally=self._journey.tally,
+            clock=config.clock,
+            base_url=config.base_url,
+            account=f"{config.base_url} {key_hash(config.api_key.reveal())}",
+            lane=self._explicit_lane or chosen_lane() or "bulk",
+            client=self._pipeline,
+            stats=self._pipeline.stats,
         )
         return Bulk(ground)
 
     @property
     def tasks(self) -> Tasks:
         """The calls about tasks."""
-        self._settings.wiring.dialect.check_resource("tasks")
-        return Tasks(self._perform, self._paginate)
+        self._settings.config.dialect.check_resource("tasks")
+        return Tasks(self._send, self._paginate)
 
     @property
     def pipelines(self) -> Pipelines:
         """The call about pipelines, their stages and the lost reasons."""
-        self._settings.wiring.dialect.check_resource("pipelines")
-        return Pipelines(self._perform, self._tell)
+        self._settings.config.dialect.check_resource("pipelines")
+        return Pipelines(self._send, self._emit)
 
     @property
     def custom_fields(self) -> CustomFields:
         """The call about the definitions of custom fields."""
-        self._settings.wiring.dialect.check_resource("custom_fields")
-        return CustomFields(self._perform, self._tell)
+        self._settings.config.dialect.check_resource("custom_fields")
+        return CustomFields(self._send, self._emit)
 
     @property
     def whatsapp(self) -> WhatsApp:
         """The calls about WhatsApp numbers and templates."""
-        self._settings.wiring.dialect.check_resource("whatsapp")
-        return WhatsApp(self._perform, self._tell)
+        self._settings.config.dialect.check_resource("whatsapp")
+        return WhatsApp(self._send, self._emit)
 
     @property
     def account(self) -> Account:
         """The call about the account behind the key."""
-        self._settings.wiring.dialect.check_resource("account")
-        return Account(self._perform)
+        self._settings.config.dialect.check_resource("account")
+        return Account(self._send)
 
     @property
     def users(self) -> Users:
         """The call about the members of the account."""
-        self._settings.wiring.dialect.check_resource("users")
-        return Users(self._perform, self._tell)
+        self._settings.config.dialect.check_resource("users")
+        return Users(self._send, self._emit)
 
     @property
     def webhooks(self) -> Webhooks:
         """The calls about webhook subscriptions."""
-        self._settings.wiring.dialect.check_resource("webhooks")
-        return Webhooks(self._perform, self._tell)
+        self._settings.config.dialect.check_resource("webhooks")
+        return Webhooks(self._send, self._emit)
 
     def with_options(
         self,
@@ -222,16 +222,16 @@ class AsyncClient(AnyList):
         changes: dict[str, Any] = {
             name: value for name, value in given.items() if value is not _UNCHANGED
         }
-        wiring = self._settings.wiring
+        config = self._settings.config
         if dialect is not _UNCHANGED:
-            wiring = replace(wiring, dialect=variant_of(wiring.dialect, dialect))
+            config = replace(config, dialect=check_dialect_variant(config.dialect, dialect))
             changes["headers"] = dialect.headers
         options = checked_options(structs.replace(self._settings.options, **changes))
         view = copy.copy(self)
         vars(view).update(
-            _settings=Settings(wiring, options),
-            _chosen_lane=self._chosen_lane if lane is _UNCHANGED else lane,
-            _owns_journey=False,
+            _settings=Settings(config, options),
+            _explicit_lane=self._explicit_lane if lane is _UNCHANGED else lane,
+            _owns_pipeline=False,
         )
         return view
 
@@ -297,18 +297,18 @@ class AsyncClient(AnyList):
             raise ValueError(f"method={method!r} is no HTTP method")
         call: Call[Any] = Call(
             verb,
-            relative_path(path, self._settings.wiring.base_url),
-            plain if type is None else reading(type),
-            repeatable=verb in _REPEATABLE,
+            relative_path(path, self._settings.config.base_url),
+            decode_any if type is None else decoder_for(type),
+            idempotent=verb in _REPEATABLE,
             query=query_string(params or {}),
             body=None if json is None else encode_body(json),
         )
-        return await self._perform(call)
+        return await self._send(call)
 
     async def aclose(self) -> None:
         """Close the connections; requests on the wire are given 5 s to end. Twice is harmless."""
-        if self._owns_journey:
-            await self._journey.aclose()
+        if self._owns_pipeline:
+            await self._pipeline.aclose()
 
     async def __aenter__(self) -> Self:
         return self
@@ -325,18 +325,18 @@ class AsyncClient(AnyList):
         settings: Settings | None = vars(self).get("_settings")
         if settings is None:  # a traceback shows it while it is being made
             return "<AsyncClient>"
-        return f"<AsyncClient {settings.wiring.base_url} lane={settings.options.lane}>"
+        return f"<AsyncClient {settings.config.base_url} lane={settings.options.lane}>"
 
-    async def _perform(self, call: Call[T], /) -> T:
+    async def _send(self, call: Call[T], /) -> T:
         settings = self._settings
-        standing = settings.wiring.dialect.params
+        standing = settings.config.dialect.params
         if standing:
-            call = structs.replace(call, query=with_standing(call.query, standing))
+            call = structs.replace(call, query=merge_default_params(call.query, standing))
         options = settings.options
-        lane = self._chosen_lane or chosen_lane()
+        lane = self._explicit_lane or chosen_lane()
         if lane is not None:
             options = structs.replace(options, lane=lane)
-        job = job_of(self._journey)
+        job = current_job(self._pipeline)
         if job is not None:
             options = job.options(options, lane_chosen=lane is not None)
-        return await self._journey(call, options)
+        return await self._pipeline(call, options)

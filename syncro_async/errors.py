@@ -38,8 +38,8 @@ from __future__ import annotations
 
 from typing import Any, Literal, NamedTuple
 
-from syncro_async.receipts import FailureGroup, ImportSummary, RowProblem, alike
-from syncro_async.wording import in_words, sentence, some, wait
+from syncro_async._internal.error_text import first_few, format_error, format_groups, format_wait
+from syncro_async.models.receipts import FailureGroup, ImportSummary, RowProblem, group_problems
 
 
 class PendingTask(NamedTuple):
@@ -79,7 +79,7 @@ class SyncroError(Exception):
     def __str__(self) -> str:
         """`GET /leads/7 → 503: Down. [asks to wait 9 s] (2 attempts)`, as far as it is known."""
         call = f"{self.method} {self.path}" if self.method else ""
-        said = sentence(call, self._verdict(), self.message, self._detail(), self.attempts)
+        said = format_error(call, self._verdict(), self.message, self._detail(), self.attempts)
         return f"{said} (advice: {self.advice})" if self.advice else said
 
     def _verdict(self) -> str:
@@ -108,10 +108,10 @@ class BadRowsError(SyncroError, ValueError):
     @property
     def groups(self) -> tuple[FailureGroup, ...]:
         """The problems that are alike together, the most frequent first."""
-        return alike(self.problems)
+        return group_problems(self.problems)
 
     def __str__(self) -> str:
-        return f"{self.message}: {in_words(self.groups)}"
+        return f"{self.message}: {format_groups(self.groups)}"
 
 
 class ImportStoppedError(SyncroError):
@@ -275,7 +275,7 @@ class ValidationError(UnprocessableError):
         self.errors = errors if errors is not None else {}
 
     def _detail(self) -> str:
-        return some(self.errors)
+        return first_few(self.errors)
 
 
 class StageBlockedError(UnprocessableError):
@@ -288,7 +288,7 @@ class StageBlockedError(UnprocessableError):
         self.pending_tasks = pending_tasks
 
     def _detail(self) -> str:
-        return some(f"{task.subject or task.id}" for task in self.pending_tasks)
+        return first_few(f"{task.subject or task.id}" for task in self.pending_tasks)
 
 
 class PlanLimitError(UnprocessableError):
@@ -313,7 +313,7 @@ class RateLimitedError(APIError):
     pause: float = 0.0
 
     def _detail(self) -> str:
-        return wait(self.retry_after)
+        return format_wait(self.retry_after)
 
 
 class ProviderRateLimitedError(RateLimitedError):
@@ -343,7 +343,7 @@ class ServiceUnavailableError(ServerError):
     """503: maintenance or overload; `retry_after` where the server said how long."""
 
     def _detail(self) -> str:
-        return wait(self.retry_after)
+        return format_wait(self.retry_after)
 
 
 class CircuitOpenError(ServiceUnavailableError):

@@ -9,16 +9,16 @@ from dataclasses import dataclass, replace
 from ipaddress import ip_address
 from urllib.parse import urlsplit, urlunsplit
 
+from syncro_async._internal.checks import is_int, is_number
 from syncro_async.dialects.dialect import Dialect
 from syncro_async.errors import ConfigurationError
-from syncro_async.limiting.lanes import checked_lane
-from syncro_async.limiting.limiter import Limiter
+from syncro_async.limiting.context import checked_lane
+from syncro_async.limiting.protocol import Limiter
 from syncro_async.limiting.registry import in_process_limiter
-from syncro_async.numeric import is_number, is_whole
 from syncro_async.retrying.policy import RetryPolicy
-from syncro_async.transport.api_key import ApiKey
-from syncro_async.transport.assembly import Wiring
-from syncro_async.transport.exchange import CallOptions
+from syncro_async.transport.messages import CallOptions
+from syncro_async.transport.pipeline import ClientConfig
+from syncro_async.transport.redaction import ApiKey
 
 MEMORY = "memory://"
 
@@ -27,7 +27,7 @@ MEMORY = "memory://"
 class Settings:
     """What stays for a client's whole life, and what `with_options` may change."""
 
-    wiring: Wiring
+    config: ClientConfig
     options: CallOptions
 
 
@@ -85,7 +85,7 @@ def base_url_from(given: str | None, dialect: Dialect) -> str:
 
 def connections_from(given: int) -> int:
     """The same number. Raises `ConfigurationError` for what is no number of connections."""
-    if not (is_whole(given) and given >= 1):
+    if not (is_int(given) and given >= 1):
         raise ConfigurationError(f"max_connections={given!r} must be a whole number, 1 or more")
     return given
 
@@ -105,7 +105,7 @@ def checked_options(options: CallOptions) -> CallOptions:
     return options
 
 
-def limiter_from(given: str | Limiter | None, wiring: Wiring, *, timeout: float) -> Limiter:
+def limiter_from(given: str | Limiter | None, config: ClientConfig, *, timeout: float) -> Limiter:
     """The limiter given, or the one that the URL given or the environment's stands for.
 
     `timeout` is how long a request may last (s). Raises `ConfigurationError` for a URL of no
@@ -113,22 +113,22 @@ def limiter_from(given: str | Limiter | None, wiring: Wiring, *, timeout: float)
     """
     if given is not None and not isinstance(given, str):
         return given
-    url = given or os.environ.get(f"{wiring.dialect.environment}_LIMITER") or MEMORY
-    base_url, rates, clock = wiring.base_url, wiring.rates, wiring.clock
+    url = given or os.environ.get(f"{config.dialect.environment}_LIMITER") or MEMORY
+    base_url, rates, clock = config.base_url, config.rates, config.clock
     try:
         if url == MEMORY:
-            return in_process_limiter(base_url, wiring.api_key.reveal(), rates, clock)
+            return in_process_limiter(base_url, config.api_key.reveal(), rates, clock)
         # Here and not above: most programs need neither databases nor Redis for it.
-        from syncro_async.limiting.limiter_url import shared_limiter  # noqa: PLC0415
+        from syncro_async.limiting.from_url import shared_limiter  # noqa: PLC0415
 
         return shared_limiter(
-            url, base_url, wiring.api_key.reveal(), rates, timeout=timeout, clock=clock
+            url, base_url, config.api_key.reveal(), rates, timeout=timeout, clock=clock
         )
     except ConfigurationError as error:
         raise error.with_traceback(None) from None  # its frame holds the key
 
 
-def variant_of(kept: Dialect, given: object) -> Dialect:
+def check_dialect_variant(kept: Dialect, given: object) -> Dialect:
     """The dialect given, which is the one kept but for its headers, parameters and paging.
 
     Raises `ConfigurationError` for any other: it would get this one's key and budget.

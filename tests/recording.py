@@ -10,15 +10,14 @@ import msgspec
 
 from syncro_async.events import ItemUnreadable
 from syncro_async.paging.paginator import Paginator
-from syncro_async.resources.account import Account
+from syncro_async.resources.account import Account, Users
 from syncro_async.resources.custom_fields import CustomFields
 from syncro_async.resources.leads import Leads
 from syncro_async.resources.pipelines import Pipelines
 from syncro_async.resources.tasks import Tasks
-from syncro_async.resources.users import Users
 from syncro_async.resources.webhooks import Webhooks
 from syncro_async.resources.whatsapp import WhatsApp
-from syncro_async.transport.exchange import Call
+from syncro_async.transport.messages import Call
 
 T = TypeVar("T")
 

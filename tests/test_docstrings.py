@@ -149,7 +149,9 @@ EXAMPLES = examples()
 
 
 def test_the_examples_are_found() -> None:
-    assert {"client.py:AsyncClient", "testing.py:sandbox_client", "bulk/bulk.py:map"} <= {*EXAMPLES}
+    assert {"client.py:AsyncClient", "testing/__init__.py:sandbox_client", "bulk/api.py:map"} <= {
+        *EXAMPLES
+    }
     assert len(EXAMPLES["integrations/fastapi.py:module"]) == 2
 
 

@@ -42,7 +42,7 @@ from syncro_async.errors import (
     UnprocessableError,
     ValidationError,
 )
-from syncro_async.receipts import ImportSummary, RowProblem
+from syncro_async.models.receipts import ImportSummary, RowProblem
 
 TREE: dict[type[SyncroError], tuple[type[BaseException], ...]] = {
     SyncroError: (Exception,),

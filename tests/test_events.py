@@ -25,7 +25,7 @@ from syncro_async.events import (
     SlotWaited,
     log_event,
 )
-from tests.wire.scripted_app import BASE_URL, ONE, Answer, App, Asked, at_once, client_of
+from tests.transport.scripted_app import BASE_URL, ONE, Answer, App, Asked, at_once, client_of
 
 WELL = Answer(body={"lead": {"id": 7}})
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from syncro_async.cli.endings import CommandFailedError, conclude
-from syncro_async.cli.extras import extra
+from syncro_async.cli.exits import CommandFailedError, extra, report_exit
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -19,5 +18,5 @@ def main(argv: Sequence[str] | None = None) -> int:
         with extra("cli"):
             from syncro_async.cli.app import run  # noqa: PLC0415  # typer comes with an extra
     except (CommandFailedError, KeyboardInterrupt) as error:
-        return conclude(error, debug=False)
+        return report_exit(error, debug=False)
     return run(sys.argv[1:] if argv is None else argv)

@@ -11,13 +11,13 @@ import typer
 from syncro_async.cli import options
 from syncro_async.cli.budget import Look, show_budget
 from syncro_async.cli.demo import demo
-from syncro_async.cli.doctor import see_doctor
-from syncro_async.cli.endings import conclude
-from syncro_async.cli.importing import import_leads, order_of
-from syncro_async.cli.leads import ExportOrder, SyncOrder, export_leads, sync_leads
-from syncro_async.cli.logbook import logbook
-from syncro_async.cli.serve import Serving, serve
-from syncro_async.cli.way import Way
+from syncro_async.cli.doctor import run_doctor
+from syncro_async.cli.exits import report_exit
+from syncro_async.cli.export_sync import ExportArguments, SyncArguments, export_leads, sync_leads
+from syncro_async.cli.import_leads import import_leads, order_of
+from syncro_async.cli.output import configure_logging
+from syncro_async.cli.sandbox import Serving, serve
+from syncro_async.cli.session import Connection
 
 Job = Callable[[], int]
 """What a command line asks for; it runs, and fails, outside of the parser."""
@@ -83,12 +83,12 @@ def run(argv: Sequence[str]) -> int:
         # Not command.main(): it would give Ctrl-C and closed pipes an end of its own.
         with command.make_context("syncro", list(argv), obj=chosen) as words:
             job = command.invoke(words)
-        with logbook(debug=chosen.debug):
+        with configure_logging(debug=chosen.debug):
             return int(job())
     except typer.Exit as done:  # --help and --version are done once they are read
         return done.exit_code
     except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001  # every end is one line and a code
-        return conclude(error, debug=chosen.debug)
+        return report_exit(error, debug=chosen.debug)
 
 
 @app.callback(help=f"The Syncro CRM API from the command line. {_KEY_NOTE} {_EXITS}")
@@ -133,7 +133,7 @@ def _budget(
 
 @app.command("doctor", help=f"{_DOCTOR_HELP} {_KEY_NOTE}")
 def _doctor(*, base_url: options.BaseUrl = None, limiter: options.LimiterUrl = None) -> Job:
-    return partial(see_doctor, base_url, limiter)
+    return partial(run_doctor, base_url, limiter)
 
 
 @leads_app.command("export", help=f"{_EXPORT_HELP} {_KEY_NOTE} {_EXITS}")
@@ -162,8 +162,8 @@ def _export(
 ) -> Job:
     given = locals()
     filters = {name: given[name] for name in _FILTERS}
-    way = Way(base_url, lane, limiter)
-    return partial(export_leads, ExportOrder(file, form, filters, way, bool(resume), plan))
+    way = Connection(base_url, lane, limiter)
+    return partial(export_leads, ExportArguments(file, form, filters, way, bool(resume), plan))
 
 
 @leads_app.command("import", help=f"{_IMPORT_HELP} {_KEY_NOTE} {_EXITS}")
@@ -205,5 +205,5 @@ def _sync(
     base_url: options.BaseUrl = None,
 ) -> Job:
     choices = {"full": full, "include": include, "page_size": page_size}
-    way = Way(base_url, lane, limiter)
-    return partial(sync_leads, SyncOrder(database, table, choices, way, bool(resume), plan))
+    way = Connection(base_url, lane, limiter)
+    return partial(sync_leads, SyncArguments(database, table, choices, way, bool(resume), plan))

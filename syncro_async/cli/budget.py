@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from syncro_async import AsyncClient, Budget, SystemClock
-from syncro_async.cli.endings import DONE, say
+from syncro_async.cli.exits import DONE, say
 
 _OF_THE_PROCESS = "memory://"
 _WIDEST = 60

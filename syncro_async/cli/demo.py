@@ -1,4 +1,4 @@
-"""`syncro demo`: an export, an import and a sync against sandboxes, and how they went."""
+"""What `syncro demo` does after its export: an import, and two syncs."""
 
 from __future__ import annotations
 
@@ -13,13 +13,62 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from syncro_async import AsyncClient, RateLimit
-from syncro_async.cli.bound import Tally, share_of_bound
-from syncro_async.cli.demo_jobs import BOOK, JobsDone, import_and_sync, report_jobs
-from syncro_async.cli.endings import DONE, CommandFailedError
-from syncro_async.cli.extras import extra
-from syncro_async.cli.watching import watching
-from syncro_async.events import Observer
+from syncro_async import AsyncClient, ImportSummary, RateLimit, SyncReceipt
+from syncro_async.cli.exits import DONE, CommandFailedError, extra
+from syncro_async.cli.output import show_progress
+from syncro_async.events import AnswerReceived, Event, Observer, RequestSent
+
+_REFUSED = 429
+
+
+@dataclass(slots=True)
+class DemoStats:
+    """An observer that counts what went out and what came back (monotonic seconds)."""
+
+    requests: int = 0
+    answers: int = 0
+    refused: int = 0
+    latency: float = 0.0
+    first_sent_at: float | None = None
+    last_answer_at: float | None = None
+
+    def __call__(self, event: Event) -> None:
+        """Take one event of the client."""
+        if isinstance(event, RequestSent):
+            self.requests += 1
+            if self.first_sent_at is None:
+                self.first_sent_at = event.at
+        elif isinstance(event, AnswerReceived):
+            self.answers += 1
+            self.refused += event.status == _REFUSED
+            self.latency += event.latency
+            self.last_answer_at = event.at
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds from the first send to the headers of the last answer; 0 before both."""
+        if self.first_sent_at is None or self.last_answer_at is None:
+            return 0.0
+        return self.last_answer_at - self.first_sent_at
+
+    @property
+    def mean_latency(self) -> float:
+        """Seconds from a send to the headers of its answer, on average; 0 before any."""
+        return self.latency / self.answers if self.answers else 0.0
+
+
+def share_of_bound(tally: DemoStats, rate: RateLimit) -> float | None:
+    """The time the budget makes unavoidable over the time it took; 1.0 cannot be beaten.
+
+    A slot returns `seconds + guard` after the answer it paid for, so n requests need at least
+    floor((n - 1) / calls) such rounds of seconds + guard + mean latency. None when everything
+    fits the first round: then the budget bounds nothing.
+    """
+    rounds = (tally.requests - 1) // rate.calls
+    if rounds < 1 or tally.elapsed <= 0.0:
+        return None
+    return rounds * (rate.seconds + rate.guard + tally.mean_latency) / tally.elapsed
+
 
 FILE = "leads.jsonl"
 _CALLS = 60
@@ -32,7 +81,7 @@ class Result:
 
     leads: int
     rate: RateLimit
-    tally: Tally = field(default_factory=Tally)
+    tally: DemoStats = field(default_factory=DemoStats)
     ids: set[int] = field(default_factory=set)
     refused_by_sandbox: int = 0
     complete: bool = True
@@ -92,9 +141,9 @@ def _sandbox(leads: int, rate: RateLimit) -> tuple[str, AbstractContextManager[A
     with extra("sandbox"):
         from syncro_async.sandbox import (  # noqa: PLC0415  # comes with an extra
             FULL_KEY,
-            serving_elsewhere,
+            serving_in_process,
         )
-    return FULL_KEY, serving_elsewhere(leads=leads, minute=rate.seconds)
+    return FULL_KEY, serving_in_process(leads=leads, minute=rate.seconds)
 
 
 def report(result: Result, refused: Callable[[], int]) -> int:
@@ -111,7 +160,7 @@ def report(result: Result, refused: Callable[[], int]) -> int:
 
 async def _export(url: str, key: str, result: Result) -> Result:
     async with _client(url, key, result.rate, result.tally) as client:
-        with watching() as tell:
+        with show_progress() as tell:
             receipt = await client.bulk.export_leads(FILE, on_progress=tell)
     result.complete = receipt.complete
     result.count(Path(FILE))
@@ -126,3 +175,56 @@ async def _work(url: str, key: str, rate: RateLimit, folder: Path) -> JobsDone:
 def _client(url: str, key: str, rate: RateLimit, *observers: Observer) -> AsyncClient:
     # Nothing of the caller's settings may leak in: key, address and budget are the sandbox's.
     return AsyncClient(key, base_url=url, rate_limit=rate, limiter="memory://", observers=observers)
+
+
+BOOK, ROWS = 400, 150
+
+
+@dataclass(frozen=True, slots=True)
+class JobsDone:
+    """What became of the rows, and what the first and the second sync brought."""
+
+    summary: ImportSummary
+    first: SyncReceipt
+    second: SyncReceipt
+
+    @property
+    def spotless(self) -> bool:
+        """Every row made one lead, and the table got all of them at once."""
+        made = self.summary.created == ROWS and self.first.inserted == BOOK + ROWS
+        return made and self.first.complete and not (self.second.inserted or self.second.updated)
+
+    def lines(self, refused: int) -> Sequence[str]:
+        """The report, for people."""
+        done, first, second = self.summary, self.first, self.second
+        sent = f"{done.requests} requests in {done.seconds:.2f} s"
+        again = f"{second.inserted} new, {second.updated} changed"
+        return (
+            f"import          {ROWS} rows: {done.created} created, {done.failed} failed, {sent}",
+            f"sync            {first.inserted} leads to a new SQLite table; at once again: {again}",
+            f"429s of both    {refused}",
+        )
+
+
+async def import_and_sync(client: AsyncClient, folder: Path) -> JobsDone:
+    """Import some rows, then bring a database up to date twice; all files are in `folder`."""
+    rows = [{"name": f"Row {n}", "email": f"row-{n}@example.com"} for n in range(ROWS)]
+    with show_progress() as tell:
+        summary = await client.bulk.upsert_leads(
+            rows,
+            defaults={"pipeline_id": 1, "stage_id": 4},
+            journal=folder / "rows.journal",
+            on_progress=tell,
+        )
+    database = folder / "crm.db"
+    first = await client.bulk.sync_leads(database)
+    return JobsDone(summary, first, await client.bulk.sync_leads(database))
+
+
+def report_jobs(done: JobsDone, refused: Callable[[], int]) -> int:
+    """Print the report. Raises `CommandFailedError` when a row was lost or a 429 drawn."""
+    number = refused()
+    sys.stdout.write("\n".join(done.lines(number)) + "\n")
+    if number or not done.spotless:
+        raise CommandFailedError("rows were lost or requests refused, which must never happen")
+    return DONE

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import typer
 
 from syncro_async import __version__
-from syncro_async.cli.serve import Window
+from syncro_async.cli.sandbox import Window
 
 
 def when(text: str) -> dt.date:

@@ -1,7 +1,7 @@
 """The services this client can talk to."""
 
 from syncro_async.dialects.dialect import Dialect
-from syncro_async.dialects.listing import Cursor, PageNumbers
+from syncro_async.dialects.pagination import Cursor, PageNumbers
 from syncro_async.dialects.routemcp import ROUTEMCP
 from syncro_async.dialects.syncro import SYNCRO
 from syncro_async.dialects.wolfeo import WOLFEO

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from syncro_async.dialects.listing import Paging
+from syncro_async.dialects.pagination import Paging
 from syncro_async.errors import APIError, ConfigurationError
 from syncro_async.limiting.rate_limit import RateLimit
 
@@ -42,9 +42,9 @@ class Dialect:
     key_header: str
     rates: tuple[RateLimit, ...]
     key_scheme: str = ""
-    uncounted: frozenset[int] = frozenset()
-    pause_without_time: float | None = None
-    shortest_pause: float = 0.0
+    uncounted_statuses: frozenset[int] = frozenset()
+    default_retry_after: float | None = None
+    min_retry_after: float = 0.0
     key_reasons: Mapping[str, Literal["missing", "invalid", "expired"]] = field(
         default_factory=dict
     )
@@ -70,8 +70,8 @@ class Dialect:
 
     def fallback_pause(self, rates: tuple[RateLimit, ...]) -> float:
         """The pause after a 429 that names no usable time (s)."""
-        if self.pause_without_time is not None:
-            return self.pause_without_time
+        if self.default_retry_after is not None:
+            return self.default_retry_after
         return max(rate.seconds for rate in rates) + 1.0
 
     def check_resource(self, name: str) -> None:

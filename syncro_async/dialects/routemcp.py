@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from syncro_async.dialects.dialect import Dialect
-from syncro_async.dialects.listing import Paging
+from syncro_async.dialects.pagination import Paging
 from syncro_async.errors import (
     CircuitOpenError,
     ConfigurationError,

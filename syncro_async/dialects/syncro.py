@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from syncro_async.dialects.dialect import Dialect
-from syncro_async.dialects.listing import PageNumbers
+from syncro_async.dialects.pagination import PageNumbers
 from syncro_async.limiting.rate_limit import RateLimit
 
 SYNCRO = Dialect(
@@ -13,7 +13,7 @@ SYNCRO = Dialect(
     key_header="X-API-Key",
     rates=(RateLimit(60, 60.0),),
     # The key and its scopes are checked before the limit is counted.
-    uncounted=frozenset({401, 403}),
+    uncounted_statuses=frozenset({401, 403}),
     key_reasons={
         "API Key não fornecida.": "missing",
         "API Key inválida.": "invalid",

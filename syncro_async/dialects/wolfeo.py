@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from syncro_async.dialects.dialect import Dialect
-from syncro_async.dialects.listing import PageNumbers
+from syncro_async.dialects.pagination import PageNumbers
 from syncro_async.limiting.rate_limit import RateLimit
 
 WOLFEO = Dialect(
@@ -15,8 +15,8 @@ WOLFEO = Dialect(
     # Both hold at once; above either a call is rejected.
     rates=(RateLimit(600, 60.0), RateLimit(10, 1.0)),
     # A 429 says only "Too Many Attempts.", and the reference asks for 60 s in any case.
-    pause_without_time=60.0,
-    shortest_pause=60.0,
+    default_retry_after=60.0,
+    min_retry_after=60.0,
     paging=PageNumbers(largest=100),
     advice={
         "UNAUTHORIZED": "check the API key, it may have been disabled",

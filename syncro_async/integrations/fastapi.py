@@ -52,8 +52,8 @@ from syncro_async.errors import (
     NoAnswerError,
     SyncroError,
 )
-from syncro_async.integrations.error_answers import answer_to
-from syncro_async.integrations.leaving_callers import LeavingCallers
+from syncro_async.integrations.client_disconnects import ClientDisconnects
+from syncro_async.integrations.error_responses import error_response
 
 __all__ = [
     "StructResponse",
@@ -140,7 +140,7 @@ async def _held_by(app: Starlette, name: str, client: AsyncClient) -> AsyncItera
     if hasattr(app.state, name):
         raise ConfigurationError(f"app.state.{name} is taken: give syncro_lifespan another name=…")
     stack = app.middleware_stack or app.build_middleware_stack()
-    watched = stack if isinstance(stack, LeavingCallers) else LeavingCallers(stack)
+    watched = stack if isinstance(stack, ClientDisconnects) else ClientDisconnects(stack)
     app.middleware_stack = watched
     setattr(app.state, name, client)
     try:
@@ -215,7 +215,7 @@ def add_error_handlers(app: Starlette) -> None:
 
 async def _answer(caller: HTTPConnection, error: Exception) -> JSONResponse | None:
     failed = cast("SyncroError", error)
-    status, headers, body = answer_to(failed)
+    status, headers, body = error_response(failed)
     if status >= 500:
         asked = f"{caller.scope.get('method', 'WebSocket')} {caller.url.path}"
         _logger.warning("%s answers %d: %s", asked, status, failed)

@@ -7,7 +7,6 @@ program's own affair. Names and units are those of the semantic conventions for 
 from __future__ import annotations
 
 import re
-from contextvars import Token
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
@@ -17,6 +16,9 @@ except ModuleNotFoundError as error:
     raise ModuleNotFoundError(
         'OpenTelemetry needs its extra: pip install "syncro-async[otel]"', name=error.name
     ) from error
+
+
+from contextvars import Token
 
 from syncro_async.events import (
     AnswerReceived,

@@ -19,14 +19,14 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
     from syncro_async.client import AsyncClient
-    from syncro_async.fake_clock import FakeClock
     from syncro_async.sandbox import Sandbox
+    from syncro_async.testing.fake_clock import FakeClock
 
 
 @pytest.fixture
 def fake_clock() -> FakeClock:
     """A clock on which waiting costs nothing; see `syncro_async.testing.FakeClock`."""
-    from syncro_async.fake_clock import FakeClock
+    from syncro_async.testing.fake_clock import FakeClock
 
     return FakeClock()
 

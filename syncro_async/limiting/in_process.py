@@ -9,32 +9,32 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from syncro_async.clock import Clock, Timer
-from syncro_async.limiting.gate import Gate
-from syncro_async.limiting.limiter import (
-    LATE_ARRIVAL,
+from syncro_async.limiting.budget.lane_queue import LaneQueue, Waiter
+from syncro_async.limiting.budget.pause import PauseGate
+from syncro_async.limiting.budget.slot_ledger import NEWEST, SlotLedger
+from syncro_async.limiting.protocol import (
+    LATE_ARRIVAL_GRACE,
     Answered,
     Budget,
-    Fate,
-    HandedBack,
     Lane,
-    Lost,
-    Refused,
+    NotCounted,
     Slot,
+    SlotOutcome,
+    Throttled,
+    Unknown,
 )
-from syncro_async.limiting.queue import LaneQueue, Waiter
 from syncro_async.limiting.rate_limit import RateLimit
-from syncro_async.limiting.slots import NEWEST, SlotLedger
-from syncro_async.limiting.waking import (
+from syncro_async.limiting.waiters import (
     SHORTEST_ADVICE,
-    call_in,
+    call_in_loop,
+    reject,
     running_loop,
     too_long,
-    turn_away,
     wake,
 )
 
 if TYPE_CHECKING:
-    from syncro_async.limiting.pace import Pace
+    from syncro_async.limiting.budget.pacing import Pace
 
 
 class InProcessLimiter:
@@ -47,8 +47,8 @@ class InProcessLimiter:
     # A program may keep thousands of them, one for each account.
     __slots__ = (
         "__weakref__",
-        "_born",
         "_clock",
+        "_created_at",
         "_gate",
         "_latency",
         "_lock",
@@ -62,7 +62,7 @@ class InProcessLimiter:
         self._clock = clock
         self._begin(rates)
 
-    def start_anew(self) -> None:
+    def reset_after_fork(self) -> None:
         """Begin again in a forked child: with a whole budget, and nobody waiting."""
         self._begin(self.rates)
 
@@ -71,10 +71,10 @@ class InProcessLimiter:
         # or slot up, at any moment and in any thread, also in one that holds the lock.
         self._lock = threading.RLock()
         self._queue = LaneQueue()
-        self._gate = Gate()
+        self._gate = PauseGate()
         self._timers: dict[asyncio.AbstractEventLoop, tuple[float, Timer]] = {}
         self._latency = 0.0
-        self._born = self._clock.monotonic()
+        self._created_at = self._clock.monotonic()
         self._keep(rates)
 
     def _keep(self, rates: Sequence[RateLimit]) -> None:
@@ -98,7 +98,7 @@ class InProcessLimiter:
             self._keep(rates)
             return True
 
-    def inherit(self, answered: Iterable[float], in_flight: int) -> None:
+    def preload(self, answered: Iterable[float], in_flight: int) -> None:
         """Count what was sent before this limiter had to do with it.
 
         `answered`: when (monotonic s); what is in flight is settled here like slots of its own.
@@ -106,7 +106,7 @@ class InProcessLimiter:
         with self._lock:
             for at in answered:
                 self._slots.take()
-                self._slots.start_clock(at)
+                self._slots.mark_answered(at)
             for _ in range(in_flight):
                 self._slots.take()
 
@@ -118,49 +118,49 @@ class InProcessLimiter:
             return idle and self._gate.closed_until <= now
 
     async def acquire(
-        self, lane: Lane, *, patience: float | None = None, came_first: bool = False
+        self, lane: Lane, *, max_wait: float | None = None, requeued: bool = False
     ) -> Slot:
         """Wait for the right to send one request, and take it."""
         with self._lock:
             now = self._now()
             if not self._queue and self._may_send(now):
                 return self._grant(now)
-            if patience is not None:
-                place = self._queue.ahead_of(lane, came_first=came_first)
+            if max_wait is not None:
+                place = self._queue.ahead_of(lane, requeued=requeued)
                 needed = self._forecast(now, place) - now
-                if needed > patience:
-                    raise too_long(needed, patience)
-            waiter = self._join(lane, now, patience, came_first=came_first)
-            self._arm(waiter.loop, self._next_chance(now))
+                if needed > max_wait:
+                    raise too_long(needed, max_wait)
+            waiter = self._join(lane, now, max_wait, requeued=requeued)
+            self._schedule(waiter.loop, self._next_chance(now))
         try:
-            return await self._stand(waiter)
+            return await self._wait(waiter)
         except BaseException:
             # Cancelled: the place, or the slot that was just given to it, goes to the next.
             with self._lock:
                 self._queue.leave(waiter)
-                if waiter.slot is not None and self._book(waiter.slot, HandedBack()):
-                    self._queue.give_turn_back(lane)
+                if waiter.slot is not None and self._record_outcome(waiter.slot, NotCounted()):
+                    self._queue.return_turn(lane)
                     self._dispatch()
             raise
 
-    async def _stand(self, waiter: Waiter) -> Slot:
+    async def _wait(self, waiter: Waiter) -> Slot:
         """Wait to be woken, at most until the waiter gives up."""
         if waiter.gives_up_at == math.inf:
-            return await waiter.woken
+            return await waiter.granted
         timer = self._clock.call_at(waiter.gives_up_at, lambda: self._give_up(waiter))
         try:
-            return await waiter.woken
+            return await waiter.granted
         finally:
             timer.cancel()
 
-    def holds(self, slot: Slot) -> bool:
+    def is_valid(self, slot: Slot) -> bool:
         """Whether a slot may still be used; False once a 429 has closed the gate behind it."""
         return self._gate.is_open_for(slot)
 
-    async def settle(self, slot: Slot, fate: Fate) -> None:
+    async def release(self, slot: Slot, outcome: SlotOutcome) -> None:
         """Say what became of the request; the slot's clock starts accordingly."""
         with self._lock:
-            if self._book(slot, fate):
+            if self._record_outcome(slot, outcome):
                 self._dispatch()
 
     async def refresh(self) -> None:
@@ -176,7 +176,7 @@ class InProcessLimiter:
             return Budget(
                 limit=self._slots.calls(tightest),
                 window=self.rates[tightest].seconds,
-                available=self._gate.lets_through(now, max(0, room)),
+                available=self._gate.available(now, max(0, room)),
                 in_flight=self._slots.in_flight,
                 waiting=len(self._queue),
                 next_free_in=self._forecast(now, 0) - now,
@@ -194,10 +194,10 @@ class InProcessLimiter:
             self._queue.forget_closed_loops()
         return self._clock.monotonic()
 
-    def _join(self, lane: Lane, now: float, patience: float | None, *, came_first: bool) -> Waiter:
-        gives_up_at = math.inf if patience is None else now + patience
+    def _join(self, lane: Lane, now: float, max_wait: float | None, *, requeued: bool) -> Waiter:
+        gives_up_at = math.inf if max_wait is None else now + max_wait
         loop = asyncio.get_running_loop()
-        waiter = Waiter(lane, loop, came_first=came_first, gives_up_at=gives_up_at)
+        waiter = Waiter(lane, loop, requeued=requeued, gives_up_at=gives_up_at)
         self._queue.join(waiter)
         return waiter
 
@@ -206,67 +206,73 @@ class InProcessLimiter:
         with self._lock:
             self._dispatch()  # its turn may have come in this very moment
             if waiter.slot is None:
-                self._turn_away(waiter, self._now())
+                self._reject_expiring(waiter, self._now())
 
-    def _turn_away(self, waiter: Waiter, now: float) -> None:
+    def _reject_expiring(self, waiter: Waiter, now: float) -> None:
         needed = self._forecast(now, self._queue.ahead_of_waiter(waiter)) - now
         self._queue.leave(waiter)
         # Where an estimate has just proved too hopeful, it is not repeated.
         error = too_long(max(needed, SHORTEST_ADVICE), None)
-        turn_away(waiter, error)
+        reject(waiter, error)
 
     def _may_send(self, now: float) -> bool:
         return (
             self._slots.has_free(now)
-            and self._gate.lets_through(now) > 0
+            and self._gate.available(now) > 0
             and (not self._paces or all(pace.has_capacity() for pace in self._paces))
         )
 
     def _grant(self, now: float) -> Slot:
-        slot = Slot(taken_at=now, mark=self._slots.take(), foreign=self._slots.foreign(now))
-        self._gate.pass_through(slot)
+        slot = Slot(
+            taken_at=now, booked_at_grant=self._slots.take(), foreign=self._slots.foreign(now)
+        )
+        self._gate.enter(slot)
         for pace in self._paces:
             pace.spend()
         return slot
 
-    def _book(self, slot: Slot, fate: Fate) -> bool:
+    def _record_outcome(self, slot: Slot, outcome: SlotOutcome) -> bool:
         """Enter what became of a slot; False when that is known already."""
-        if slot.settled:
+        if slot.released:
             return False
-        slot.settled = True
+        slot.released = True
         now = self._clock.monotonic()
-        match fate:
+        match outcome:
             case Answered(at, left):
-                self._slots.start_clock(at)
+                self._slots.mark_answered(at)
                 if left is not None:
-                    self._slots.count_strangers(at, slot.mark, left)
+                    self._slots.count_foreign(at, slot.booked_at_grant, left)
                 self._latency += NEWEST * (at - slot.taken_at - self._latency)
-            case Lost():
-                self._slots.start_clock(now + LATE_ARRIVAL)
-            case Refused():
-                self._slots.hand_back()
+            case Unknown():
+                self._slots.mark_answered(now + LATE_ARRIVAL_GRACE)
+            case Throttled():
+                self._slots.return_unused()
             case _:  # handed back
-                self._slots.hand_back()
+                self._slots.return_unused()
                 for pace in self._paces:
-                    pace.give_back()
+                    pace.refund()
         again = self._gate.is_half_open
-        self._gate.settle(slot, fate, now)
-        self._learn(slot, fate, now, again=again)
-        if isinstance(fate, Refused):
-            for waiter in self._queue.without_hope(self._gate.closed_until):
-                self._turn_away(waiter, now)
+        self._gate.settle(slot, outcome, now)
+        self._update_share(slot, outcome, now, again=again)
+        if isinstance(outcome, Throttled):
+            for waiter in self._queue.expiring_before(self._gate.closed_until):
+                self._reject_expiring(waiter, now)
         return True
 
-    def _learn(self, slot: Slot, fate: Fate, now: float, *, again: bool) -> None:
+    def _update_share(self, slot: Slot, outcome: SlotOutcome, now: float, *, again: bool) -> None:
         """Leave to strangers on the key what they take; `again`: the gate was closed already.
 
         Before the first window is over nobody knows what was sent before, by the last run of this
         program perhaps.
         """
-        if again and not slot.opener and isinstance(fate, Refused | HandedBack):
-            self._slots.refuse_one_more()
-        if isinstance(fate, Refused) and not again and self._slots.longest < now - self._born:
-            self._slots.refuse(self._gate.closed_until)
+        if again and not slot.is_probe and isinstance(outcome, Throttled | NotCounted):
+            self._slots.learn_uncounted()
+        if (
+            isinstance(outcome, Throttled)
+            and not again
+            and self._slots.longest < now - self._created_at
+        ):
+            self._slots.learn_from_429(self._gate.closed_until)
 
     def _dispatch(self) -> None:
         """Wake those whose turn it is, then see to it that the next one is woken in time."""
@@ -279,18 +285,18 @@ class InProcessLimiter:
                 return
             waiter.slot = self._grant(now)
             if not wake(waiter, waiter.slot):
-                self._queue.give_turn_back(waiter.lane)
-                self._book(waiter.slot, HandedBack())
+                self._queue.return_turn(waiter.lane)
+                self._record_outcome(waiter.slot, NotCounted())
         when = self._next_chance(now)
         for loop in self._queue.loops():
             if loop is running_loop():
-                self._arm(loop, when)
-            elif not self._is_armed(loop, when):
-                call_in(loop, self._arm_from_elsewhere)
+                self._schedule(loop, when)
+            elif not self._is_scheduled(loop, when):
+                call_in_loop(loop, self._schedule_in_loop)
 
     def _forecast(self, now: float, place: int) -> float:
         """When the call with `place` others before it would be sent: an estimate."""
-        passes = self._gate.passes_at(now, place, self._latency)
+        passes = self._gate.next_pass_at(now, place, self._latency)
 
         def leaves_at(place: int) -> float:
             return max([passes, *(pace.leaves_at(now, place, passes) for pace in self._paces)])
@@ -303,28 +309,28 @@ class InProcessLimiter:
         """When somebody in the queue could be let go; never, as long as only an answer can help."""
         free_at = self._slots.next_free_at(now)
         opens_at = max(now, self._gate.closed_until)
-        if free_at is None or not self._gate.lets_through(opens_at):
+        if free_at is None or not self._gate.available(opens_at):
             return math.inf
         return max([free_at, opens_at, *(pace.leaves_at(now, 0, now) for pace in self._paces)])
 
-    def _is_armed(self, loop: asyncio.AbstractEventLoop, when: float) -> bool:
+    def _is_scheduled(self, loop: asyncio.AbstractEventLoop, when: float) -> bool:
         """Whether that loop's timer fires early enough; no loop needs one that never does."""
         armed = self._timers.get(loop)
         return when == math.inf or (armed is not None and armed[0] <= when)
 
-    def _arm(self, loop: asyncio.AbstractEventLoop, when: float) -> None:
+    def _schedule(self, loop: asyncio.AbstractEventLoop, when: float) -> None:
         """Have the running loop ring then, unless it does so early enough already."""
-        if self._is_armed(loop, when):
+        if self._is_scheduled(loop, when):
             return
         for other in [other for other in self._timers if other is loop or other.is_closed()]:
             self._timers.pop(other)[1].cancel()
-        self._timers[loop] = when, self._clock.call_at(when, lambda: self._ring(loop))
+        self._timers[loop] = when, self._clock.call_at(when, lambda: self._on_timer(loop))
 
-    def _arm_from_elsewhere(self) -> None:
+    def _schedule_in_loop(self) -> None:
         with self._lock:
-            self._arm(asyncio.get_running_loop(), self._next_chance(self._clock.monotonic()))
+            self._schedule(asyncio.get_running_loop(), self._next_chance(self._clock.monotonic()))
 
-    def _ring(self, loop: asyncio.AbstractEventLoop) -> None:
+    def _on_timer(self, loop: asyncio.AbstractEventLoop) -> None:
         with self._lock:
             del self._timers[loop]
             self._dispatch()
@@ -332,6 +338,6 @@ class InProcessLimiter:
 
 def _paces(rates: Sequence[RateLimit], clock: Clock) -> list[Pace]:
     """Import aiolimiter, and all it imports, for those only who shape a burst."""
-    from syncro_async.limiting.pace import Pace  # noqa: PLC0415
+    from syncro_async.limiting.budget.pacing import Pace  # noqa: PLC0415
 
     return [Pace(rate, clock) for rate in rates]

@@ -6,8 +6,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from syncro_async._internal.checks import is_int, is_number
 from syncro_async.errors import ConfigurationError
-from syncro_async.numeric import is_number, is_whole
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,19 +29,19 @@ class RateLimit:
     guard: float = 0.25
 
     def __post_init__(self) -> None:
-        if not is_whole(self.calls) or self.calls < 1:
+        if not is_int(self.calls) or self.calls < 1:
             raise ConfigurationError(f"RateLimit: calls={self.calls!r} must be a whole number ≥ 1")
         if not (_finite(self.seconds) and self.seconds > 0):
             raise ConfigurationError(f"RateLimit: seconds={self.seconds!r} must be above 0")
         if not (_finite(self.guard) and self.guard >= 0):
             raise ConfigurationError(f"RateLimit: guard={self.guard!r} must be 0 or more")
-        if self.burst is not None and not (is_whole(self.burst) and 1 <= self.burst <= self.calls):
+        if self.burst is not None and not (is_int(self.burst) and 1 <= self.burst <= self.calls):
             raise ConfigurationError(
                 f"RateLimit: burst={self.burst!r} must be a whole number from 1 to {self.calls}"
             )
 
     @property
-    def hold(self) -> float:
+    def hold_seconds(self) -> float:
         """How long after its answer a slot stays taken (seconds)."""
         return self.seconds + self.guard
 

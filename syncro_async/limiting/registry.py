@@ -6,11 +6,11 @@ import hashlib
 import threading
 import weakref
 
+from syncro_async._internal.forks import register_for_fork
 from syncro_async.clock import Clock
 from syncro_async.errors import ConfigurationError
-from syncro_async.forking import tell_of_forks
 from syncro_async.limiting.in_process import InProcessLimiter
-from syncro_async.limiting.limiter import Limiter
+from syncro_async.limiting.protocol import Limiter
 from syncro_async.limiting.rate_limit import RateLimit
 
 _Identity = tuple[str, str, Clock]
@@ -20,7 +20,7 @@ _known: weakref.WeakValueDictionary[_Identity, InProcessLimiter] = weakref.WeakV
 _MANY = 64
 
 
-class _Kept:
+class _Draining:
     """… and held here when its last user has gone but its slots are not free yet.
 
     `add` is what a finalizer calls: at any moment, in any thread, whatever locks that one holds.
@@ -31,14 +31,14 @@ class _Kept:
         self._limiters: set[InProcessLimiter] = set()
         self.add = self._limiters.add
         self._many = _MANY
-        self.start_anew()
-        tell_of_forks(self)
+        self.reset_after_fork()
+        register_for_fork(self)
 
-    def start_anew(self) -> None:
+    def reset_after_fork(self) -> None:
         """A forked child has a lock and budgets of its own; the parent's may be in use for ever."""
         self.lock = threading.Lock()
         for limiter in list(_known.values()):
-            limiter.start_anew()
+            limiter.reset_after_fork()
 
     def forget_idle(self) -> None:
         """Let those go whose slots are free; cheap, however many there are and stay."""
@@ -53,7 +53,7 @@ class _Kept:
         self._many = max(_MANY, 2 * len(self._limiters))
 
 
-_kept = _Kept()
+_draining = _Draining()
 
 
 def key_hash(api_key: str) -> str:
@@ -70,8 +70,8 @@ def in_process_limiter(
     in use with other rates: two rates for one budget would mean no budget at all.
     """
     identity = (base_url, key_hash(api_key), clock)
-    with _kept.lock:
-        _kept.forget_idle()
+    with _draining.lock:
+        _draining.forget_idle()
         limiter = _known.get(identity)
         if limiter is None:
             limiter = _known[identity] = InProcessLimiter(rates, clock)
@@ -84,7 +84,7 @@ def in_process_limiter(
         return limiter
 
 
-def hold_while_used(user: object, limiter: Limiter) -> None:
+def keep_alive_for(user: object, limiter: Limiter) -> None:
     """See to it that a limiter of ours outlives `user` until its last slot is free."""
     if isinstance(limiter, InProcessLimiter):
-        weakref.finalize(user, _kept.add, limiter).atexit = False
+        weakref.finalize(user, _draining.add, limiter).atexit = False

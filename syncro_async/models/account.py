@@ -1,10 +1,12 @@
-"""The account that an API key belongs to."""
+"""The user: a member of the account."""
 
 from __future__ import annotations
 
 from typing import Any
 
 import msgspec
+
+from syncro_async.models.types import Role
 
 # The reference names `plan` without its type.
 Plan = str | int | dict[str, Any] | list[Any]
@@ -16,3 +18,15 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
     id: int
     name: str | None = None
     plan: Plan | None = None
+
+
+class User(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """A member of the account (API reference, 'Account'); its id is what `assigned_to` takes.
+
+    `role` is admin, manager or viewer.
+    """
+
+    id: int
+    name: str | None = None
+    email: str | None = None
+    role: Role | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from syncro_async.models.words import FieldType
+from syncro_async.models.types import FieldType
 
 
 class CustomField(msgspec.Struct, frozen=True, kw_only=True):

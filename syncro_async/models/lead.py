@@ -1,4 +1,4 @@
-"""The lead: a deal on its way through a pipeline."""
+"""A WhatsApp message on its way."""
 
 from __future__ import annotations
 
@@ -8,11 +8,7 @@ import msgspec
 from msgspec import UNSET, UnsetType
 from msgspec.structs import force_setattr
 
-from syncro_async.html_tables import record_table
-from syncro_async.models.amounts import Amount
-from syncro_async.models.maps import Map
-from syncro_async.models.moments import Moment
-from syncro_async.models.references import PipelineReference, StageReference
+from syncro_async._internal.html import record_table
 from syncro_async.models.relations import (
     ActiveSequence,
     Conversation,
@@ -26,6 +22,21 @@ from syncro_async.models.relations import (
     Owner,
     Sale,
 )
+from syncro_async.models.types import Amount, Map, Moment
+
+
+class PipelineReference(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """A pipeline by id and name."""
+
+    id: int
+    name: str | None = None
+
+
+class StageReference(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """A stage of a pipeline by id and name."""
+
+    id: int
+    name: str | None = None
 
 
 class Lead(msgspec.Struct, frozen=True, kw_only=True, repr_omit_defaults=True):
@@ -104,3 +115,40 @@ class Lead(msgspec.Struct, frozen=True, kw_only=True, repr_omit_defaults=True):
         for name in ("custom_fields", "contact_totals"):
             if type(getattr(self, name)) is list:
                 force_setattr(self, name, {})
+
+
+class UpsertResult(msgspec.Struct, frozen=True):
+    """What `leads.upsert` came to (API reference, 'Leads').
+
+    `created` is True for a new lead, False for one that was found and updated; of the `lead` the
+    answer carries only some fields.
+    """
+
+    created: bool
+    lead: Lead
+
+
+class Enrollment(msgspec.Struct, frozen=True, gc=False):
+    """What enrolling or leaving a sequence came to (API reference, 'Leads').
+
+    `status` is the server's word, `active` or `exited_manual` for instance. `lead_sequence_id`
+    and `next_step_at` (aware) come with an enrollment only.
+    """
+
+    lead_id: int
+    sequence_id: int
+    status: str
+    lead_sequence_id: int | None = None
+    next_step_at: Moment | None = None
+
+
+class SentMessage(msgspec.Struct, frozen=True, gc=False):
+    """The ids of a message the provider has accepted (API reference, 'Leads').
+
+    `provider_msg_id` is WhatsApp's own; `template_name` is None for a plain message.
+    """
+
+    conversation_id: int
+    message_id: int
+    provider_msg_id: str | None = None
+    template_name: str | None = None

@@ -8,7 +8,7 @@ from typing import Protocol, TypeVar
 
 import msgspec
 
-from syncro_async.html_tables import rows_table
+from syncro_async._internal.html import rows_table
 
 
 class Stage(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -59,16 +59,16 @@ class Pipelines(msgspec.Struct, frozen=True):
 
     def find(self, name: str) -> Pipeline:
         """The pipeline of that name. Raises `LookupError`."""
-        return _called("pipeline", name, self.pipelines)
+        return _find_by_name("pipeline", name, self.pipelines)
 
     def stage(self, pipeline: Pipeline | str, name: str) -> Stage:
         """The stage of that name; the pipeline may be given by its name. Raises `LookupError`."""
         home = self.find(pipeline) if isinstance(pipeline, str) else pipeline
-        return _called(f"stage of {home.name!r}", name, home.stages)
+        return _find_by_name(f"stage of {home.name!r}", name, home.stages)
 
     def reason(self, name: str) -> LostReason:
         """The lost reason of that name. Raises `LookupError`."""
-        return _called("lost reason", name, self.lost_reasons)
+        return _find_by_name("lost reason", name, self.lost_reasons)
 
 
 class _Named(Protocol):
@@ -81,9 +81,9 @@ class _Named(Protocol):
 _N = TypeVar("_N", bound=_Named)
 
 
-def _called(what: str, name: str, among: Sequence[_N]) -> _N:
+def _find_by_name(what: str, name: str, among: Sequence[_N]) -> _N:
     named = [(one, one.name) for one in among if one.name is not None]
-    for spelling in (str, _spoken):
+    for spelling in (str, _normalize_name):
         found = [one for one, own in named if spelling(own) == spelling(name)]
         if len(found) == 1:
             return found[0]
@@ -94,6 +94,6 @@ def _called(what: str, name: str, among: Sequence[_N]) -> _N:
     raise LookupError(f"no {what} is called {name!r}; there is {known}")
 
 
-def _spoken(name: str) -> str:
+def _normalize_name(name: str) -> str:
     """The name as one says it: without capitals, spare spaces and ways to write an accent."""
     return " ".join(unicodedata.normalize("NFKC", name).casefold().split())

@@ -7,9 +7,7 @@ from typing import Any
 
 import msgspec
 
-from syncro_async.models.amounts import Amount
-from syncro_async.models.moments import Moment
-from syncro_async.models.words import TaskPriority, TaskStatus, TaskType
+from syncro_async.models.types import Amount, Moment, TaskPriority, TaskStatus, TaskType
 
 # The reference names `author`, `closed_by`, `lost_by` and `performed_by` without their type.
 Person = int | str | dict[str, Any]

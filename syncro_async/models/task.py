@@ -6,8 +6,7 @@ from datetime import date
 
 import msgspec
 
-from syncro_async.models.moments import Moment
-from syncro_async.models.words import TaskPriority, TaskStatus, TaskType
+from syncro_async.models.types import Moment, TaskPriority, TaskStatus, TaskType
 
 
 class TaskLead(msgspec.Struct, frozen=True, kw_only=True, gc=False):

@@ -6,8 +6,7 @@ from typing import Any
 
 import msgspec
 
-from syncro_async.models.moments import Moment
-from syncro_async.models.words import WebhookEvent, WebhookSource
+from syncro_async.models.types import Moment, WebhookEvent, WebhookSource
 
 
 class Webhook(msgspec.Struct, frozen=True, kw_only=True):

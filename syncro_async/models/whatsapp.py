@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from syncro_async.models.words import Provider
+from syncro_async.models.types import Provider
 
 
 class WhatsAppInstance(msgspec.Struct, frozen=True, kw_only=True, gc=False):

@@ -6,15 +6,15 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, overload
 
-from syncro_async.models.page import Page
-from syncro_async.models.rows import Rows
+from syncro_async.models.page import Page, Rows
 from syncro_async.paging.dataframe import Library, frame_maker
+from syncro_async.paging.pages import Fetch, is_repeated_page, items_of, next_page_number, truncate
 from syncro_async.paging.prefetch import Prefetch
-from syncro_async.paging.turning import Fetch, cut, following, items_of, repeats
 
 if TYPE_CHECKING:
     import pandas as pd
     import polars as pl
+
 
 T = TypeVar("T")
 
@@ -70,11 +70,11 @@ class Paginator(Generic[T]):
         previous: Page[T] | None = None
         while number is not None and left != 0:
             page = await fetch(number)
-            if repeats(page, previous, number):
+            if is_repeated_page(page, previous, number):
                 return
-            left, shown = cut(page, left)
+            left, shown = truncate(page, left)
             yield shown
-            number, previous = following(number, page), page
+            number, previous = next_page_number(number, page), page
 
     async def collect(self) -> list[T]:
         """All items in one list, which a notebook shows as a table."""

@@ -10,12 +10,12 @@ from typing import Generic, TypeVar
 
 from syncro_async.errors import ConfigurationError
 from syncro_async.models.page import Page
-from syncro_async.paging.turning import Fetch, cut, following, repeats
+from syncro_async.paging.pages import Fetch, is_repeated_page, next_page_number, truncate
 
 T = TypeVar("T")
 
 
-class Ahead(Generic[T]):
+class PrefetchedItems(Generic[T]):
     """What `async with paginator.prefetch()` gives: the items, or the pages, in order, once.
 
     A second loop over it goes on where the first one stopped. A page that could not be fetched
@@ -35,7 +35,7 @@ class Ahead(Generic[T]):
         # Several tasks may share the work: one turns the page, the others wait for its items.
         self._turning = asyncio.Lock()
 
-    def __aiter__(self) -> Ahead[T]:
+    def __aiter__(self) -> PrefetchedItems[T]:
         return self
 
     async def __anext__(self) -> T:
@@ -43,7 +43,7 @@ class Ahead(Generic[T]):
             async with self._turning:
                 if self._items:
                     break
-                page = await self._turn()
+                page = await self._next_page()
                 if page is None:
                     raise StopAsyncIteration
                 self._items.extend(page.items)
@@ -51,7 +51,7 @@ class Ahead(Generic[T]):
 
     async def pages(self) -> AsyncGenerator[Page[T], None]:
         """The pages in order; the last one is cut where `max_items` says so."""
-        while (page := await self._turn_alone()) is not None:
+        while (page := await self._next_page_locked()) is not None:
             yield page
 
     async def aclose(self) -> None:
@@ -63,22 +63,22 @@ class Ahead(Generic[T]):
         await asyncio.gather(*self._under_way, return_exceptions=True)
         self._under_way.clear()
 
-    async def _turn_alone(self) -> Page[T] | None:
+    async def _next_page_locked(self) -> Page[T] | None:
         async with self._turning:
-            return await self._turn()
+            return await self._next_page()
 
-    async def _turn(self) -> Page[T] | None:
+    async def _next_page(self) -> Page[T] | None:
         """The next page, or None at the end; the pages behind it are on their way by then."""
         number = self._number
         if number is None or self._left == 0:
             return None
         page = await self._arrival(number)
-        if repeats(page, self._previous, number):
+        if is_repeated_page(page, self._previous, number):
             self._number = None
             return None
         self._under_way.popleft()
-        self._left, shown = cut(page, self._left)
-        self._number, self._previous = following(number, page), page
+        self._left, shown = truncate(page, self._left)
+        self._number, self._previous = next_page_number(number, page), page
         if self._number is not None and self._left != 0:
             self._fetch_up_to(max(self._number, self._reach(number, page)))
         return shown
@@ -110,9 +110,9 @@ class Prefetch(Generic[T]):
     """An async context manager around `Ahead`."""
 
     def __init__(self, fetch: Fetch[T], ahead: int, start_page: int, max_items: int | None) -> None:
-        self._ahead = Ahead(fetch, ahead, start_page, max_items)
+        self._ahead = PrefetchedItems(fetch, ahead, start_page, max_items)
 
-    async def __aenter__(self) -> Ahead[T]:
+    async def __aenter__(self) -> PrefetchedItems[T]:
         return self._ahead
 
     async def __aexit__(

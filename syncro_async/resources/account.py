@@ -1,30 +1,54 @@
-"""What may be asked about the account: the call of the API reference, 'Account'."""
+"""What may be asked about the account and its users: the calls of the API reference, 'Account'."""
 
 from __future__ import annotations
 
+import builtins
+
 from syncro_async.models import account
+from syncro_async.models.account import User
 from syncro_async.models.envelope import Envelope
-from syncro_async.transport.exchange import Call, Perform
-from syncro_async.transport.json_codec import reading
+from syncro_async.resources.listing import Emit, whole_list
+from syncro_async.transport.json_codec import decoder_for
+from syncro_async.transport.messages import Call, SendCall
 
 
 class _Body(Envelope, frozen=True, kw_only=True):
     account: account.Account
 
 
-_read_body = reading(_Body)
+_read_body = decoder_for(_Body)
 
 
 class Account:
     """The call about the account, `client.account`."""
 
-    def __init__(self, perform: Perform) -> None:
-        self._perform = perform
+    def __init__(self, send: SendCall) -> None:
+        self._send = send
 
     async def get(self) -> account.Account:
         """Fetch the account that the key belongs to. Raises the errors of `syncro_async.errors`."""
-        return await self._perform(Call("GET", "/account", _account, repeatable=True))
+        return await self._send(Call("GET", "/account", _account, idempotent=True))
 
 
 def _account(raw: bytes) -> account.Account:
     return _read_body(raw).account
+
+
+_PATH = "/users"
+
+
+class Users:
+    """The call about users, `client.users`."""
+
+    def __init__(self, send: SendCall, emit: Emit) -> None:
+        self._send = send
+        self._emit = emit
+
+    async def list(self) -> builtins.list[User]:
+        """Fetch the members of the account.
+
+        One that cannot be read is left out, logged at WARNING, and told to the observers as
+        `ItemUnreadable`. Raises the errors of `syncro_async.errors`.
+        """
+        read = whole_list(_PATH, self._emit, User)
+        return await self._send(Call("GET", _PATH, read, idempotent=True))

@@ -6,14 +6,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from typing import Any, TypeVar, cast, overload
 
-from syncro_async.dialects.listing import Cursor, PageNumbers, Paging
+from syncro_async.dialects.pagination import Cursor, PageNumbers, Paging
 from syncro_async.errors import ConfigurationError
 from syncro_async.events import Observers
-from syncro_async.paging.asking import AskedList, paginator_of
+from syncro_async.paging.factory import ListRequest, make_paginator
 from syncro_async.paging.paginator import Paginator
 from syncro_async.settings import Settings
-from syncro_async.transport.addressing import query_string, relative_path
-from syncro_async.transport.exchange import Call
+from syncro_async.transport.messages import Call
+from syncro_async.transport.urls import query_string, relative_path
 
 T = TypeVar("T")
 
@@ -22,10 +22,10 @@ class AnyList(ABC):
     """The part of the client that makes paginators."""
 
     _settings: Settings
-    _tell: Observers
+    _emit: Observers
 
     @abstractmethod
-    async def _perform(self, call: Call[T], /) -> T:
+    async def _send(self, call: Call[T], /) -> T:
         """Send the call through limiter, retries and decoding."""
 
     @overload
@@ -74,10 +74,10 @@ class AnyList(ABC):
         `paging` is not given, and `ValueError` for arguments that cannot be sent.
         """
         kind = cast("type[Any]", Any) if item is None else item
-        base_url = self._settings.wiring.base_url
-        asked = AskedList(relative_path(path, base_url), params or {}, kind, page_size, max_items)
+        base_url = self._settings.config.base_url
+        asked = ListRequest(relative_path(path, base_url), params or {}, kind, page_size, max_items)
         query_string(asked.query)  # what cannot be sent is said now, not with the first page
-        return paginator_of(asked, self._paging(paging), self._perform, self._tell)
+        return make_paginator(asked, self._paging(paging), self._send, self._emit)
 
     def _paginate(
         self,
@@ -89,11 +89,11 @@ class AnyList(ABC):
         start_page: int,
         max_items: int | None,
     ) -> Paginator[T]:
-        asked = AskedList(path, query, item, page_size, max_items, start_page)
-        return paginator_of(asked, self._paging(None), self._perform, self._tell)
+        asked = ListRequest(path, query, item, page_size, max_items, start_page)
+        return make_paginator(asked, self._paging(None), self._send, self._emit)
 
     def _paging(self, given: Paging | None) -> Paging:
-        dialect = self._settings.wiring.dialect
+        dialect = self._settings.config.dialect
         paging = given or dialect.paging
         if paging is None:
             raise ConfigurationError(

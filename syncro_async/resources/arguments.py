@@ -13,7 +13,7 @@ from datetime import date, datetime, time
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
-from syncro_async.transport.addressing import moment
+from syncro_async.transport.urls import format_datetime
 
 MatchBy = Literal["email", "phone", "email_or_phone"]
 
@@ -61,7 +61,7 @@ def point_in_time(name: str, value: Any) -> str:
     """Write an aware datetime or a date as ISO 8601 (API reference, 'Errors and limits')."""
     if not isinstance(value, date):
         raise _refusal(name, "a datetime or a date", value)
-    return moment(name, value)
+    return format_datetime(name, value)
 
 
 def day(name: str, value: Any) -> str:

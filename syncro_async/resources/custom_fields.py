@@ -6,9 +6,9 @@ import builtins
 
 from syncro_async.models.custom_field import CustomField
 from syncro_async.resources.arguments import flag
-from syncro_async.resources.listing import Tell, whole_list
-from syncro_async.transport.addressing import query_string
-from syncro_async.transport.exchange import Call, Perform
+from syncro_async.resources.listing import Emit, whole_list
+from syncro_async.transport.messages import Call, SendCall
+from syncro_async.transport.urls import query_string
 
 _PATH = "/custom-fields"
 
@@ -16,9 +16,9 @@ _PATH = "/custom-fields"
 class CustomFields:
     """The call about custom fields, `client.custom_fields`."""
 
-    def __init__(self, perform: Perform, tell: Tell) -> None:
-        self._perform = perform
-        self._tell = tell
+    def __init__(self, send: SendCall, emit: Emit) -> None:
+        self._send = send
+        self._emit = emit
 
     async def list(self, *, active_only: bool = False) -> builtins.list[CustomField]:
         """Fetch the definitions of the account's custom fields; `active_only`: those in use.
@@ -28,5 +28,5 @@ class CustomFields:
         `syncro_async.errors`.
         """
         query = query_string({"active_only": flag("active_only", active_only) or None})
-        read = whole_list(_PATH, self._tell, CustomField)
-        return await self._perform(Call("GET", _PATH, read, repeatable=True, query=query))
+        read = whole_list(_PATH, self._emit, CustomField)
+        return await self._send(Call("GET", _PATH, read, idempotent=True, query=query))

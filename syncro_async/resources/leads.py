@@ -7,12 +7,9 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import date, datetime
 from typing import Any, TypeVar
 
-from syncro_async.models.enrollment import Enrollment
-from syncro_async.models.lead import Lead
-from syncro_async.models.message import SentMessage
-from syncro_async.models.upsert import UpsertResult
+from syncro_async.models.envelope import Envelope
+from syncro_async.models.lead import Enrollment, Lead, SentMessage, UpsertResult
 from syncro_async.paging.paginator import Paginator
-from syncro_async.resources import lead_answers
 from syncro_async.resources.arguments import (
     MatchBy,
     check_match_key,
@@ -28,9 +25,36 @@ from syncro_async.resources.arguments import (
     texts,
 )
 from syncro_async.resources.listing import Paginate
-from syncro_async.transport.addressing import query_string, segment
-from syncro_async.transport.exchange import Call, Perform
-from syncro_async.transport.json_codec import done, encode_body
+from syncro_async.transport.json_codec import decode_none, decoder_for, encode_body
+from syncro_async.transport.messages import Call, SendCall
+from syncro_async.transport.urls import path_segment, query_string
+
+
+class _LeadAnswer(Envelope, frozen=True, kw_only=True):
+    lead: Lead
+
+
+class _TagsAnswer(Envelope, frozen=True, kw_only=True):
+    tags: list[str]
+
+
+_read_lead_answer = decoder_for(_LeadAnswer)
+_read_tags_answer = decoder_for(_TagsAnswer)
+
+_read_upsert_result = decoder_for(UpsertResult)
+_read_enrollment = decoder_for(Enrollment)
+_read_sent_message = decoder_for(SentMessage)
+
+
+def _read_lead(raw: bytes) -> Lead:
+    """Read `{"lead": {…}}`."""
+    return _read_lead_answer(raw).lead
+
+
+def _read_tags(raw: bytes) -> list[str]:
+    """Read `{"tags": […]}`: all tags the lead has now."""
+    return _read_tags_answer(raw).tags
+
 
 T = TypeVar("T")
 
@@ -44,8 +68,8 @@ class Leads:
     is no such lead, `ValidationError` where the server refuses a field.
     """
 
-    def __init__(self, perform: Perform, paginate: Paginate) -> None:
-        self._perform = perform
+    def __init__(self, send: SendCall, paginate: Paginate) -> None:
+        self._send = send
         self._paginate = paginate
 
     def list(
@@ -89,9 +113,7 @@ class Leads:
         """Fetch one lead, with the relations `include` names, those no list carries among them."""
         query = query_string({"include": relations("include", include)})
         path = _path(id)
-        return await self._perform(
-            Call("GET", path, lead_answers.lead, repeatable=True, query=query)
-        )
+        return await self._send(Call("GET", path, _read_lead, idempotent=True, query=query))
 
     async def create(
         self,
@@ -122,7 +144,7 @@ class Leads:
         fields = lead_fields(locals())
         required(pipeline_id=pipeline_id, stage_id=stage_id)
         filled("name", name)
-        return await self._post("/leads", lead_answers.lead, fields, repeatable=False)
+        return await self._post("/leads", _read_lead, fields, repeatable=False)
 
     async def upsert(
         self,
@@ -154,7 +176,7 @@ class Leads:
         fields = lead_fields(locals())
         check_match_key(match_by, fields)
         body = {**fields, "match_by": match_by}
-        return await self._post("/leads/upsert", lead_answers.upsert_result, body, repeatable=True)
+        return await self._post("/leads/upsert", _read_upsert_result, body, repeatable=True)
 
     async def move(self, id: int, *, stage_id: int, pipeline_id: int) -> None:
         """Move the lead to another stage, if need be of another pipeline.
@@ -180,7 +202,9 @@ class Leads:
 
     async def delete(self, id: int) -> None:
         """Remove the lead. That it is gone once an earlier attempt was lost counts as done."""
-        await self._perform(Call("DELETE", _path(id), done, repeatable=True, gone_is_done=True))
+        await self._send(
+            Call("DELETE", _path(id), decode_none, idempotent=True, not_found_is_success=True)
+        )
 
     async def add_tags(self, id: int, tags: str | Iterable[str]) -> builtins.list[str]:
         """Add at least one tag (one str is one tag) and return all tags the lead has now."""
@@ -188,22 +212,22 @@ class Leads:
         if not names:
             raise ValueError("tags must hold at least one tag")
         path = _path(id, "tags")
-        return await self._post(path, lead_answers.tags, {"tags": names}, repeatable=True)
+        return await self._post(path, _read_tags, {"tags": names}, repeatable=True)
 
     async def remove_tag(self, id: int, tag: str) -> builtins.list[str]:
         """Take one tag off the lead and return those it still has."""
-        path = _path(id, "tags", segment("tag", filled("tag", tag)))
-        return await self._perform(Call("DELETE", path, lead_answers.tags, repeatable=True))
+        path = _path(id, "tags", path_segment("tag", filled("tag", tag)))
+        return await self._send(Call("DELETE", path, _read_tags, idempotent=True))
 
     async def enroll(self, id: int, *, sequence_id: int) -> Enrollment:
         """Enroll the lead in an active nurture sequence. Never sent twice by itself."""
         path, body = _path(id, "enroll-sequence"), required(sequence_id=sequence_id)
-        return await self._post(path, lead_answers.enrollment, body, repeatable=False)
+        return await self._post(path, _read_enrollment, body, repeatable=False)
 
     async def unenroll(self, id: int, *, sequence_id: int) -> Enrollment:
         """Take the lead out of a nurture sequence."""
-        path = _path(id, "enroll-sequence", segment("sequence_id", sequence_id))
-        return await self._perform(Call("DELETE", path, lead_answers.enrollment, repeatable=True))
+        path = _path(id, "enroll-sequence", path_segment("sequence_id", sequence_id))
+        return await self._send(Call("DELETE", path, _read_enrollment, idempotent=True))
 
     async def send_whatsapp(
         self,
@@ -224,7 +248,7 @@ class Leads:
         message = optional(body=body, media_url=media_url, caption=caption, instance_id=instance_id)
         message["type"] = "text" if media_url is None else "image"
         path = _path(id, "send-whatsapp")
-        return await self._post(path, lead_answers.sent_message, message, repeatable=False)
+        return await self._post(path, _read_sent_message, message, repeatable=False)
 
     async def send_template(
         self,
@@ -246,17 +270,17 @@ class Leads:
             instance_id=instance_id,
         )
         path = _path(id, "send-whatsapp-template")
-        return await self._post(path, lead_answers.sent_message, message, repeatable=False)
+        return await self._post(path, _read_sent_message, message, repeatable=False)
 
     async def _post(
         self, path: str, read: Callable[[bytes], T], body: Mapping[str, Any], *, repeatable: bool
     ) -> T:
-        call = Call("POST", path, read, repeatable=repeatable, body=encode_body(body))
-        return await self._perform(call)
+        call = Call("POST", path, read, idempotent=repeatable, body=encode_body(body))
+        return await self._send(call)
 
     async def _put(self, path: str, body: Mapping[str, Any]) -> None:
-        await self._perform(Call("PUT", path, done, repeatable=True, body=encode_body(body)))
+        await self._send(Call("PUT", path, decode_none, idempotent=True, body=encode_body(body)))
 
 
 def _path(id: int, *rest: str) -> str:
-    return "/".join(("/leads", segment("id", id), *rest))
+    return "/".join(("/leads", path_segment("id", id), *rest))

@@ -9,10 +9,10 @@ import msgspec
 
 from syncro_async.events import ItemUnreadable
 from syncro_async.models.envelope import Envelope
-from syncro_async.models.rows import Rows
-from syncro_async.paging.one_by_one import item_reader, one_by_one
+from syncro_async.models.page import Rows
+from syncro_async.paging.page_decoding import decode_items, item_decoder
 from syncro_async.paging.paginator import Paginator
-from syncro_async.transport.json_codec import reading
+from syncro_async.transport.json_codec import decoder_for
 
 T = TypeVar("T")
 
@@ -34,7 +34,7 @@ class Paginate(Protocol):
         ...
 
 
-Tell = Callable[[ItemUnreadable], object]
+Emit = Callable[[ItemUnreadable], object]
 """Who is told of an item that could not be read: the log and the client's observers."""
 
 
@@ -42,29 +42,29 @@ class _WholeBody(Envelope, frozen=True, kw_only=True):
     data: list[msgspec.Raw]
 
 
-_read_whole_body = reading(_WholeBody)
+_read_whole_body = decoder_for(_WholeBody)
 
 
 def whole_list(
-    path: str, tell: Tell, item: type[T], read: Callable[[Any], T] | None = None
+    path: str, emit: Emit, item: type[T], read: Callable[[Any], T] | None = None
 ) -> Callable[[bytes], list[T]]:
     """A function from `{"data": […]}` to its items, read with `read` where that is given.
 
     An item that cannot be read is left out and told; `path` says of which list.
     """
-    read_one = read or item_reader(item)
+    read_one = read or item_decoder(item)
 
     def read_all(raw: bytes) -> list[T]:
-        return readable(path, tell, _read_whole_body(raw).data, read_one)
+        return readable(path, emit, _read_whole_body(raw).data, read_one)
 
     return read_all
 
 
 def readable(
-    path: str, tell: Tell, raws: Iterable[msgspec.Raw], read: Callable[[Any], T]
+    path: str, emit: Emit, raws: Iterable[msgspec.Raw], read: Callable[[Any], T]
 ) -> list[T]:
     """The items that can be read; each of the others is told."""
-    items, unreadable = one_by_one(raws, read)
+    items, unreadable = decode_items(raws, read)
     for bad in unreadable:
-        tell(ItemUnreadable(path, bad.index, bad.reason))
+        emit(ItemUnreadable(path, bad.index, bad.reason))
     return Rows(items)

@@ -8,10 +8,10 @@ import msgspec
 
 from syncro_async.models import pipeline as models
 from syncro_async.models.envelope import Envelope
-from syncro_async.paging.one_by_one import item_reader
-from syncro_async.resources.listing import Tell, readable
-from syncro_async.transport.exchange import Call, Perform
-from syncro_async.transport.json_codec import reading
+from syncro_async.paging.page_decoding import item_decoder
+from syncro_async.resources.listing import Emit, readable
+from syncro_async.transport.json_codec import decoder_for
+from syncro_async.transport.messages import Call, SendCall
 
 _PATH = "/pipelines"
 
@@ -27,16 +27,16 @@ class _Pipeline(msgspec.Struct, frozen=True, kw_only=True):
     stages: list[msgspec.Raw] | None = None
 
 
-_read_body = reading(_Body)
-_read_pipeline = item_reader(_Pipeline)
+_read_body = decoder_for(_Body)
+_read_pipeline = item_decoder(_Pipeline)
 
 
 class Pipelines:
     """The call about pipelines, `client.pipelines`."""
 
-    def __init__(self, perform: Perform, tell: Tell) -> None:
-        self._perform = perform
-        self._tell = tell
+    def __init__(self, send: SendCall, emit: Emit) -> None:
+        self._send = send
+        self._emit = emit
 
     async def list(self) -> models.Pipelines:
         """Fetch every pipeline with its stages, and the lost reasons.
@@ -45,7 +45,7 @@ class Pipelines:
         pipeline, stage or reason that cannot be read is left out, logged at WARNING, and told to
         the observers as `ItemUnreadable`. Raises the errors of `syncro_async.errors`.
         """
-        return await self._perform(Call("GET", _PATH, self._read, repeatable=True))
+        return await self._send(Call("GET", _PATH, self._read, idempotent=True))
 
     async def find(self, name: str) -> models.Pipeline:
         """Fetch the pipeline of that name: one request; who needs several names keeps the list.
@@ -62,11 +62,11 @@ class Pipelines:
         body = _read_body(raw)
         reasons = body.lost_reasons or ()
         return models.Pipelines(
-            readable(_PATH, self._tell, body.pipelines, self._pipeline),
-            readable(_PATH, self._tell, reasons, item_reader(models.LostReason)),
+            readable(_PATH, self._emit, body.pipelines, self._pipeline),
+            readable(_PATH, self._emit, reasons, item_decoder(models.LostReason)),
         )
 
     def _pipeline(self, raw: Any) -> models.Pipeline:
         sent = _read_pipeline(raw)
-        stages = readable(_PATH, self._tell, sent.stages or (), item_reader(models.Stage))
+        stages = readable(_PATH, self._emit, sent.stages or (), item_decoder(models.Stage))
         return models.Pipeline(id=sent.id, name=sent.name, stages=stages)

@@ -8,12 +8,12 @@ from msgspec import UNSET, UnsetType
 
 from syncro_async.models.envelope import Envelope
 from syncro_async.models.task import Task
-from syncro_async.models.words import TaskPriority, TaskStatus, TaskType
+from syncro_async.models.types import TaskPriority, TaskStatus, TaskType
 from syncro_async.paging.paginator import Paginator
 from syncro_async.resources.arguments import check_pages, optional, required
 from syncro_async.resources.listing import Paginate
-from syncro_async.transport.exchange import Call, Perform
-from syncro_async.transport.json_codec import encode_body, reading
+from syncro_async.transport.json_codec import decoder_for, encode_body
+from syncro_async.transport.messages import Call, SendCall
 
 
 class _TaskAnswer(Envelope, frozen=True, kw_only=True):
@@ -21,8 +21,8 @@ class _TaskAnswer(Envelope, frozen=True, kw_only=True):
     data: Task | UnsetType = UNSET
 
 
-_read_answer = reading(_TaskAnswer)
-_read_task = reading(Task)
+_read_answer = decoder_for(_TaskAnswer)
+_read_task = decoder_for(Task)
 
 
 class Tasks:
@@ -34,8 +34,8 @@ class Tasks:
     no way to read, change, complete or delete one task; `client.request()` reaches what it lacks.
     """
 
-    def __init__(self, perform: Perform, paginate: Paginate) -> None:
-        self._perform = perform
+    def __init__(self, send: SendCall, paginate: Paginate) -> None:
+        self._send = send
         self._paginate = paginate
 
     def list(
@@ -102,8 +102,8 @@ class Tasks:
             assigned_to=assigned_to,
             notes=notes,
         )
-        call = Call("POST", "/tasks", _created, repeatable=False, body=encode_body(fields))
-        return await self._perform(call)
+        call = Call("POST", "/tasks", _created, idempotent=False, body=encode_body(fields))
+        return await self._send(call)
 
 
 def _created(raw: bytes) -> Task:

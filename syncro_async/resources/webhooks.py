@@ -8,13 +8,13 @@ import msgspec
 
 from syncro_async.models import webhook
 from syncro_async.models.envelope import Envelope
-from syncro_async.models.words import WebhookEvent, WebhookSource
-from syncro_async.paging.one_by_one import item_reader
+from syncro_async.models.types import WebhookEvent, WebhookSource
+from syncro_async.paging.page_decoding import item_decoder
 from syncro_async.resources.arguments import filled, optional, required
-from syncro_async.resources.listing import Tell, readable
-from syncro_async.transport.addressing import segment
-from syncro_async.transport.exchange import Call, Perform
-from syncro_async.transport.json_codec import done, encode_body, reading
+from syncro_async.resources.listing import Emit, readable
+from syncro_async.transport.json_codec import decode_none, decoder_for, encode_body
+from syncro_async.transport.messages import Call, SendCall
+from syncro_async.transport.urls import path_segment
 
 _PATH = "/webhooks"
 
@@ -24,9 +24,9 @@ class _Body(Envelope, frozen=True, kw_only=True):
     supported_events: list[str] | None = None
 
 
-_read_body = reading(_Body)
-_read_webhook = reading(webhook.Webhook)
-_read_new_webhook = reading(webhook.NewWebhook)
+_read_body = decoder_for(_Body)
+_read_webhook = decoder_for(webhook.Webhook)
+_read_new_webhook = decoder_for(webhook.NewWebhook)
 
 
 class Webhooks:
@@ -38,9 +38,9 @@ class Webhooks:
     where the server refuses a field.
     """
 
-    def __init__(self, perform: Perform, tell: Tell) -> None:
-        self._perform = perform
-        self._tell = tell
+    def __init__(self, send: SendCall, emit: Emit) -> None:
+        self._send = send
+        self._emit = emit
 
     async def list(self) -> webhook.Webhooks:
         """Fetch every subscription, and the events one can subscribe to.
@@ -48,7 +48,7 @@ class Webhooks:
         One that cannot be read is left out, logged at WARNING, and told to the observers as
         `ItemUnreadable`.
         """
-        return await self._perform(Call("GET", _PATH, self._read, repeatable=True))
+        return await self._send(Call("GET", _PATH, self._read, idempotent=True))
 
     async def create(
         self,
@@ -69,13 +69,11 @@ class Webhooks:
             source=source, secret=secret
         )
         body = encode_body(fields)
-        return await self._perform(
-            Call("POST", _PATH, _read_new_webhook, repeatable=False, body=body)
-        )
+        return await self._send(Call("POST", _PATH, _read_new_webhook, idempotent=False, body=body))
 
     async def get(self, id: int) -> webhook.Webhook:
         """Fetch one subscription."""
-        return await self._perform(Call("GET", _path(id), _read_webhook, repeatable=True))
+        return await self._send(Call("GET", _path(id), _read_webhook, idempotent=True))
 
     async def update(
         self,
@@ -93,17 +91,19 @@ class Webhooks:
         changes = optional(target_url=target_url, events=events, is_active=is_active)
         if not changes:
             raise ValueError("target_url, events or is_active is required")
-        await self._perform(Call("PUT", path, done, repeatable=True, body=encode_body(changes)))
+        await self._send(Call("PUT", path, decode_none, idempotent=True, body=encode_body(changes)))
 
     async def delete(self, id: int) -> None:
         """End a subscription. That it is gone once an earlier attempt was lost counts as done."""
-        await self._perform(Call("DELETE", _path(id), done, repeatable=True, gone_is_done=True))
+        await self._send(
+            Call("DELETE", _path(id), decode_none, idempotent=True, not_found_is_success=True)
+        )
 
     def _read(self, raw: bytes) -> webhook.Webhooks:
         body = _read_body(raw)
-        found = readable(_PATH, self._tell, body.data, item_reader(webhook.Webhook))
+        found = readable(_PATH, self._emit, body.data, item_decoder(webhook.Webhook))
         return webhook.Webhooks(found, body.supported_events or [])
 
 
 def _path(id: int) -> str:
-    return f"{_PATH}/{segment('id', id)}"
+    return f"{_PATH}/{path_segment('id', id)}"

@@ -6,13 +6,13 @@ from typing import Any
 
 import msgspec
 
+from syncro_async.models.types import TemplateStatus
 from syncro_async.models.whatsapp import WhatsAppInstance, WhatsAppTemplate
-from syncro_async.models.words import TemplateStatus
-from syncro_async.paging.one_by_one import item_reader
+from syncro_async.paging.page_decoding import item_decoder
 from syncro_async.resources.arguments import filled, optional
-from syncro_async.resources.listing import Tell, whole_list
-from syncro_async.transport.addressing import query_string
-from syncro_async.transport.exchange import Call, Perform
+from syncro_async.resources.listing import Emit, whole_list
+from syncro_async.transport.messages import Call, SendCall
+from syncro_async.transport.urls import query_string
 
 _INSTANCES = "/whatsapp/instances"
 _TEMPLATES = "/whatsapp/templates"
@@ -23,8 +23,8 @@ class _Certain(msgspec.Struct, frozen=True):
     name: str | None = None
 
 
-_read_certain = item_reader(_Certain)
-_read_fields = item_reader(dict[str, Any])
+_read_certain = item_decoder(_Certain)
+_read_fields = item_decoder(dict[str, Any])
 
 
 class WhatsApp:
@@ -34,14 +34,14 @@ class WhatsApp:
     `ItemUnreadable`. Both calls raise the errors of `syncro_async.errors`.
     """
 
-    def __init__(self, perform: Perform, tell: Tell) -> None:
-        self._perform = perform
-        self._tell = tell
+    def __init__(self, send: SendCall, emit: Emit) -> None:
+        self._send = send
+        self._emit = emit
 
     async def instances(self) -> list[WhatsAppInstance]:
         """Fetch the account's connected numbers."""
-        read = whole_list(_INSTANCES, self._tell, WhatsAppInstance)
-        return await self._perform(Call("GET", _INSTANCES, read, repeatable=True))
+        read = whole_list(_INSTANCES, self._emit, WhatsAppInstance)
+        return await self._send(Call("GET", _INSTANCES, read, idempotent=True))
 
     async def templates(
         self,
@@ -59,9 +59,9 @@ class WhatsApp:
         if status is not None:
             filled("status", status)
         filters = optional(instance_id=instance_id, status=status, language=language)
-        read = whole_list(_TEMPLATES, self._tell, WhatsAppTemplate, _template)
-        return await self._perform(
-            Call("GET", _TEMPLATES, read, repeatable=True, query=query_string(filters))
+        read = whole_list(_TEMPLATES, self._emit, WhatsAppTemplate, _template)
+        return await self._send(
+            Call("GET", _TEMPLATES, read, idempotent=True, query=query_string(filters))
         )
 
 

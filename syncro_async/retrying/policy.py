@@ -6,8 +6,18 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from syncro_async._internal.checks import is_int, is_number
 from syncro_async.errors import ConfigurationError
-from syncro_async.numeric import is_number, is_whole
+
+
+def backoff(policy: RetryPolicy, attempts: int) -> float:
+    """Seconds to wait after that many attempts: exponential, with full jitter inside the cap.
+
+    Full jitter spreads clients that failed together over the whole interval.
+    """
+    # Past 2**60 the cap has long decided, and floats would overflow.
+    ceiling = min(policy.max_delay, policy.base_delay * 2.0 ** min(attempts - 1, 60))
+    return ceiling * policy.random()
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +40,7 @@ class RetryPolicy:
     random: Callable[[], float] = random.random
 
     def __post_init__(self) -> None:
-        if not (is_whole(self.attempts) and self.attempts >= 1):
+        if not (is_int(self.attempts) and self.attempts >= 1):
             raise ConfigurationError(
                 f"RetryPolicy: attempts={self.attempts!r} must be a whole number, 1 or more"
             )

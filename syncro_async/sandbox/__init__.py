@@ -1,13 +1,7 @@
 """A Syncro account to try things on: the API as its reference describes it, in memory."""
 
-from syncro_async.sandbox.access import (
-    EXPIRED_KEY,
-    FULL_KEY,
-    LEADS_ONLY_KEY,
-    READ_ONLY_KEY,
-    SUSPENDED_KEY,
-)
-from syncro_async.sandbox.account import (
+from syncro_async.sandbox.app import Arrival, Sandbox
+from syncro_async.sandbox.data.account import (
     ACTIVE_SEQUENCE_ID,
     FAILING_INSTANCE_ID,
     FIRST_STAGE_ID,
@@ -29,10 +23,7 @@ from syncro_async.sandbox.account import (
     UNAPPROVED_TEMPLATE_ID,
     WON_STAGE_ID,
 )
-from syncro_async.sandbox.app import Arrival
-from syncro_async.sandbox.elsewhere import SandboxElsewhere, serving_elsewhere
-from syncro_async.sandbox.hazards import HAZARDS
-from syncro_async.sandbox.sample_data import (
+from syncro_async.sandbox.data.sample_leads import (
     BARE_LEAD_ID,
     BLOCKED_LEAD_ID,
     CLOSED_WINDOW_LEAD_ID,
@@ -43,10 +34,17 @@ from syncro_async.sandbox.sample_data import (
     SIBLING_LEAD_IDS,
     WON_LEAD_ID,
 )
-from syncro_async.sandbox.sandbox import Sandbox
-from syncro_async.sandbox.serve import run, serving
-from syncro_async.sandbox.trouble import ConnectionDropped, Trouble
-from syncro_async.sandbox.webhook_book import FAILING_WEBHOOK_ID, WEBHOOK_ID
+from syncro_async.sandbox.data.webhooks import FAILING_WEBHOOK_ID, WEBHOOK_ID
+from syncro_async.sandbox.faults import HAZARDS, ConnectionDropped, Trouble
+from syncro_async.sandbox.keys import (
+    EXPIRED_KEY,
+    FULL_KEY,
+    LEADS_ONLY_KEY,
+    READ_ONLY_KEY,
+    SUSPENDED_KEY,
+)
+from syncro_async.sandbox.process import SandboxProcess, serving_in_process
+from syncro_async.sandbox.server import run, serving
 
 __all__ = [
     "ACTIVE_SEQUENCE_ID",
@@ -89,9 +87,9 @@ __all__ = [
     "Arrival",
     "ConnectionDropped",
     "Sandbox",
-    "SandboxElsewhere",
+    "SandboxProcess",
     "Trouble",
     "run",
     "serving",
-    "serving_elsewhere",
+    "serving_in_process",
 ]

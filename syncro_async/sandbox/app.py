@@ -1,41 +1,43 @@
-"""The ASGI application: one request from its arrival to its answer, or to the broken connection."""
+"""The sandbox as programs and tests meet it: a Syncro account in memory."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import formatdate
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 from urllib.parse import quote
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.routing import Mount, Router
 
-from syncro_async.sandbox.access import KEYS, admit
-from syncro_async.sandbox.answers import (
-    Answer,
-    Invalid,
-    Refused,
+from syncro_async.clock import Clock, SystemClock
+from syncro_async.sandbox.data.sample_leads import moment
+from syncro_async.sandbox.data.store import Order, Store
+from syncro_async.sandbox.faults import ConnectionDropped, Script, Trouble
+from syncro_async.sandbox.keys import KEYS, authorize
+from syncro_async.sandbox.rate_windows import WindowKind, make_window
+from syncro_async.sandbox.request import ApiRequest, read_body, read_query
+from syncro_async.sandbox.responses import (
+    RequestRejected,
+    Response,
+    ValidationFailed,
+    error,
     not_found,
     page,
     redirect_to_page,
-    refused,
 )
-from syncro_async.sandbox.asked import Asked, read_body, read_query
 from syncro_async.sandbox.routes import find_route
-from syncro_async.sandbox.sample_data import moment
-from syncro_async.sandbox.trouble import ConnectionDropped, Script, Trouble
+from syncro_async.sandbox.serialization import Serializer
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from starlette.types import ASGIApp, Receive, Scope, Send
 
-    from syncro_async.clock import Clock
+    from syncro_async.sandbox.data.lead_record import LeadRecord
+    from syncro_async.sandbox.rate_windows import Window
     from syncro_async.sandbox.routes import Route
-    from syncro_async.sandbox.store import Store
-    from syncro_async.sandbox.window import Window
-    from syncro_async.sandbox.wire import Wire
+
 
 API_ROOT = "/api/v1"
 _TOO_MANY = 429
@@ -71,7 +73,7 @@ class Api:
     def __init__(
         self,
         store: Store,
-        wire: Wire,
+        wire: Serializer,
         clock: Clock,
         windows: Mapping[str, Window],
         *,
@@ -105,9 +107,9 @@ class Api:
         arrival = self._note(request)
         found = find_route(arrival.method, arrival.path)
         try:
-            admit(request.headers.get("x-api-key", ""), found[0].permission if found else None)
+            authorize(request.headers.get("x-api-key", ""), found[0].permission if found else None)
             trouble = self._script_for(arrival)
-        except Refused as refusal:
+        except RequestRejected as refusal:
             await self._send(send, arrival, refusal.answer)
             return
         try:
@@ -156,7 +158,7 @@ class Api:
         if seconds is not None:
             self.overdrawn += 1
             arrival.overdrawn = True
-            raise refused(
+            raise error(
                 _TOO_MANY,
                 {"message": "Rate limit excedido para esta API Key.", "retry_after": seconds},
                 ("retry-after", str(seconds)),
@@ -169,12 +171,12 @@ class Api:
         arrival: Arrival,
         found: tuple[Route, tuple[str, ...]] | None,
         body: bytes,
-    ) -> Answer:
+    ) -> Response:
         try:
             if found is None:
                 raise not_found("Recurso")
             route, parts = found
-            asked = Asked(
+            asked = ApiRequest(
                 store=self._store,
                 wire=self._wire,
                 parts=parts,
@@ -184,16 +186,16 @@ class Api:
                 max_leads=self._max_leads,
             )
             answer = route.carry_out(asked)
-        except Invalid as refusal:
+        except ValidationFailed as refusal:
             return refusal.answer if _wants_json(request) else redirect_to_page()
-        except Refused as refusal:
+        except RequestRejected as refusal:
             return refusal.answer
         if arrival.method != "GET":
             self.writes.append((arrival.method, arrival.path))
         return answer
 
     async def _send(
-        self, send: Send, arrival: Arrival, answer: Answer, *, cut: bool = False
+        self, send: Send, arrival: Arrival, answer: Response, *, cut: bool = False
     ) -> None:
         arrival.status = answer.status
         self.refused += answer.status == _TOO_MANY
@@ -217,3 +219,86 @@ class Api:
 
 def _wants_json(request: Request) -> bool:
     return "json" in request.headers.get("accept", "").partition(",")[0]
+
+
+class Sandbox:
+    """An account with `leads` sample leads (ids from 1) and the whole API on top of it.
+
+    - `minute`: the length in seconds of the rate limit's window, `per_minute` what fits into it.
+    - `window`: `"fixed"` (opened by the first counted request, as the API has it), `"aligned"` to
+      whole multiples of `minute`, or `"sliding"`.
+    - `clock`: decides the windows, the delays and every date; the machine's own unless given.
+    - `php_quirks`: `[]` for an empty map, numeric strings, microseconds, few fields in the answers
+      for one lead, fields no document names.
+    - `max_leads`: the plan's limit. `seed`: other sample leads.
+    - `hazards`: trouble that may come at any time (its `times` do not count): a share of the
+      requests, `hazard_share` (0.05 is one in twenty), meets one of those that match it.
+    - `order` of the list, which no document promises: `"oldest_first"`, `"newest_first"` or
+      `"last_changed_first"`.
+
+    Raises `ValueError` for a number, a window or an order that cannot be.
+    """
+
+    def __init__(
+        self,
+        leads: int = 100,
+        *,
+        minute: float = 60.0,
+        per_minute: int = 60,
+        clock: Clock | None = None,
+        window: WindowKind = "fixed",
+        php_quirks: bool = False,
+        max_leads: int | None = None,
+        seed: int = 1,
+        hazards: Sequence[Trouble] = (),
+        hazard_share: float = 0.0,
+        order: Order = "oldest_first",
+    ) -> None:
+        if leads < 0:
+            raise ValueError(f"leads={leads} cannot be fewer than none")
+        if order not in get_args(Order):
+            raise ValueError(f"order={order!r} must be one of {', '.join(get_args(Order))}")
+        self._store = Store(leads, seed, order)
+        windows = {key.name: make_window(window, per_minute, minute) for key in KEYS.values()}
+        script = Script(hazards, hazard_share=hazard_share, seed=seed)
+        wire = Serializer(php_quirks)
+        time = clock or SystemClock()
+        self._api = Api(self._store, wire, time, windows, max_leads=max_leads, script=script)
+
+    @property
+    def app(self) -> ASGIApp:
+        """The ASGI application; the API stands under `/api/v1`."""
+        return self._api.app
+
+    @property
+    def arrivals(self) -> list[Arrival]:
+        """Every request, in the order of arrival."""
+        return self._api.arrivals
+
+    @property
+    def refused(self) -> int:
+        """How many 429s were answered."""
+        return self._api.refused
+
+    @property
+    def overdrawn(self) -> int:
+        """How many of them because the rate limit's window was full, and not by script."""
+        return self._api.overdrawn
+
+    @property
+    def leads(self) -> dict[int, LeadRecord]:
+        """The leads by id; set a field with `sandbox.leads[7]["name"] = "Ana"`."""
+        return self._store.leads
+
+    @property
+    def writes(self) -> list[tuple[str, str]]:
+        """Method and path of every write that was carried out, answered or not."""
+        return self._api.writes
+
+    def script(self, trouble: Trouble) -> None:
+        """Queue trouble for the next requests that match it."""
+        self._api.script.add(trouble)
+
+    def complete_tasks(self, lead_id: int) -> None:
+        """Do the mandatory tasks that hold a lead in its stage, as its owner would."""
+        self._api.complete_tasks(lead_id)

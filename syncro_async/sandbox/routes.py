@@ -4,38 +4,42 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
-from syncro_async.sandbox.answers import Answer
-from syncro_async.sandbox.asked import Asked
-from syncro_async.sandbox.custom_fields import list_custom_fields
-from syncro_async.sandbox.editing import (
-    add_tags,
-    create_lead,
-    delete_lead,
-    mark_lost,
-    mark_won,
-    move_lead,
-    remove_tag,
-    upsert_lead,
-)
-from syncro_async.sandbox.listing import get_lead, list_leads
-from syncro_async.sandbox.reaching import enroll, send_template, send_whatsapp, unenroll
-from syncro_async.sandbox.showing import (
+from syncro_async.sandbox.handlers.account import (
     list_instances,
     list_pipelines,
     list_templates,
     list_users,
     show_account,
 )
-from syncro_async.sandbox.tasks import create_task, list_tasks
-from syncro_async.sandbox.webhooks import (
+from syncro_async.sandbox.handlers.custom_fields import list_custom_fields
+from syncro_async.sandbox.handlers.leads import (
+    add_tags,
+    create_lead,
+    delete_lead,
+    get_lead,
+    list_leads,
+    mark_lost,
+    mark_won,
+    move_lead,
+    remove_tag,
+    upsert_lead,
+)
+from syncro_async.sandbox.handlers.messaging import enroll, send_template, send_whatsapp, unenroll
+from syncro_async.sandbox.handlers.tasks import create_task, list_tasks
+from syncro_async.sandbox.handlers.webhooks import (
     create_webhook,
     delete_webhook,
     get_webhook,
     list_webhooks,
     update_webhook,
 )
+
+if TYPE_CHECKING:
+    from syncro_async.sandbox.request import ApiRequest
+    from syncro_async.sandbox.responses import Response
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +49,7 @@ class Route:
     method: str
     path: str
     permission: str
-    carry_out: Callable[[Asked], Answer]
+    carry_out: Callable[[ApiRequest], Response]
 
 
 ROUTES = (

@@ -9,7 +9,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any, TypeVar, cast
 from urllib.parse import urlsplit
 
-from syncro_async.sandbox.answers import invalid
+from syncro_async.sandbox.responses import invalid
 
 T = TypeVar("T")
 
@@ -31,14 +31,14 @@ class Form:
         self._fields = fields
         self._errors: dict[str, list[str]] = {}
 
-    def settle(self) -> None:
+    def validate(self) -> None:
         """Raise `Invalid` (422) when any rule was broken."""
         if self._errors:
             raise invalid(self._errors)
 
-    def settled(self, value: T | None) -> T:
+    def validated(self, value: T | None) -> T:
         """The value of a required field, once `settle` has raised if it or any other is wrong."""
-        self.settle()
+        self.validate()
         return cast("T", value)
 
     def fail(self, name: str, complaint: str) -> None:

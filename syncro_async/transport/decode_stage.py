@@ -7,10 +7,10 @@ from typing import TypeVar
 import msgspec
 
 from syncro_async.errors import SyncroError
-from syncro_async.transport.envelopes import without_bom
-from syncro_async.transport.exchange import Call, CallOptions, Exchange, Reply, Stage
+from syncro_async.transport.error_parsing import without_bom
 from syncro_async.transport.json_codec import NotSuccessfulError
-from syncro_async.transport.judge_stage import JudgeStage
+from syncro_async.transport.messages import Call, CallOptions, CallState, RawResponse, Stage
+from syncro_async.transport.response_stage import ResponseStage
 
 T = TypeVar("T")
 
@@ -18,27 +18,27 @@ T = TypeVar("T")
 class DecodeStage:
     """The outermost stage: what does not decode is never sent again, for it was carried out."""
 
-    def __init__(self, send: Stage, judge: JudgeStage) -> None:
+    def __init__(self, send: Stage, judge: ResponseStage) -> None:
         self._send = send
         self._judge = judge
 
     async def __call__(self, call: Call[T], options: CallOptions) -> T:
         """Make the call. Raises `UnexpectedResponseError` for what the call cannot read."""
-        exchange = Exchange(call, options, patience=options.max_wait)
+        exchange = CallState(call, options, queue_timeout=options.max_wait)
         reply = await self._send(exchange)
         if call.heard is not None:
             call.heard(reply)
         try:
             return call.read(without_bom(reply.content))
         except NotSuccessfulError:
-            error: SyncroError = self._judge.error_of(reply)
+            error: SyncroError = self._judge.to_api_error(reply)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as problem:
-            error = self._judge.unexpected(reply, _complaint(problem, reply))
-        error.method, error.path, error.attempts = call.method, call.path, exchange.sent
+            error = self._judge.to_unexpected(reply, _decode_error(problem, reply))
+        error.method, error.path, error.attempts = call.method, call.path, exchange.attempts
         raise error
 
 
-def _complaint(problem: Exception, reply: Reply) -> str:
+def _decode_error(problem: Exception, reply: RawResponse) -> str:
     if not reply.content.strip():
         return "an empty answer where a JSON object was expected"
     if isinstance(problem, msgspec.ValidationError):

@@ -34,7 +34,7 @@ def encode_body(content: Any) -> bytes:
         raise ValueError(f"the body cannot be sent as JSON: {error}") from error
 
 
-def reading(kind: type[T]) -> Callable[[bytes], T]:
+def decoder_for(kind: type[T]) -> Callable[[bytes], T]:
     """A function from the bytes of an answer to `kind`; numeric text is accepted as a number.
 
     Raises `NotSuccessfulError` where the body says so, else what msgspec raises.
@@ -57,15 +57,15 @@ def reading(kind: type[T]) -> Callable[[bytes], T]:
     return read
 
 
-def done(raw: bytes) -> None:
+def decode_none(raw: bytes) -> None:
     """Read the answer of a call that returns nothing; no body at all is fine."""
     if raw.strip():
-        reading(Envelope)(raw)
+        decoder_for(Envelope)(raw)
 
 
-def plain(raw: bytes) -> Any:
+def decode_any(raw: bytes) -> Any:
     """Read any JSON as plain objects; None for an empty body."""
-    return reading(object)(raw) if raw.strip() else None
+    return decoder_for(object)(raw) if raw.strip() else None
 
 
 @cache  # building a decoder costs more than using it

@@ -17,17 +17,17 @@ from syncro_async.errors import (
     SyncroError,
 )
 from syncro_async.events import CallAbandoned, Observers, RetryScheduled
-from syncro_async.retrying.verdict import (
-    Trial,
+from syncro_async.retrying.decision import (
+    RetryContext,
     leaves_outcome_unknown,
-    may_have_been_done,
-    pauses_key,
-    wait_before_retry,
+    may_have_executed,
+    retry_delay,
+    throttles_key,
 )
-from syncro_async.transport.exchange import Exchange, Reply, Stage
+from syncro_async.transport.messages import CallState, RawResponse, Stage
 
 # What a call returns that was carried out by an attempt whose answer was lost.
-_DONE = Reply(204, (), b"")
+_DONE = RawResponse(204, (), b"")
 
 
 class RetryStage:
@@ -41,20 +41,20 @@ class RetryStage:
     def __init__(self, send: Stage, clock: Clock, observers: Observers) -> None:
         self._send = send
         self._clock = clock
-        self._tell = observers
+        self._emit = observers
 
-    async def __call__(self, exchange: Exchange[Any]) -> Reply:
+    async def __call__(self, exchange: CallState[Any]) -> RawResponse:
         """Send until it succeeds, or raise the last error with `attempts` filled in."""
         try:
-            return await self._see_through(exchange)
+            return await self._run_attempts(exchange)
         except asyncio.CancelledError:
-            if exchange.lost and not exchange.followed:
+            if exchange.unknown_reason and not exchange.detached:
                 # The caller went before the attempt was made up for that may have done its work.
-                outcome = f"its outcome is unknown: {exchange.lost}"
-                self._tell(CallAbandoned(exchange.call.method, exchange.call.path, outcome))
+                outcome = f"its outcome is unknown: {exchange.unknown_reason}"
+                self._emit(CallAbandoned(exchange.call.method, exchange.call.path, outcome))
             raise
 
-    async def _see_through(self, exchange: Exchange[Any]) -> Reply:
+    async def _run_attempts(self, exchange: CallState[Any]) -> RawResponse:
         last: SyncroError | None = None
         while True:
             try:
@@ -62,57 +62,61 @@ class RetryStage:
             except (BudgetWaitError, ConfigurationError) as error:
                 # Another attempt cannot be made (the queue is too long, the client was closed):
                 # what went wrong before is the news.
-                raise _signed(last or error, exchange) from (last or error).__cause__
+                raise _with_call_info(last or error, exchange) from (last or error).__cause__
             except ProviderRateLimitedError as error:
-                exchange.refused += 1
+                exchange.throttled += 1
                 last = error
                 await self._wait(error, exchange)
             except RateLimitedError as error:
-                exchange.refused += 1
+                exchange.throttled += 1
                 last = error
             except NotFoundError as error:
-                if exchange.lost and exchange.call.gone_is_done:
+                if exchange.unknown_reason and exchange.call.not_found_is_success:
                     return _DONE
-                raise _signed(error, exchange) from None
+                raise _with_call_info(error, exchange) from None
             except SyncroError as error:
                 last = error
-                if may_have_been_done(error):
-                    exchange.lost = f"{type(error).__name__}: {error.message}"
+                if may_have_executed(error):
+                    exchange.unknown_reason = f"{type(error).__name__}: {error.message}"
                 await self._wait(error, exchange)
-            exchange.came_first = pauses_key(last)
-            exchange.patience = self._patience_left(exchange)
+            exchange.requeued = throttles_key(last)
+            exchange.queue_timeout = self._max_wait_left(exchange)
 
-    async def _wait(self, error: SyncroError, exchange: Exchange[Any]) -> None:
+    async def _wait(self, error: SyncroError, exchange: CallState[Any]) -> None:
         """Wait for the next attempt, holding nothing, or raise."""
         call, options = exchange.call, exchange.options
-        attempts = exchange.sent - exchange.refused
-        trial = Trial(
-            options.retry, call.repeatable, attempts, self._elapsed(exchange), options.max_wait
+        attempts = exchange.attempts - exchange.throttled
+        trial = RetryContext(
+            options.retry, call.idempotent, attempts, self._elapsed(exchange), options.max_wait
         )
-        wait = wait_before_retry(error, trial)
+        wait = retry_delay(error, trial)
         if wait is None:
-            if not call.repeatable and leaves_outcome_unknown(error):
-                raise _signed(_unknown(error), exchange) from error.with_traceback(None)
-            raise _signed(error, exchange) from error.__cause__
-        if self._tell:
-            self._tell(RetryScheduled(call.method, call.path, exchange.sent, wait, _reason(error)))
+            if not call.idempotent and leaves_outcome_unknown(error):
+                raise _with_call_info(_outcome_unknown(error), exchange) from error.with_traceback(
+                    None
+                )
+            raise _with_call_info(error, exchange) from error.__cause__
+        if self._emit:
+            self._emit(
+                RetryScheduled(call.method, call.path, exchange.attempts, wait, _reason(error))
+            )
         await self._clock.sleep(wait)
 
-    def _elapsed(self, exchange: Exchange[Any]) -> float:
-        return self._clock.monotonic() - exchange.first_sent_at if exchange.sent else 0.0
+    def _elapsed(self, exchange: CallState[Any]) -> float:
+        return self._clock.monotonic() - exchange.first_sent_at if exchange.attempts else 0.0
 
-    def _patience_left(self, exchange: Exchange[Any]) -> float:
+    def _max_wait_left(self, exchange: CallState[Any]) -> float:
         """How long the next attempt may stand in the queue: `max_elapsed` runs on meanwhile."""
         left = max(0.0, exchange.options.retry.max_elapsed - self._elapsed(exchange))
         max_wait = exchange.options.max_wait
         return left if max_wait is None else min(left, max_wait)
 
 
-def _signed(error: SyncroError, exchange: Exchange[Any]) -> SyncroError:
+def _with_call_info(error: SyncroError, exchange: CallState[Any]) -> SyncroError:
     """The error with the call it belongs to."""
     error.method = exchange.call.method
     error.path = exchange.call.path
-    error.attempts = exchange.sent
+    error.attempts = exchange.attempts
     return error
 
 
@@ -124,7 +128,7 @@ def _reason(error: SyncroError) -> str:
     return f"{name}: {error.message}"
 
 
-def _unknown(error: SyncroError) -> OutcomeUnknownError:
+def _outcome_unknown(error: SyncroError) -> OutcomeUnknownError:
     return OutcomeUnknownError(
         f"the request was sent, and whether it was carried out is unknown: {error.message};"
         " look at the server before sending it again"

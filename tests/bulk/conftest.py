@@ -7,9 +7,9 @@ from collections.abc import AsyncIterator
 import pytest
 
 from syncro_async import AsyncClient
-from syncro_async.fake_clock import FakeClock
 from syncro_async.testing import sandbox_client
-from tests.bulk.changing import ChangingSandbox
+from syncro_async.testing.fake_clock import FakeClock
+from tests.bulk.exporting.changing_list import ChangingSandbox
 
 
 @pytest.fixture

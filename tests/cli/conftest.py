@@ -10,7 +10,7 @@ import pytest
 
 from syncro_async.cli import main
 from syncro_async.sandbox import FULL_KEY, Sandbox, serving
-from tests.cli.running import Ran, Run, Serve
+from tests.cli.run_cli import Ran, Run, Serve
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tests.wire.scripted_app import KEY, Answer, Asked
+from tests.transport.scripted_app import KEY, Answer, Asked
 
 # What no reference names; the tests choose it, as users have to.
 CURSOR, NEXT = "after", "page.next"

@@ -29,7 +29,7 @@ from syncro_async.errors import (
     UnprocessableError,
     ValidationError,
 )
-from tests.wire.scripted_app import Answer, App, at_once, client_of
+from tests.transport.scripted_app import Answer, App, at_once, client_of
 
 GUIDE = Path(__file__).parent.parent.parent / "docs" / "dialects.md"
 NEVER, READS, ALL = "never", "reads", "all"

@@ -18,11 +18,11 @@ from syncro_async.errors import (
     ValidationError,
 )
 from syncro_async.events import Event, ItemUnreadable
-from syncro_async.fake_clock import FakeClock
 from syncro_async.sandbox import Sandbox
 from syncro_async.testing import sandbox_client
+from syncro_async.testing.fake_clock import FakeClock
 from tests.dialects.services import CURSOR, NEXT, RouteMCP, Wolfeo
-from tests.wire.scripted_app import Answer, App, Step, at_once, client_of, page_of
+from tests.transport.scripted_app import Answer, App, Step, at_once, client_of, page_of
 
 PAGING = Cursor(query=CURSOR, field=NEXT, size="limit")
 HUBSPOT = ROUTEMCP.with_options(provider="hubspot")

@@ -19,7 +19,7 @@ from syncro_async.errors import (
 )
 from syncro_async.events import Event, GateClosed, LimitAnnounced, RetryScheduled
 from tests.dialects.services import RouteMCP, Wolfeo
-from tests.wire.scripted_app import Answer, App, Asked, client_of
+from tests.transport.scripted_app import Answer, App, Asked, client_of
 
 
 def most_in_any(seconds: float, times: list[float]) -> int:

@@ -10,10 +10,10 @@ import pytest
 from syncro_async import AsyncClient, Dialect, Succeeded
 from syncro_async.dialects import ROUTEMCP, SYNCRO, WOLFEO, Cursor
 from syncro_async.errors import AuthenticationError, BadRequestError, ConfigurationError
-from syncro_async.fake_clock import FakeClock
-from syncro_async.transport.http_pool import in_process_transport
+from syncro_async.testing.fake_clock import FakeClock
+from syncro_async.transport.http_engine import in_process_transport
 from tests.dialects.services import RouteMCP, Wolfeo
-from tests.wire.scripted_app import Answer, App, client_of
+from tests.transport.scripted_app import Answer, App, client_of
 
 SERVICES = {"SYNCRO": SYNCRO, "WOLFEO": WOLFEO, "ROUTEMCP": ROUTEMCP}
 KEY_HEADERS = {

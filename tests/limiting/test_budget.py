@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from syncro_async.limiting.limiter import Budget, Refused
+from syncro_async.limiting.protocol import Budget, Throttled
 from syncro_async.limiting.rate_limit import RateLimit
-from tests.limiting.waiting import Line, still_clock
+from tests.limiting.waiters import Line, still_clock
 
 
 async def test_an_unused_budget_is_all_there() -> None:
@@ -70,7 +70,7 @@ async def test_of_two_limits_equally_used_up_the_smaller_is_the_tightest() -> No
 async def test_a_closed_gate_leaves_nothing_to_use_until_one_may_open_it() -> None:
     line = Line(still_clock(), RateLimit(60, 60.0))
     await line.call("refused")
-    await line.limiter.settle(line.slots["refused"], Refused(30.0))
+    await line.limiter.release(line.slots["refused"], Throttled(30.0))
     await line.clock.advance(10)
     budget = line.limiter.budget()
     assert (budget.available, budget.gate_closed_for, budget.next_free_in) == (0, 20.0, 20.0)

@@ -12,12 +12,12 @@ import pytest
 
 from syncro_async.clock import SystemClock
 from syncro_async.errors import BudgetWaitError
-from syncro_async.fake_clock import FakeClock
+from syncro_async.limiting.budget.lane_queue import INTERACTIVE_IN_A_ROW
 from syncro_async.limiting.in_process import InProcessLimiter
-from syncro_async.limiting.limiter import Answered, HandedBack, Lane, Refused, Slot
-from syncro_async.limiting.queue import INTERACTIVE_IN_A_ROW
+from syncro_async.limiting.protocol import Answered, Lane, NotCounted, Slot, Throttled
 from syncro_async.limiting.rate_limit import RateLimit
-from tests.limiting.waiting import LoopThread, SharedClock, still_clock
+from syncro_async.testing.fake_clock import FakeClock
+from tests.limiting.waiters import LoopThread, SharedClock, still_clock
 
 ONE = RateLimit(1, 10.0, guard=0.0)
 
@@ -53,7 +53,7 @@ def test_a_slot_handed_back_in_one_thread_wakes_a_waiter_in_another(
     slot = here.run(limiter.acquire("interactive"))
     waiting = there.start(limiter.acquire("interactive"))
     assert limiter.budget().waiting == 1
-    here.run(limiter.settle(slot, HandedBack()))
+    here.run(limiter.release(slot, NotCounted()))
     assert waiting.result(timeout=10).taken_at == 1000.0
 
 
@@ -65,7 +65,7 @@ def test_a_waiter_in_another_thread_gets_its_timer_when_the_answer_comes(
     slot = here.run(limiter.acquire("interactive"))
     waiting = there.start(limiter.acquire("interactive"))  # nobody knows yet how long
     clock.advance(2)
-    here.run(limiter.settle(slot, Answered(clock.monotonic())))
+    here.run(limiter.release(slot, Answered(clock.monotonic())))
     there.catch_up()
     clock.advance(9.5)
     there.catch_up()
@@ -79,7 +79,7 @@ def test_that_timer_outlives_the_event_loop_in_which_the_answer_came(there: Loop
     limiter = InProcessLimiter([ONE], clock)
     slot = at_once(limiter.acquire("interactive"))
     waiting = there.start(limiter.acquire("interactive"))
-    asyncio.run(limiter.settle(slot, Answered(clock.monotonic())))
+    asyncio.run(limiter.release(slot, Answered(clock.monotonic())))
     there.catch_up()
     clock.advance(10)
     assert waiting.result(timeout=10).taken_at == 1010.0
@@ -93,7 +93,7 @@ def test_waiters_of_several_threads_go_in_the_order_in_which_they_came(
     first = here.run(limiter.acquire("interactive"))
     threads = [here, there, there, here, there, here]
     waiting = [thread.start(limiter.acquire("bulk")) for thread in threads]
-    here.run(limiter.settle(first, Answered(clock.monotonic())))
+    here.run(limiter.release(first, Answered(clock.monotonic())))
     for number, (thread, turn) in enumerate(zip(threads, waiting, strict=True), start=1):
         here.catch_up()
         there.catch_up()
@@ -101,7 +101,7 @@ def test_waiters_of_several_threads_go_in_the_order_in_which_they_came(
         slot = turn.result(timeout=10)
         assert slot.taken_at == 1000.0 + 10 * number
         assert sum(future.done() for future in waiting) == number
-        thread.run(limiter.settle(slot, Answered(clock.monotonic())))
+        thread.run(limiter.release(slot, Answered(clock.monotonic())))
 
 
 def test_a_waiter_cancelled_in_one_thread_hands_its_slot_to_another(
@@ -121,7 +121,7 @@ def test_a_waiter_cancelled_in_one_thread_hands_its_slot_to_another(
     ready.wait(10)
     # While its thread is busy, "next_one" is cancelled and is given the slot.
     next_one.cancel()
-    here.run(limiter.settle(slot, HandedBack()))
+    here.run(limiter.release(slot, NotCounted()))
     go.set()
     held.result(timeout=10)
     assert last.result(timeout=10).taken_at == 1000.0
@@ -133,7 +133,7 @@ def test_a_slot_settled_outside_any_event_loop_wakes_the_waiters(here: LoopThrea
     slot = at_once(limiter.acquire("interactive"))
     waiting = here.start(limiter.acquire("interactive"))
     with pytest.raises(StopIteration):
-        limiter.settle(slot, HandedBack()).send(None)
+        limiter.release(slot, NotCounted()).send(None)
     assert waiting.result(timeout=10).taken_at == 1000.0
 
 
@@ -142,8 +142,8 @@ def test_an_earlier_chance_replaces_the_timer_of_a_later_one(here: LoopThread) -
     limiter = InProcessLimiter([RateLimit(2, 10.0, guard=0.0)], clock)
     late, early = (at_once(limiter.acquire("bulk")) for _ in range(2))
     waiting = here.start(limiter.acquire("bulk"))
-    here.run(limiter.settle(late, Answered(1005.0)))
-    here.run(limiter.settle(early, Answered(1001.0)))
+    here.run(limiter.release(late, Answered(1005.0)))
+    here.run(limiter.release(early, Answered(1001.0)))
     clock.advance(11)
     assert waiting.result(timeout=10).taken_at == 1011.0
 
@@ -157,7 +157,7 @@ def test_threads_that_fight_for_a_budget_never_overdraw_it() -> None:
         slot = await limiter.acquire(lane)
         sent.append(SystemClock().monotonic())
         await asyncio.sleep(0)
-        await limiter.settle(slot, Answered(SystemClock().monotonic()))
+        await limiter.release(slot, Answered(SystemClock().monotonic()))
 
     async def calls() -> None:
         leaving = [asyncio.ensure_future(limiter.acquire("interactive")) for _ in range(5)]
@@ -190,7 +190,7 @@ async def _use_up(limiter: InProcessLimiter, clock: FakeClock, calls: int) -> li
     for _ in range(calls):
         slot = await limiter.acquire("interactive")
         sent.append(slot.taken_at)
-        await limiter.settle(slot, Answered(clock.monotonic()))
+        await limiter.release(slot, Answered(clock.monotonic()))
     return sent
 
 
@@ -262,7 +262,7 @@ async def test_waiters_of_a_closed_loop_are_passed_over() -> None:
     gone = limiter.acquire("interactive")
     _begin_in(loop, gone)
     loop.close()
-    await limiter.settle(slot, HandedBack())
+    await limiter.release(slot, NotCounted())
     await clock.advance(0)
     assert alive.result().taken_at == 1000.0
     gone.close()
@@ -281,12 +281,12 @@ async def test_nor_do_they_use_up_the_turns_of_their_lane() -> None:
     interactive = asyncio.ensure_future(limiter.acquire("interactive"))
     await clock.advance(0)
     loop.close()
-    await limiter.settle(slot, HandedBack())
+    await limiter.release(slot, NotCounted())
     await clock.advance(0)
     assert (interactive.done(), bulk.done()) == (True, False)
     for waiter in gone:
         waiter.close()
-    await limiter.settle(interactive.result(), HandedBack())
+    await limiter.release(interactive.result(), NotCounted())
     await bulk
 
 
@@ -305,7 +305,7 @@ def test_waiters_of_a_closed_loop_do_not_count_as_waiting() -> None:
     gone = Abandoned(limiter, "interactive", "bulk", "bulk")
     assert limiter.budget().waiting == 0
     with pytest.raises(StopIteration):
-        limiter.settle(slot, HandedBack()).send(None)
+        limiter.release(slot, NotCounted()).send(None)
     assert limiter.is_idle()
     assert limiter.adopt((RateLimit(5, 1.0),))
     gone.collect()
@@ -320,8 +320,8 @@ def test_waiters_of_a_closed_loop_cost_nobody_any_patience() -> None:
     gone = Abandoned(limiter, *crowd)
 
     async def settle_and_call_again() -> float:
-        await limiter.settle(slot, Answered(clock.monotonic()))
-        waiting = asyncio.ensure_future(limiter.acquire("interactive", patience=10.0))
+        await limiter.release(slot, Answered(clock.monotonic()))
+        waiting = asyncio.ensure_future(limiter.acquire("interactive", max_wait=10.0))
         await clock.advance(10)
         return (await waiting).taken_at
 
@@ -351,7 +351,7 @@ def test_a_waiter_may_be_collected_at_any_moment_even_while_the_limiter_is_at_wo
     assert limiter.budget().in_flight == 1
     assert clock.abandoned == []
     with pytest.raises(StopIteration):
-        limiter.settle(slot, HandedBack()).send(None)
+        limiter.release(slot, NotCounted()).send(None)
     assert limiter.budget().available == 1
 
 
@@ -366,7 +366,7 @@ def test_a_slot_given_to_a_loop_that_was_closed_right_then_comes_back() -> None:
 
     loop.run_until_complete(begin())
     with pytest.raises(StopIteration):
-        limiter.settle(slot, HandedBack()).send(None)  # woken, but its loop never runs again
+        limiter.release(slot, NotCounted()).send(None)  # woken, but its loop never runs again
     loop.close()
     assert limiter.budget().in_flight == 1
     gone.close()
@@ -378,9 +378,9 @@ def test_a_pause_turns_away_the_waiters_of_another_event_loop(
 ) -> None:
     limiter = InProcessLimiter([RateLimit(1, 60.0)], SharedClock())
     slot = here.run(limiter.acquire("interactive"))
-    waiting = there.start(limiter.acquire("interactive", patience=100.0))
+    waiting = there.start(limiter.acquire("interactive", max_wait=100.0))
 
-    here.run(limiter.settle(slot, Refused(3600.0)))
+    here.run(limiter.release(slot, Throttled(3600.0)))
 
     with pytest.raises(BudgetWaitError):
         waiting.result(timeout=10)

@@ -22,13 +22,13 @@ from hypothesis.stateful import (
 
 from syncro_async.clock import Clock
 from syncro_async.limiting.in_process import InProcessLimiter
-from syncro_async.limiting.limiter import Fate, HandedBack, Lane, Lost, Refused
+from syncro_async.limiting.protocol import Lane, NotCounted, SlotOutcome, Throttled, Unknown
 from syncro_async.limiting.rate_limit import RateLimit
 from syncro_async.limiting.shared.limiter import SharedLimiter
 from syncro_async.limiting.shared.redis_store import RedisStore
 from syncro_async.limiting.shared.sqlite_store import SqliteStore
 from syncro_async.limiting.shared.store import Store
-from tests.limiting.one_world import TIMEOUT, HostClock, Line, Trouble, User, World
+from tests.limiting.limiter_simulation import TIMEOUT, HostClock, Line, Trouble, User, World
 from tests.redis_server import PACKAGES, running
 
 # What fails is made smaller and smaller before it is shown.
@@ -87,16 +87,16 @@ class Rules(RuleBasedStateMachine):
     @rule(
         who=which,
         lane=lanes,
-        patience=patiences,
-        came_first=st.sampled_from([False, False, False, True]),
+        max_wait=patiences,
+        requeued=st.sampled_from([False, False, False, True]),
         calls=st.sampled_from([1, 1, 2, 6]),
     )
     def join(
-        self, *, who: int, lane: Lane, patience: float | None, came_first: bool, calls: int
+        self, *, who: int, lane: Lane, max_wait: float | None, requeued: bool, calls: int
     ) -> None:
         async def happen() -> None:
             for _ in range(calls):
-                await self.world.join(self.user(who), lane, patience, came_first=came_first)
+                await self.world.join(self.user(who), lane, max_wait, requeued=requeued)
             await self.world.settle()
 
         self.run(happen())
@@ -119,10 +119,12 @@ class Rules(RuleBasedStateMachine):
     @precondition(lambda self: self.world.flying)
     @rule(
         call=which,
-        fate=st.sampled_from([Lost(), HandedBack(), HandedBack(), Refused(1.0), Refused(9.5)]),
+        fate=st.sampled_from(
+            [Unknown(), NotCounted(), NotCounted(), Throttled(1.0), Throttled(9.5)]
+        ),
         drags=drags,
     )
-    def end(self, call: int, fate: Fate, drags: Drags) -> None:
+    def end(self, call: int, fate: SlotOutcome, drags: Drags) -> None:
         flying = self.world.flying[call % len(self.world.flying)]
         self.run(self.ends(self.world.end(flying, fate), drags))
 
@@ -173,7 +175,7 @@ class Rules(RuleBasedStateMachine):
         async def happen() -> None:
             if joining and user.line is not None:
                 user.line.trouble = "answer is lost"
-                await self.world.join(user, lane, None, came_first=False)
+                await self.world.join(user, lane, None, requeued=False)
                 await self.world.settle()
             await self.world.die(user)
             await self.world.settle()

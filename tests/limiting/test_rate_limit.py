@@ -40,8 +40,8 @@ def test_a_limit_that_cannot_be_is_refused_by_name(numbers: tuple[Any, ...], nam
 
 
 def test_a_slot_is_held_for_the_window_and_the_guard() -> None:
-    assert RateLimit(60, 60.0).hold == 60.25
-    assert RateLimit(1, 2.0, burst=1, guard=1.1).hold == 3.1
+    assert RateLimit(60, 60.0).hold_seconds == 60.25
+    assert RateLimit(1, 2.0, burst=1, guard=1.1).hold_seconds == 3.1
 
 
 def test_one_limit_or_several_become_a_tuple() -> None:

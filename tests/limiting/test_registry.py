@@ -11,12 +11,12 @@ import pytest
 
 from syncro_async.clock import SystemClock
 from syncro_async.errors import ConfigurationError
-from syncro_async.fake_clock import FakeClock
 from syncro_async.limiting import registry
 from syncro_async.limiting.in_process import InProcessLimiter
-from syncro_async.limiting.limiter import Answered, HandedBack
+from syncro_async.limiting.protocol import Answered, NotCounted
 from syncro_async.limiting.rate_limit import RateLimit
-from syncro_async.limiting.registry import hold_while_used, in_process_limiter, key_hash
+from syncro_async.limiting.registry import in_process_limiter, keep_alive_for, key_hash
+from syncro_async.testing.fake_clock import FakeClock
 
 URL = "https://crm.example/api/v1"
 KEY = "a-very-secret-key"
@@ -29,7 +29,7 @@ class User:
 
     def __init__(self, limiter: InProcessLimiter) -> None:
         self.limiter = limiter
-        hold_while_used(self, limiter)
+        keep_alive_for(self, limiter)
 
 
 def test_the_same_key_service_and_clock_share_one_limiter() -> None:
@@ -61,7 +61,7 @@ async def test_other_rates_are_refused_while_a_slot_is_taken_and_adopted_after()
     with pytest.raises(ConfigurationError, match="other rates") as caught:
         in_process_limiter(URL, KEY, OTHERS, clock)
     assert KEY not in str(caught.value)
-    await limiter.settle(slot, Answered(clock.monotonic()))
+    await limiter.release(slot, Answered(clock.monotonic()))
     await clock.advance(60)
     with pytest.raises(ConfigurationError):
         in_process_limiter(URL, KEY, OTHERS, clock)
@@ -74,7 +74,7 @@ async def test_other_rates_are_refused_while_a_slot_is_taken_and_adopted_after()
 async def test_a_limiter_outlives_its_last_user_until_its_slots_are_free() -> None:
     clock = FakeClock(autojump=False)
     user = User(in_process_limiter(URL, KEY, RATES, clock))
-    await user.limiter.settle(await user.limiter.acquire("bulk"), Answered(clock.monotonic()))
+    await user.limiter.release(await user.limiter.acquire("bulk"), Answered(clock.monotonic()))
     del user
     gc.collect()
     limiter = in_process_limiter(URL, KEY, RATES, clock)
@@ -88,7 +88,7 @@ async def leave_behind(clock: FakeClock, number: int) -> list[weakref.ref[InProc
     left = []
     for key in range(number):
         user = User(in_process_limiter(URL, f"{KEY} {key}", RATES, clock))
-        await user.limiter.settle(await user.limiter.acquire("bulk"), Answered(clock.monotonic()))
+        await user.limiter.release(await user.limiter.acquire("bulk"), Answered(clock.monotonic()))
         left.append(weakref.ref(user.limiter))
     return left
 
@@ -100,7 +100,7 @@ async def test_limiters_nobody_uses_are_forgotten_once_their_slots_are_free() ->
     assert sum(limiter() is not None for limiter in left) == 500
     await clock.advance(60.25)
     # Other tests have left some busy on clocks that stand: they are looked through, and kept.
-    for number in range(600 + 2 * len(registry._kept._limiters)):
+    for number in range(600 + 2 * len(registry._draining._limiters)):
         User(in_process_limiter(URL, f"another key {number}", RATES, clock))
     gc.collect()
     assert sum(limiter() is not None for limiter in left) == 0
@@ -132,8 +132,8 @@ async def test_ten_thousand_busy_keys_are_not_looked_through_again_and_again() -
     for _ in range(10_000):
         limiter = CountingLimiter(RATES, clock)
         await limiter.acquire("bulk")
-        registry._kept.add(limiter)
-        registry._kept.forget_idle()
+        registry._draining.add(limiter)
+        registry._draining.forget_idle()
     assert CountingLimiter.asked < 30_000
 
 
@@ -143,14 +143,14 @@ def test_a_limiter_of_ones_own_is_left_to_its_owner() -> None:
 
         async def acquire(self, *args: object, **options: object) -> None: ...
 
-        async def settle(self, *args: object) -> None: ...
+        async def release(self, *args: object) -> None: ...
 
         def budget(self) -> None: ...
 
     own = Own()
     seen = weakref.ref(own)
     user = type("User", (), {})()
-    hold_while_used(user, own)  # type: ignore[arg-type]
+    keep_alive_for(user, own)  # type: ignore[arg-type]
     del own
     gc.collect()
     assert seen() is None
@@ -183,7 +183,7 @@ def test_a_user_may_be_collected_in_the_middle_of_a_look_up() -> None:
 async def test_nothing_holds_the_key() -> None:
     clock = FakeClock(autojump=False)
     limiter = in_process_limiter(URL, KEY, RATES, clock)
-    await limiter.settle(await limiter.acquire("bulk"), HandedBack())
+    await limiter.release(await limiter.acquire("bulk"), NotCounted())
     identities = [identity for identity, known in registry._known.items() if known is limiter]
     assert [identity[:2] for identity in identities] == [(URL, key_hash(KEY))]
     assert KEY not in repr(identities)

@@ -10,19 +10,19 @@ from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
 from syncro_async.clock import Timer
-from syncro_async.fake_clock import FakeClock
 from syncro_async.limiting.in_process import InProcessLimiter
-from syncro_async.limiting.limiter import (
+from syncro_async.limiting.protocol import (
     Answered,
-    Fate,
-    HandedBack,
     Lane,
-    Lost,
-    Refused,
+    NotCounted,
     Slot,
+    SlotOutcome,
+    Throttled,
+    Unknown,
 )
 from syncro_async.limiting.rate_limit import RateLimit
-from tests.limiting.waiting import within_virtual_days
+from syncro_async.testing.fake_clock import FakeClock
+from tests.limiting.waiters import within_virtual_days
 
 ROUNDING = 1e-6
 # So long after it was given up a lost request may still reach the server (s).
@@ -104,21 +104,21 @@ class World:
         call.cancel()
 
     async def call(self, plan: Plan) -> None:
-        came_first = False
+        requeued = False
         for sent in plan.sends:
-            slot = await self.wait(plan.lane, came_first=came_first)
+            slot = await self.wait(plan.lane, requeued=requeued)
             self.early += slot.taken_at < self.paused_until
             await self.send(slot, sent)
             if plan.drags and self.waiting:
                 self.waiting[0].cancel()
-            came_first = sent.fate == "refused"
+            requeued = sent.fate == "refused"
 
-    async def wait(self, lane: Lane, *, came_first: bool) -> Slot:
+    async def wait(self, lane: Lane, *, requeued: bool) -> Slot:
         me = asyncio.current_task()
         assert me is not None
         self.waiting.append(me)
         try:
-            return await self.limiter.acquire(lane, came_first=came_first)
+            return await self.limiter.acquire(lane, requeued=requeued)
         finally:
             self.waiting.remove(me)
 
@@ -134,18 +134,18 @@ class World:
             # Its connection is dropped; what is under way may arrive for a while all the same.
             if arrival and sent_at + arrives_after > self.clock.monotonic() + STILL_COUNTED:
                 arrival.cancel()
-            await self.limiter.settle(slot, Lost())
+            await self.limiter.release(slot, Unknown())
             raise
         now = self.clock.monotonic()
-        fates: dict[str, Fate] = {
+        fates: dict[str, SlotOutcome] = {
             "answered": Answered(now),
-            "lost": Lost(),
-            "handed back": HandedBack(),
-            "refused": Refused(sent.lasts),
+            "lost": Unknown(),
+            "handed back": NotCounted(),
+            "refused": Throttled(sent.lasts),
         }
         if sent.fate == "refused":
             self.paused_until = max(self.paused_until, now + sent.lasts)
-        await self.limiter.settle(slot, fates[sent.fate])
+        await self.limiter.release(slot, fates[sent.fate])
 
 
 LONGEST = 10.0
@@ -208,11 +208,13 @@ def test_no_window_wherever_it_begins_holds_more_arrivals_than_the_limit(
         await world.run(plans)
         for rate in rates:
             # One arrival more than the limit allows never fits into window and guard.
-            assert world.server.narrowest_span(of=rate.calls + 1) >= rate.hold - ROUNDING
+            assert world.server.narrowest_span(of=rate.calls + 1) >= rate.hold_seconds - ROUNDING
         event(f"more arrivals than a window holds: {len(world.server.arrivals) > rates[0].calls}")
         assert world.early == 0
         await world.clock.sleep(LONGEST + STILL_COUNTED)
-        await world.clock.sleep(UNTIL_STRANGERS_ARE_FORGOTTEN * max(rate.hold for rate in rates))
+        await world.clock.sleep(
+            UNTIL_STRANGERS_ARE_FORGOTTEN * max(rate.hold_seconds for rate in rates)
+        )
         assert world.limiter.is_idle()
         budget = world.limiter.budget()
         assert (budget.in_flight, budget.waiting) == (0, 0)
@@ -234,7 +236,7 @@ def test_after_the_last_slots_return_the_whole_budget_is_available_again(
         await world.clock.sleep(STILL_COUNTED + seconds + 0.25 + ROUNDING)
         # A pause that nobody has tested yet leaves one call to open the gate.
         slot = await world.limiter.acquire("interactive")
-        await world.limiter.settle(slot, Answered(world.clock.monotonic()))
+        await world.limiter.release(slot, Answered(world.clock.monotonic()))
         await world.clock.sleep(UNTIL_STRANGERS_ARE_FORGOTTEN * (seconds + 0.25) + ROUNDING)
         assert world.limiter.budget().available == calls
 

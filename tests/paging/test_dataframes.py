@@ -14,7 +14,7 @@ import pytest
 from syncro_async import Lead, Page, PageMeta, Paginator
 from syncro_async.paging.dataframe import Library, column_kinds
 from syncro_async.testing import sandbox_client
-from tests.wire.scripted_app import Answer, App, client_of, page_of
+from tests.transport.scripted_app import Answer, App, client_of, page_of
 
 LIBRARIES: tuple[Library, ...] = ("polars", "pandas")
 RELATIONS = ["owner", "products", "notes"]

@@ -12,8 +12,8 @@ import pytest
 from syncro_async import Lead, Page, UnreadableItem
 from syncro_async.errors import ServerError, UnexpectedResponseError
 from syncro_async.events import Event, ItemUnreadable
-from tests.paging.lists import keep, list_app, page, pages_by
-from tests.wire.scripted_app import Answer, App, at_once, client_of, page_of
+from tests.paging.fake_lists import keep, list_app, page, pages_by
+from tests.transport.scripted_app import Answer, App, at_once, client_of, page_of
 
 BAD = {"id": {"not": "a number"}}
 

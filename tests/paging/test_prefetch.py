@@ -10,8 +10,8 @@ import pytest
 from syncro_async import Page
 from syncro_async.errors import ConfigurationError, ServerError
 from syncro_async.paging.paginator import Paginator
-from tests.paging.lists import keep, list_app, page
-from tests.wire.scripted_app import Answer, App, Asked, at_once, client_of, page_of
+from tests.paging.fake_lists import keep, list_app, page
+from tests.transport.scripted_app import Answer, App, Asked, at_once, client_of, page_of
 
 
 class Source:

@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 
 from syncro_async.errors import ConfigurationError
-from syncro_async.retrying.backoff import backoff
-from syncro_async.retrying.policy import RetryPolicy
+from syncro_async.retrying.policy import RetryPolicy, backoff
 
 ALMOST_ONE = math.nextafter(1.0, 0.0)
 

@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator, Callable
 import httpx
 import pytest
 
-from syncro_async.fake_clock import FakeClock
 from syncro_async.sandbox import FULL_KEY, Sandbox
+from syncro_async.testing.fake_clock import FakeClock
 
 Connect = Callable[..., httpx.AsyncClient]
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 
+from syncro_async._internal.per_loop import PerLoop
 from syncro_async.clock import Clock
 from syncro_async.errors import ConfigurationError, ConnectionFailedError
-from syncro_async.limiting.limiter import Budget, Fate, Lane, Slot
+from syncro_async.limiting.protocol import Budget, Lane, Slot, SlotOutcome
 from syncro_async.limiting.rate_limit import RateLimit
-from syncro_async.limiting.shared.desk import Desk
-from syncro_async.limiting.shared.outage import FrugalDesk
+from syncro_async.limiting.shared.fallback import FallbackSession
+from syncro_async.limiting.shared.messages import limits_of
+from syncro_async.limiting.shared.session import StoreSession
 from syncro_async.limiting.shared.store import Store, StoreUnreachableError
-from syncro_async.limiting.shared.visits import limits_of
-from syncro_async.per_loop import PerLoop
 
 
 class SharedLimiter:
@@ -37,14 +37,14 @@ class SharedLimiter:
         self._store = store
         self._rates = tuple(rates)
         self._clock = clock
-        self._newest: Desk | None = None
+        self._newest: StoreSession | None = None
 
-        def desk() -> Desk:
+        def desk() -> StoreSession:
             if local_share is None:
-                return Desk(store, key, limits_of(self._rates), timeout, clock)
-            return FrugalDesk(store, key, self._rates, timeout, clock, share=local_share)
+                return StoreSession(store, key, limits_of(self._rates), timeout, clock)
+            return FallbackSession(store, key, self._rates, timeout, clock, share=local_share)
 
-        self._desks = PerLoop(desk, Desk.aclose)
+        self._sessions = PerLoop(desk, StoreSession.aclose)
 
     @property
     def rates(self) -> tuple[RateLimit, ...]:
@@ -52,7 +52,7 @@ class SharedLimiter:
         return self._rates
 
     async def acquire(
-        self, lane: Lane, *, patience: float | None = None, came_first: bool = False
+        self, lane: Lane, *, max_wait: float | None = None, requeued: bool = False
     ) -> Slot:
         """Wait for the right to send one request, and take it.
 
@@ -60,47 +60,47 @@ class SharedLimiter:
         local share to live on.
         """
         try:
-            return await self._desk().acquire(lane, patience=patience, came_first=came_first)
+            return await self._session().acquire(lane, max_wait=max_wait, requeued=requeued)
         except StoreUnreachableError as error:
             raise _unreachable(error) from None
 
-    def holds(self, slot: Slot) -> bool:
+    def is_valid(self, slot: Slot) -> bool:
         """Whether a slot may still be used; False once a 429 is known to have closed the gate."""
-        return self._desk().holds(slot)
+        return self._session().is_valid(slot)
 
-    async def settle(self, slot: Slot, fate: Fate) -> None:
+    async def release(self, slot: Slot, outcome: SlotOutcome) -> None:
         """Say what became of the request; the slot's clock starts accordingly."""
         # Closed, or its event loop has gone: the store takes the slot for a dead one's.
         with suppress(ConfigurationError, RuntimeError):
-            await self._desk().settle(slot, fate)
+            await self._session().release(slot, outcome)
 
     def budget(self) -> Budget:
         """A snapshot, as the store told it when it was visited last; `refresh` visits it anew."""
         desk = self._newest
-        if desk is None or desk.outlook is None:
+        if desk is None or desk.forecast is None:
             tightest = min(self._rates, key=lambda rate: rate.calls)
             return Budget(tightest.calls, tightest.seconds, tightest.calls, 0, 0, 0.0)
-        return desk.outlook.budget(self._rates, desk.waiting_here(), self._clock.monotonic())
+        return desk.forecast.budget(self._rates, desk.waiting_here(), self._clock.monotonic())
 
     async def refresh(self) -> None:
         """Have `budget()` be true now. Raises `ConnectionFailedError` in an outage."""
         try:
-            await self._desk().visited()
+            await self._session().synced()
         except StoreUnreachableError as error:
             raise _unreachable(error) from None
 
     async def aclose(self) -> None:
         """Tell the store the last news and close it; calls that wait are turned away."""
         try:
-            await self._desks.aclose()
+            await self._sessions.aclose()
         finally:
             await self._store.aclose()
 
     # Made of a URL for one client, it ends with that client.
     end_with_client = aclose
 
-    def _desk(self) -> Desk:
-        desk = self._newest = self._desks.here()
+    def _session(self) -> StoreSession:
+        desk = self._newest = self._sessions.get()
         return desk
 
 

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from syncro_async.errors import ConfigurationError
-from syncro_async.limiting.shared.state import OWNER_LAPSES
+from syncro_async.limiting.shared.messages import Limit, SyncRequest, SyncResponse, other_limits
+from syncro_async.limiting.shared.state import OWNER_TTL
 from syncro_async.limiting.shared.store import StoreUnreachableError
-from syncro_async.limiting.shared.visits import Limit, Ruling, Visit, other_limits
 
 if TYPE_CHECKING:
     from redis.commands.core import AsyncScript
@@ -22,7 +22,7 @@ SCRIPT = "".join(
 )
 
 # A visit that hangs is given up while there is time for another before its owner's places lapse.
-_PATIENCE = OWNER_LAPSES / 2
+_PATIENCE = OWNER_TTL / 2
 # A visit takes a millisecond or two, so that thousands of keys need no more than these.
 _CONNECTIONS = 16
 
@@ -42,7 +42,7 @@ class RedisStore:
         self._scripts: dict[asyncio.AbstractEventLoop, AsyncScript] = {}
         self._new_script()
 
-    async def attend(self, key: str, visit: Visit) -> Ruling:
+    async def sync(self, key: str, visit: SyncRequest) -> SyncResponse:
         """Apply the visit to the key's state on the server. See `Store.attend`."""
         from redis.exceptions import ConnectionError as BrokenError
         from redis.exceptions import RedisError
@@ -59,7 +59,7 @@ class RedisStore:
             raise StoreUnreachableError(f"the limiter's Redis: {error}") from error.with_traceback(
                 None
             )
-        return ruling(reply)
+        return to_response(reply)
 
     async def aclose(self) -> None:
         """Close the running event loop's connections; harmless when there are none."""
@@ -107,14 +107,14 @@ class RedisStore:
         return Redis.from_pool(pool).register_script(SCRIPT)
 
 
-def ruling(reply: Any) -> Ruling:
+def to_response(reply: Any) -> SyncResponse:
     """Read the script's answer. Raises `ConfigurationError` when it has other limits in use."""
     attended, packed = reply
     if not attended:
         raise other_limits(msgspec.msgpack.decode(packed, type=list[Limit]))
     fields = msgspec.msgpack.decode(packed)
     fields[_PLACES] = fields[_PLACES] or {}  # an empty table of Lua's becomes a list
-    return msgspec.convert(fields, Ruling)
+    return msgspec.convert(fields, SyncResponse)
 
 
-_PLACES = Ruling.__struct_fields__.index("places")
+_PLACES = SyncResponse.__struct_fields__.index("positions")

@@ -13,18 +13,18 @@ import msgspec
 
 from syncro_async.clock import Clock
 from syncro_async.errors import ConfigurationError
-from syncro_async.limiting.shared.state import OWNER_LAPSES, KeyState, attend, state_for
+from syncro_async.limiting.shared.messages import SyncRequest, SyncResponse
+from syncro_async.limiting.shared.state import OWNER_TTL, BudgetState, state_for, sync
 from syncro_async.limiting.shared.store import StoreUnreachableError
-from syncro_async.limiting.shared.visits import Ruling, Visit
 
 # How long a visit waits for other processes to let go of the file (s): they hold it for less than
 # a millisecond, and a visit that waits longer would have its owner taken for dead.
-_LOCK_PATIENCE = OWNER_LAPSES / 2
+_LOCK_PATIENCE = OWNER_TTL / 2
 # Budgets nobody has asked about for this long (s) are forgotten.
 _FORGOTTEN_AFTER = 86_400.0
 _MAKE = "CREATE TABLE budgets (key TEXT PRIMARY KEY, seen REAL, state BLOB)"
 
-_read_state = msgspec.msgpack.Decoder(KeyState).decode
+_read_state = msgspec.msgpack.Decoder(BudgetState).decode
 _write_state = msgspec.msgpack.Encoder().encode
 
 
@@ -41,7 +41,7 @@ class SqliteStore:
         self._clock = clock
         self._files: dict[asyncio.AbstractEventLoop, _File] = {}
 
-    async def attend(self, key: str, visit: Visit) -> Ruling:
+    async def sync(self, key: str, visit: SyncRequest) -> SyncResponse:
         """Apply the visit to the key's state, atomically across processes. See `Store.attend`."""
         loop = asyncio.get_running_loop()
         file = self._files.get(loop)
@@ -49,7 +49,7 @@ class SqliteStore:
             self._leave_closed_loops()
             file = self._files[loop] = _File(self._path, self._clock)
         # Cancelled meanwhile, the thread goes on to the end of the visit: it may be told again.
-        return await loop.run_in_executor(file.thread, file.attend, key, visit)
+        return await loop.run_in_executor(file.thread, file.sync, key, visit)
 
     async def aclose(self) -> None:
         """Close the running loop's file and end its thread; harmless when never opened."""
@@ -78,7 +78,7 @@ class _File:
         self._opened_as: tuple[int, int] | None = None
         self.thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="syncro-budget")
 
-    def attend(self, key: str, visit: Visit) -> Ruling:
+    def sync(self, key: str, visit: SyncRequest) -> SyncResponse:
         try:
             return self._transact(self._opened(), key, visit)
         except (sqlite3.Error, msgspec.MsgspecError) as error:
@@ -123,12 +123,14 @@ class _File:
         with suppress(sqlite3.OperationalError):
             connection.execute("PRAGMA journal_mode=WAL")
 
-    def _transact(self, connection: sqlite3.Connection, key: str, visit: Visit) -> Ruling:
+    def _transact(
+        self, connection: sqlite3.Connection, key: str, visit: SyncRequest
+    ) -> SyncResponse:
         with _transaction(connection):
             now = self._clock.monotonic()
             row = connection.execute("SELECT state FROM budgets WHERE key = ?", (key,)).fetchone()
             state = state_for(None if row is None else _read_state(row[0]), visit, now)
-            ruling = attend(state, visit, now)
+            ruling = sync(state, visit, now)
             entry = (key, now, _write_state(state))
             connection.execute("INSERT OR REPLACE INTO budgets VALUES (?, ?, ?)", entry)
             if row is None:

@@ -11,14 +11,14 @@ import msgspec
 
 from syncro_async.clock import Clock
 from syncro_async.errors import SyncroError
-from syncro_async.fake_clock import FakeClock
-from syncro_async.limiting.limiter import Answered, Fate, HandedBack, Lane, Refused, Slot
+from syncro_async.limiting.protocol import Answered, Lane, NotCounted, Slot, SlotOutcome, Throttled
 from syncro_async.limiting.rate_limit import RateLimit
 from syncro_async.limiting.shared.limiter import SharedLimiter
+from syncro_async.limiting.shared.messages import SyncRequest, SyncResponse
 from syncro_async.limiting.shared.redis_store import RedisStore
-from syncro_async.limiting.shared.state import KeyState, attend, state_for
+from syncro_async.limiting.shared.state import BudgetState, state_for, sync
 from syncro_async.limiting.shared.store import Store, StoreUnreachableError
-from syncro_async.limiting.shared.visits import Ruling, Visit
+from syncro_async.testing.fake_clock import FakeClock
 
 # How long a request of these processes may last (s).
 TIMEOUT = 30.0
@@ -31,14 +31,14 @@ class MemoryStore:
         self._clock = clock
         self.states: dict[str, bytes] = {}
 
-    async def attend(self, key: str, visit: Visit) -> Ruling:
-        heard = msgspec.msgpack.decode(msgspec.msgpack.encode(visit), type=Visit)
+    async def sync(self, key: str, visit: SyncRequest) -> SyncResponse:
+        heard = msgspec.msgpack.decode(msgspec.msgpack.encode(visit), type=SyncRequest)
         now, packed = self._clock.monotonic(), self.states.get(key)
-        stored = None if packed is None else msgspec.msgpack.decode(packed, type=KeyState)
+        stored = None if packed is None else msgspec.msgpack.decode(packed, type=BudgetState)
         state = state_for(stored, heard, now)
-        ruling = attend(state, heard, now)
+        ruling = sync(state, heard, now)
         self.states[key] = msgspec.msgpack.encode(state)
-        return msgspec.msgpack.decode(msgspec.msgpack.encode(ruling), type=Ruling)
+        return msgspec.msgpack.decode(msgspec.msgpack.encode(ruling), type=SyncResponse)
 
     async def aclose(self) -> None:
         pass
@@ -51,12 +51,12 @@ class InVirtualTime:
         self._store = store
         self._clock = clock
 
-    async def attend(self, key: str, visit: Visit) -> Ruling:
-        with self._clock.standing_still():
-            return await self._store.attend(key, visit)
+    async def sync(self, key: str, visit: SyncRequest) -> SyncResponse:
+        with self._clock.frozen():
+            return await self._store.sync(key, visit)
 
     async def aclose(self) -> None:
-        with self._clock.standing_still():
+        with self._clock.frozen():
             await self._store.aclose()
 
 
@@ -92,14 +92,14 @@ class Way:
         self.lost_answers = 0
         # Visits are given up before they arrive.
         self.delays_visits = False
-        self._delayed: list[tuple[str, Visit]] = []
+        self._delayed: list[tuple[str, SyncRequest]] = []
         # What else happens as an answer comes.
         self.as_answer_comes: Callable[[], object] = lambda: None
         # Visits arrive at once, their answers only when it is set.
         self.answers = asyncio.Event()
         self.answers.set()
 
-    async def attend(self, key: str, visit: Visit) -> Ruling:
+    async def sync(self, key: str, visit: SyncRequest) -> SyncResponse:
         self.visited_at.append(self._clock.monotonic())
         if self.trouble is not None:
             await self.answers.wait()
@@ -107,7 +107,7 @@ class Way:
         if self.delays_visits:
             self._delayed.append((key, visit))
             raise StoreUnreachableError("it takes too long")
-        ruling = await self._store.attend(key, visit)
+        ruling = await self._store.sync(key, visit)
         await self.answers.wait()
         if self.lost_answers:
             self.lost_answers -= 1
@@ -118,7 +118,7 @@ class Way:
     async def arrive_late(self) -> None:
         """Now they arrive after all."""
         while self._delayed:
-            await self._store.attend(*self._delayed.pop(0))
+            await self._store.sync(*self._delayed.pop(0))
 
     async def aclose(self) -> None:
         self.closed += 1
@@ -141,26 +141,24 @@ class Process:
         self,
         *names: str,
         lane: Lane = "interactive",
-        came_first: bool = False,
-        patience: float | None = None,
+        requeued: bool = False,
+        max_wait: float | None = None,
     ) -> None:
         """Let these calls queue up, in this order, and see how far they come."""
         for name in names:
-            waiting = self._wait(name, lane, patience, came_first=came_first)
+            waiting = self._wait(name, lane, max_wait, requeued=requeued)
             self.tasks[name] = asyncio.create_task(waiting)
         await self.clock.advance(0)
 
-    async def _wait(
-        self, name: str, lane: Lane, patience: float | None, *, came_first: bool
-    ) -> Slot:
-        slot = await self.limiter.acquire(lane, patience=patience, came_first=came_first)
+    async def _wait(self, name: str, lane: Lane, max_wait: float | None, *, requeued: bool) -> Slot:
+        slot = await self.limiter.acquire(lane, max_wait=max_wait, requeued=requeued)
         self.slots[name] = slot
         self._let_go.append((name, self.clock.monotonic()))
         return slot
 
-    async def settle(self, fate: Fate, *names: str) -> None:
+    async def settle(self, fate: SlotOutcome, *names: str) -> None:
         for name in names:
-            await self.limiter.settle(self.slots.pop(name), fate)
+            await self.limiter.release(self.slots.pop(name), fate)
         await self.clock.advance(0)
 
     async def answer(self, *names: str) -> None:
@@ -168,11 +166,11 @@ class Process:
         await self.settle(Answered(self.clock.monotonic()), *names)
 
     async def hand_back(self, *names: str) -> None:
-        await self.settle(HandedBack(), *names)
+        await self.settle(NotCounted(), *names)
 
     async def refuse(self, name: str, pause: float) -> None:
         """It is answered 429."""
-        await self.settle(Refused(pause), name)
+        await self.settle(Throttled(pause), name)
 
     async def cancel(self, *names: str) -> None:
         """Whoever made these calls leaves."""

@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 
 from syncro_async.errors import BudgetWaitError
-from syncro_async.fake_clock import FakeClock
-from syncro_async.limiting.limiter import Answered, Fate, HandedBack, Lost
+from syncro_async.limiting.protocol import Answered, NotCounted, SlotOutcome, Unknown
 from syncro_async.limiting.rate_limit import RateLimit
 from syncro_async.limiting.shared.limiter import SharedLimiter
 from syncro_async.limiting.shared.sqlite_store import SqliteStore
-from syncro_async.limiting.shared.state import HEARTBEAT, OWNER_LAPSES
+from syncro_async.limiting.shared.state import HEARTBEAT, OWNER_TTL
 from syncro_async.limiting.shared.store import Store, StoreUnreachableError
+from syncro_async.testing.fake_clock import FakeClock
 from tests.limiting.shared.memory_store import (
     TIMEOUT,
     InVirtualTime,
@@ -25,7 +25,7 @@ from tests.limiting.shared.memory_store import (
     MemoryStore,
     RedisInVirtualTime,
 )
-from tests.limiting.waiting import still_clock, within_virtual_days
+from tests.limiting.waiters import still_clock, within_virtual_days
 from tests.redis_server import PACKAGES, RedisServer, running
 
 ONE = RateLimit(1, 60.0)
@@ -97,7 +97,7 @@ async def test_a_cancelled_waiter_hands_its_turn_on_and_who_comes_first_goes_fir
     a, b = key.process(ONE), key.process(ONE)
     await a.call("a", "gone")
     await b.call("b")
-    await b.call("again", came_first=True)
+    await b.call("again", requeued=True)
     await a.cancel("gone")
     await a.hand_back("a")
     await key.clock.advance(HEARTBEAT)
@@ -110,7 +110,7 @@ async def test_too_long_a_wait_is_refused_at_once_and_spends_nothing(key: Key) -
     await a.call("a")
     await a.answer("a")
     await a.call("a2")
-    await b.call("b", patience=100.0)
+    await b.call("b", max_wait=100.0)
     error = await b.error("b")
     assert isinstance(error, BudgetWaitError)
     assert error.wait_needed == pytest.approx(120.5)
@@ -125,10 +125,10 @@ async def test_a_429_pauses_every_process_then_one_call_goes_alone(key: Key) -> 
     await b.call("b")
     await a.refuse("a", 10.0)
     await key.clock.advance(HEARTBEAT)
-    assert not b.limiter.holds(b.slots["b"])
+    assert not b.limiter.is_valid(b.slots["b"])
     assert b.limiter.budget().gate_closed_for == pytest.approx(9.5)
     await b.answer("b")
-    await a.call("a again", came_first=True)
+    await a.call("a again", requeued=True)
     await b.call("b2", "b3")
     await key.clock.advance(15.0)
     assert key.names[2:] == ["a again"]
@@ -144,7 +144,7 @@ async def test_what_a_dead_process_held_comes_back(key: Key) -> None:
     a.die()
     await b.call("b")
     assert b.limiter.budget().waiting == 2
-    await key.clock.advance(OWNER_LAPSES + HEARTBEAT)
+    await key.clock.advance(OWNER_TTL + HEARTBEAT)
     assert b.limiter.budget().waiting == 1
     await key.clock.advance(TIMEOUT + 60.25)
     assert key.names == ["a", "b"]
@@ -159,7 +159,7 @@ async def test_an_outage_is_told_and_what_happened_in_it_is_heard_of_afterwards(
         process.way.trouble = StoreUnreachableError("away")
     await a.call("a1", "a2", "a3")
     await b.call("b")
-    await key.clock.advance(OWNER_LAPSES)
+    await key.clock.advance(OWNER_TTL)
     assert "away; without the shared budget nothing is sent" in str(await b.error("b"))
     assert key.names == ["a1", "a2"]
     await a.answer("a1")
@@ -184,11 +184,11 @@ async def test_no_window_holds_more_than_the_limit_and_nobody_is_forgotten(
             slot = await limiter.acquire(dice.choice(["interactive", "bulk"]))
             sent_at, took = clock.monotonic(), dice.uniform(0.0, 2.0)
             await clock.sleep(took)
-            fates: list[Fate] = [Lost(), HandedBack(), *[Answered(clock.monotonic())] * 8]
+            fates: list[SlotOutcome] = [Unknown(), NotCounted(), *[Answered(clock.monotonic())] * 8]
             fate = dice.choice(fates)
-            if not isinstance(fate, HandedBack):
+            if not isinstance(fate, NotCounted):
                 arrivals.append(dice.uniform(sent_at, clock.monotonic()))
-            await limiter.settle(slot, fate)
+            await limiter.release(slot, fate)
 
     async def leaves(limiter: SharedLimiter) -> None:
         for _ in range(10):
@@ -196,7 +196,7 @@ async def test_no_window_holds_more_than_the_limit_and_nobody_is_forgotten(
             waiting = asyncio.ensure_future(limiter.acquire("interactive"))
             await clock.sleep(dice.uniform(0.0, 1.0))
             if waiting.done():
-                await limiter.settle(waiting.result(), HandedBack())
+                await limiter.release(waiting.result(), NotCounted())
             waiting.cancel()
 
     work = [calls(process.limiter) for process in processes for _ in range(4)]
@@ -206,4 +206,4 @@ async def test_no_window_holds_more_than_the_limit_and_nobody_is_forgotten(
     arrivals.sort()
     assert len(arrivals) > 40
     pairs = zip(arrivals, arrivals[rate.calls :], strict=False)
-    assert min(later - first for first, later in pairs) >= rate.hold - 1e-5
+    assert min(later - first for first, later in pairs) >= rate.hold_seconds - 1e-5

@@ -14,23 +14,25 @@ import pytest
 
 from syncro_async.clock import SystemClock
 from syncro_async.errors import ConfigurationError, ConnectionFailedError
-from syncro_async.fake_clock import FakeClock
 from syncro_async.limiting.rate_limit import RateLimit
+from syncro_async.limiting.shared.messages import Join, Limit, Outcome, SyncRequest, SyncResponse
 from syncro_async.limiting.shared.sqlite_store import SqliteStore
-from syncro_async.limiting.shared.state import OWNER_LAPSES
+from syncro_async.limiting.shared.state import OWNER_TTL
 from syncro_async.limiting.shared.store import StoreUnreachableError
-from syncro_async.limiting.shared.visits import Join, Limit, Ruling, Settled, Visit
 from syncro_async.sandbox import FULL_KEY
 from syncro_async.testing import sandbox_client
+from syncro_async.testing.fake_clock import FakeClock
 from tests.limiting.shared.memory_store import InVirtualTime, Key
-from tests.limiting.waiting import still_clock
+from tests.limiting.waiters import still_clock
 
 LIMITS = [Limit(2, 60.25)]
 
 
-def visit(owner: str, joins: str = "", *settled: Settled, limits: list[Limit] = LIMITS) -> Visit:
+def visit(
+    owner: str, joins: str = "", *settled: Outcome, limits: list[Limit] = LIMITS
+) -> SyncRequest:
     waiting = [Join(ticket, bulk=False) for ticket in joins.split()]
-    return Visit(owner, owner, "", limits, 30.0, joins=waiting, settled=list(settled))
+    return SyncRequest(owner, owner, "", limits, 30.0, joins=waiting, outcomes=list(settled))
 
 
 @pytest.fixture
@@ -68,21 +70,21 @@ def threads() -> list[threading.Thread]:
 class TestTogether:
     async def test_two_stores_share_one_budget(self, path: Path, store: SqliteStore) -> None:
         other = SqliteStore(path, still_clock())
-        assert (await store.attend("k", visit("a", "a1"))).granted == ["a1"]
-        ruling = await other.attend("k", visit("b", "b1 b2"))
-        assert (ruling.granted, ruling.places, ruling.flying) == (["b1"], {"b2": 0}, 2)
-        ruling = await store.attend("k", visit("a", "", Settled("a1", "answered", 7.5)))
-        assert ruling.free_in == [[52.75]]
+        assert (await store.sync("k", visit("a", "a1"))).granted == ["a1"]
+        ruling = await other.sync("k", visit("b", "b1 b2"))
+        assert (ruling.granted, ruling.positions, ruling.leases_held) == (["b1"], {"b2": 0}, 2)
+        ruling = await store.sync("k", visit("a", "", Outcome("a1", "answered", 7.5)))
+        assert ruling.seconds_until_free == [[52.75]]
         await other.aclose()
 
     async def test_each_key_has_a_budget_of_its_own(self, store: SqliteStore) -> None:
         for key in ("k", "l"):
-            assert (await store.attend(key, visit("a", "1 2 3"))).granted == ["1", "2"]
+            assert (await store.sync(key, visit("a", "1 2 3"))).granted == ["1", "2"]
 
     async def test_visits_at_the_same_time_never_share_a_slot(self, path: Path) -> None:
         stores = [SqliteStore(path, still_clock()) for _ in range(6)]
         visits = [
-            store.attend("k", visit(f"p{number}{turn}", f"t{number}{turn}", limits=[Limit(7, 9.0)]))
+            store.sync("k", visit(f"p{number}{turn}", f"t{number}{turn}", limits=[Limit(7, 9.0)]))
             for number, store in enumerate(stores)
             for turn in range(8)
         ]
@@ -95,20 +97,20 @@ class TestTogether:
         self, path: Path, store: SqliteStore
     ) -> None:
         other = SqliteStore(path, still_clock())
-        await store.attend("k", visit("a", "a1"))
+        await store.sync("k", visit("a", "a1"))
         with pytest.raises(ConfigurationError, match=r"other rates \(2 in 60.25 s"):
-            await other.attend("k", visit("b", "b1", limits=[Limit(5, 60.25)]))
-        assert (await store.attend("k", visit("a"))).waiting == 0
+            await other.sync("k", visit("b", "b1", limits=[Limit(5, 60.25)]))
+        assert (await store.sync("k", visit("a"))).waiting == 0
         await other.aclose()
 
     def test_event_loops_in_several_threads_use_one_store(self, path: Path) -> None:
         store = SqliteStore(path, still_clock())
         together = threading.Barrier(4)
 
-        async def come(number: int) -> list[Ruling]:
+        async def come(number: int) -> list[SyncResponse]:
             together.wait()
             told = [visit(f"p{number}", f"{number}.{turn}") for turn in range(5)]
-            rulings = [await store.attend("k", each) for each in told]
+            rulings = [await store.sync("k", each) for each in told]
             await store.aclose()
             return rulings
 
@@ -123,7 +125,7 @@ class TestTogether:
         before = threads()
 
         async def come(owner: str) -> int:
-            return (await store.attend("k", visit(owner, owner))).flying
+            return (await store.sync("k", visit(owner, owner))).leases_held
 
         # None of them closes it: the next one lets go of what they had open.
         assert [asyncio.run(come(owner)) for owner in "abc"] == [1, 2, 2]
@@ -139,36 +141,36 @@ class TestTime:
         self, path: Path
     ) -> None:
         before = SqliteStore(path, FakeClock(start=1e6))
-        await before.attend("k", visit("a", "a1 a2"))
-        await before.attend("k", visit("a", "", Settled("a1", "answered"), Settled("a2", "back")))
+        await before.sync("k", visit("a", "a1 a2"))
+        await before.sync("k", visit("a", "", Outcome("a1", "answered"), Outcome("a2", "back")))
         await before.aclose()
         clock = FakeClock(start=5.0, autojump=False)
         after = SqliteStore(path, clock)
-        ruling = await after.attend("k", visit("b", "b1 b2"))
-        assert (ruling.granted, ruling.free_in) == (["b1"], [[60.25]])
+        ruling = await after.sync("k", visit("b", "b1 b2"))
+        assert (ruling.granted, ruling.seconds_until_free) == (["b1"], [[60.25]])
         await after.aclose()
 
     async def test_budgets_nobody_asked_for_in_a_day_are_forgotten(self, path: Path) -> None:
         clock = still_clock()
         store = SqliteStore(path, clock)
-        await store.attend("old", visit("a"))
+        await store.sync("old", visit("a"))
         await clock.advance(50_000.0)
-        await store.attend("newer", visit("a"))
+        await store.sync("newer", visit("a"))
         await clock.advance(50_000.0)
-        await store.attend("newer", visit("a"))
+        await store.sync("newer", visit("a"))
         assert rows(path) == ["newer", "old"]
-        await store.attend("newest", visit("a"))
+        await store.sync("newest", visit("a"))
         assert rows(path) == ["newer", "newest"]
         await store.aclose()
 
     async def test_the_event_loop_goes_on_while_another_process_locks_the_file(
         self, path: Path, store: SqliteStore
     ) -> None:
-        await store.attend("k", visit("a", "a1"))
+        await store.sync("k", visit("a", "a1"))
         turns = 0
         with closing(sqlite3.connect(path, isolation_level=None)) as other:
             other.execute("BEGIN IMMEDIATE")
-            asking = asyncio.ensure_future(store.attend("k", visit("a")))
+            asking = asyncio.ensure_future(store.sync("k", visit("a")))
             while not asking.done():
                 turns += 1
                 await asyncio.wait({asking}, timeout=0.01)
@@ -177,15 +179,15 @@ class TestTime:
             ):
                 await asking
         assert turns > 10
-        assert (await store.attend("k", visit("a"))).granted == ["a1"]
+        assert (await store.sync("k", visit("a"))).granted == ["a1"]
 
     async def test_a_visit_waits_for_one_that_is_being_made(
         self, path: Path, store: SqliteStore
     ) -> None:
-        await store.attend("k", visit("a", "a1"))
+        await store.sync("k", visit("a", "a1"))
         with closing(sqlite3.connect(path, isolation_level=None)) as other:
             other.execute("BEGIN IMMEDIATE")
-            asking = asyncio.ensure_future(store.attend("k", visit("a")))
+            asking = asyncio.ensure_future(store.sync("k", visit("a")))
             done, _ = await asyncio.wait({asking}, timeout=0.05)
             assert not done
             other.execute("COMMIT")
@@ -194,15 +196,15 @@ class TestTime:
     async def test_a_visit_whose_caller_leaves_is_made_to_its_end(
         self, path: Path, store: SqliteStore
     ) -> None:
-        await store.attend("k", visit("a"))
+        await store.sync("k", visit("a"))
         with closing(sqlite3.connect(path, isolation_level=None)) as other:
             other.execute("BEGIN IMMEDIATE")
-            asking = asyncio.ensure_future(store.attend("k", visit("a", "a1")))
+            asking = asyncio.ensure_future(store.sync("k", visit("a", "a1")))
             await asyncio.wait({asking}, timeout=0.05)
             asking.cancel()
             await asyncio.wait({asking})
             other.execute("COMMIT")
-        assert (await store.attend("k", visit("b"))).flying == 1
+        assert (await store.sync("k", visit("b"))).leases_held == 1
 
 
 class TestFilesThatAreNone:
@@ -245,7 +247,7 @@ class TestFilesThatAreNone:
     @pytest.mark.parametrize("blob", [b"", b"\xc1", b"\x93\x01\x02\x03", b"\x80"])
     async def test_a_state_that_is_none_is_refused(self, path: Path, blob: bytes) -> None:
         store = SqliteStore(path, still_clock())
-        await store.attend("k", visit("a", "a1"))
+        await store.sync("k", visit("a", "a1"))
         await store.aclose()
         with closing(sqlite3.connect(path)) as connection:
             connection.execute("UPDATE budgets SET state = ?", (blob,))
@@ -255,30 +257,30 @@ class TestFilesThatAreNone:
     async def test_one_that_is_damaged_while_it_is_used_is_refused_until_it_is_deleted(
         self, path: Path, store: SqliteStore
     ) -> None:
-        await store.attend("k", visit("a", "a1"))
+        await store.sync("k", visit("a", "a1"))
         for side in path.parent.iterdir():
             side.write_bytes(b"\xff" * side.stat().st_size)
         for _ in range(2):
             with pytest.raises(ConfigurationError, match="is damaged, or no file of a limiter"):
-                await store.attend("k", visit("a"))
+                await store.sync("k", visit("a"))
         delete(path)
-        assert (await store.attend("k", visit("a", "a1"))).granted == ["a1"]
+        assert (await store.sync("k", visit("a", "a1"))).granted == ["a1"]
 
     async def test_so_is_one_whose_table_somebody_drops(
         self, path: Path, store: SqliteStore
     ) -> None:
-        await store.attend("k", visit("a", "a1"))
+        await store.sync("k", visit("a", "a1"))
         with closing(sqlite3.connect(path)) as connection:
             connection.execute("DROP TABLE budgets")
         with pytest.raises(ConfigurationError, match=r"no file of a limiter [(]no such table"):
-            await store.attend("k", visit("a"))
+            await store.sync("k", visit("a"))
 
     async def test_a_file_that_cannot_be_there_is_out_of_reach(self, tmp_path: Path) -> None:
         (tmp_path / "file").write_text("no folder")
         for path in (tmp_path / "missing" / "budget.db", tmp_path, tmp_path / "file" / "budget.db"):
             store = SqliteStore(path, still_clock())
             with pytest.raises(StoreUnreachableError, match=f"{path} cannot be used: unable to op"):
-                await store.attend("k", visit("a", "a1"))
+                await store.sync("k", visit("a", "a1"))
             await store.aclose()
 
     async def test_its_callers_are_told_so_after_two_seconds(self, tmp_path: Path) -> None:
@@ -287,7 +289,7 @@ class TestFilesThatAreNone:
         key = Key(clock, InVirtualTime(SqliteStore(path, clock), clock))
         a = key.process(RateLimit(2, 60.0))
         await a.call("a")
-        await clock.advance(OWNER_LAPSES)
+        await clock.advance(OWNER_TTL)
         error = await a.error("a")
         assert isinstance(error, ConnectionFailedError)
         assert str(error) == (
@@ -301,9 +303,9 @@ class TestFilesThatAreNone:
         await key.aclose()
 
     async def test_one_that_is_deleted_is_made_anew(self, path: Path, store: SqliteStore) -> None:
-        first = await store.attend("k", visit("a", "a1 a2"))
+        first = await store.sync("k", visit("a", "a1 a2"))
         delete(path)
-        second = await store.attend("k", visit("b", "b1"))
+        second = await store.sync("k", visit("b", "b1"))
         assert second.granted == ["b1"]
         assert second.epoch != first.epoch
         assert rows(path) == ["k"]
@@ -311,28 +313,28 @@ class TestFilesThatAreNone:
     async def test_one_that_others_have_made_anew_is_the_one_that_counts(
         self, path: Path, store: SqliteStore
     ) -> None:
-        await store.attend("k", visit("a", "a1"))
+        await store.sync("k", visit("a", "a1"))
         delete(path)
         other = SqliteStore(path, still_clock())
-        await other.attend("k", visit("b", "b1 b2"))
-        ruling = await store.attend("k", visit("a", "a2"))
-        assert (ruling.granted, ruling.places) == ([], {"a2": 0})
+        await other.sync("k", visit("b", "b1 b2"))
+        ruling = await store.sync("k", visit("a", "a2"))
+        assert (ruling.granted, ruling.positions) == ([], {"a2": 0})
         await other.aclose()
 
 
 class TestClosing:
     async def test_nothing_but_the_file_is_left(self, path: Path, store: SqliteStore) -> None:
-        await store.attend("k", visit("a", "a1"))
+        await store.sync("k", visit("a", "a1"))
         assert len(list(path.parent.iterdir())) > 1
         await store.aclose()
         assert list(path.parent.iterdir()) == [path]
 
     async def test_closing_is_harmless_and_not_the_end(self, store: SqliteStore) -> None:
         await store.aclose()
-        assert (await store.attend("k", visit("a", "a1"))).granted == ["a1"]
+        assert (await store.sync("k", visit("a", "a1"))).granted == ["a1"]
         await store.aclose()
         await store.aclose()
-        assert (await store.attend("k", visit("a"))).granted == ["a1"]
+        assert (await store.sync("k", visit("a"))).granted == ["a1"]
 
 
 async def test_the_api_key_is_nowhere_in_the_files(path: Path) -> None:

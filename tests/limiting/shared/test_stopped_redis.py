@@ -11,7 +11,7 @@ import pytest
 from syncro_async import AsyncClient, RateLimit
 from syncro_async.clock import SystemClock
 from syncro_async.errors import ConnectionFailedError
-from syncro_async.limiting.shared.state import OWNER_LAPSES
+from syncro_async.limiting.shared.state import OWNER_TTL
 from syncro_async.sandbox import FULL_KEY, Sandbox
 from syncro_async.testing import sandbox_client
 from tests.redis_server import RedisServer, running
@@ -85,14 +85,14 @@ async def test_calls_fail_while_it_is_away_and_go_well_again_afterwards(
             assert isinstance(error, ConnectionFailedError)
             assert str(server.port) in str(error)
             assert "geheim" not in str(error)
-        assert SystemClock().monotonic() - before >= OWNER_LAPSES
+        assert SystemClock().monotonic() - before >= OWNER_TTL
 
         before = SystemClock().monotonic()
         with pytest.raises(ConnectionFailedError, match="without the shared budget nothing"):
             await clients[0].leads.get(1)
         with pytest.raises(ConnectionFailedError, match="without the shared budget nothing"):
             await clients[1].refresh_budget()
-        assert SystemClock().monotonic() - before < OWNER_LAPSES
+        assert SystemClock().monotonic() - before < OWNER_TTL
 
         server.start()
         sent = len(sandbox.arrivals)
@@ -121,7 +121,7 @@ async def test_with_a_local_share_every_call_goes_well_and_none_draws_a_429(
         tasks = calls(clients, 60)
         await until(lambda: len(sandbox.arrivals) >= RATE.calls)
         server.stop()
-        over_at = SystemClock().monotonic() + OWNER_LAPSES
+        over_at = SystemClock().monotonic() + OWNER_TTL
 
         def sent_without() -> list[float]:
             return [arrival.at for arrival in sandbox.arrivals if arrival.at >= over_at]

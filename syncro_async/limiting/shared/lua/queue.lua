@@ -3,7 +3,7 @@
 -- The queue as it will be served: {place, whether it is in the bulk lane}, one after the other.
 local function in_order()
   local order = {}
-  local i, b, in_a_row = 1, 1, state.in_a_row
+  local i, b, in_a_row = 1, 1, state.lane_debt
   while state.interactive[i] or state.bulk[b] do
     if state.bulk[b] and (not state.interactive[i] or in_a_row >= INTERACTIVE_IN_A_ROW) then
       order[#order + 1] = {state.bulk[b], true}
@@ -28,7 +28,7 @@ local function keep(stays)
   end
   local least = math.min(0, INTERACTIVE_IN_A_ROW - #state.interactive)
   local most = INTERACTIVE_IN_A_ROW * #state.bulk
-  state.in_a_row = math.min(math.max(state.in_a_row, least), most)
+  state.lane_debt = math.min(math.max(state.lane_debt, least), most)
 end
 
 local function keep_without(gone)
@@ -37,7 +37,7 @@ end
 
 local function forget()
   forget_slots()
-  keep(function(place) return state.seen[place[P_OWNER]] end)
+  keep(function(place) return state.heartbeats[place[P_OWNER]] end)
 end
 
 local function end_of_the_first(lane)
@@ -57,8 +57,8 @@ local function join()
   end
   for _, new in ipairs(visit[V_JOINS]) do
     local ticket = new[TICKET]
-    if state.flying[ticket] then
-      state.flying[ticket] = new_flying()
+    if state.leases[ticket] then
+      state.leases[ticket] = new_flying()
     elseif not known[ticket] then
       known[ticket] = true
       local lane = new[J_BULK] and state.bulk or state.interactive
@@ -72,7 +72,7 @@ local function leave()
   local gone = {}
   for _, ticket in ipairs(visit[V_LEAVES]) do
     gone[ticket] = true
-    local opened = state.opener == ticket
+    local opened = state.probe == ticket
     if land(ticket) and not opened then
       note_uncounted()
     end
@@ -81,7 +81,7 @@ local function leave()
 end
 
 local function free()
-  if state.now < state.closed_until or (state.half_open and state.opener ~= '') then
+  if state.now < state.closed_until or (state.half_open and state.probe ~= '') then
     return 0
   end
   local least = state.half_open and 1 or math.huge
@@ -98,10 +98,10 @@ local function grant()
     if index <= slots and place[P_OWNER] == visit[V_OWNER] then
       local ticket = place[TICKET]
       new[#new + 1], gone[ticket] = ticket, true
-      state.in_a_row = state.in_a_row + (bulky and -INTERACTIVE_IN_A_ROW or 1)
-      state.flying[ticket] = new_flying()
+      state.lane_debt = state.lane_debt + (bulky and -INTERACTIVE_IN_A_ROW or 1)
+      state.leases[ticket] = new_flying()
       if state.half_open then
-        state.opener = ticket
+        state.probe = ticket
       end
     end
   end
@@ -112,7 +112,7 @@ end
 -- All slots of the visitor, the new ones last and in their order.
 local function granted(new, are_new)
   local tickets = {}
-  for ticket, slot in pairs(state.flying) do
+  for ticket, slot in pairs(state.leases) do
     if slot[F_OWNER] == visit[V_OWNER] and not are_new[ticket] then
       tickets[#tickets + 1] = ticket
     end
@@ -135,7 +135,7 @@ end
 
 local function free_in(limit)
   local returns, seconds = busy(limit), {}
-  local idle = calls_of(limit) - size(state.flying) - #returns
+  local idle = calls_of(limit) - size(state.leases) - #returns
   for _ = 1, idle do
     seconds[#seconds + 1] = 0
   end
@@ -154,7 +154,7 @@ local function each_limit(tell)
 end
 
 local function in_use()
-  return next(state.answered) or next(state.flying) or state.interactive[1] or state.bulk[1]
+  return next(state.answered) or next(state.leases) or state.interactive[1] or state.bulk[1]
 end
 
 -- Whether the state is for the visitor's limits, or may become so.
@@ -174,7 +174,7 @@ local function suits()
 end
 
 local function attend()
-  state.seen[visit[V_OWNER]] = state.now
+  state.heartbeats[visit[V_OWNER]] = state.now
   forget()
   remember()
   for _, settled in ipairs(visit[V_SETTLED]) do
@@ -189,12 +189,12 @@ local function attend()
     places(),
     each_limit(free_in),
     each_limit(calls_of),
-    size(state.flying),
+    size(state.leases),
     #state.interactive + #state.bulk,
     #state.bulk,
     math.max(0, state.closed_until - state.now),
     state.half_open,
-    state.opener,
+    state.probe,
   }
 end
 

@@ -31,9 +31,9 @@ local visit, state
 
 local function new_state(shown)
   return {
-    limits = visit[V_LIMITS], epoch = visit[V_NAME], clock = shown, now = shown, born = shown,
-    answered = {}, flying = {}, interactive = {}, bulk = {}, seen = {}, closed_until = 0,
-    half_open = false, opener = '', in_a_row = 0, booked = 0,
+    limits = visit[V_LIMITS], epoch = visit[V_NAME], clock = shown, now = shown, created_at = shown,
+    answered = {}, leases = {}, interactive = {}, bulk = {}, heartbeats = {}, closed_until = 0,
+    half_open = false, probe = '', lane_debt = 0, booked_total = 0,
   }
 end
 
@@ -83,22 +83,22 @@ local function busy(limit)
 end
 
 local function taken(limit)
-  return size(state.flying) + #busy(limit)
+  return size(state.leases) + #busy(limit)
 end
 
 local function land(ticket)
-  local slot = state.flying[ticket]
-  state.flying[ticket] = nil
-  if state.opener == ticket then
-    state.opener = ''
+  local slot = state.leases[ticket]
+  state.leases[ticket] = nil
+  if state.probe == ticket then
+    state.probe = ''
   end
   return slot
 end
 
 local function new_flying()
   local limit = longest()
-  local mark = taken(limit) - state.booked
-  state.booked = state.booked + 1
+  local mark = taken(limit) - state.booked_total
+  state.booked_total = state.booked_total + 1
   return {visit[V_OWNER], state.now + visit[V_TIMEOUT] + limit[HOLD], mark}
 end
 
@@ -135,12 +135,12 @@ end
 local function forget_slots()
   local oldest, since = state.now - longest()[HOLD], state.now - OWNER_LAPSES
   state.answered = filtered(state.answered, function(at) return at > oldest end)
-  state.seen = filtered(state.seen, function(at) return at > since end)
-  if state.opener ~= '' and not state.seen[state.flying[state.opener][F_OWNER]] then
-    state.opener = ''
+  state.heartbeats = filtered(state.heartbeats, function(at) return at > since end)
+  if state.probe ~= '' and not state.heartbeats[state.leases[state.probe][F_OWNER]] then
+    state.probe = ''
   end
-  state.flying = filtered(state.flying, function(slot)
-    return state.seen[slot[F_OWNER]] or slot[LAPSES_AT] > state.now
+  state.leases = filtered(state.leases, function(slot)
+    return state.heartbeats[slot[F_OWNER]] or slot[LAPSES_AT] > state.now
   end)
   state.share = regrown(longest())
 end
@@ -150,8 +150,8 @@ local function remember()
     state.closed_until = math.max(state.closed_until, state.now + AMNESIA)
   end
   for _, ticket in ipairs(visit[V_FLIES]) do
-    if not state.flying[ticket] and not state.answered[ticket] then
-      state.flying[ticket] = new_flying()
+    if not state.leases[ticket] and not state.answered[ticket] then
+      state.leases[ticket] = new_flying()
     end
   end
 end
@@ -166,7 +166,7 @@ local function count_strangers(settled, ours)
   end
   local strangers = calls_of(longest()) - settled[LEFT] - ours
   for number = 0, strangers - 1 do
-    state.booked = state.booked + 1
+    state.booked_total = state.booked_total + 1
     count(settled[TICKET] .. '/' .. number, state.now - settled[SECONDS])
   end
 end
@@ -183,19 +183,19 @@ local function refuse(pause)
   local again, limit = state.half_open, longest()
   state.closed_until = math.max(state.closed_until, state.now + pause)
   state.half_open = true
-  if not again and state.now - state.born > limit[HOLD] then
+  if not again and state.now - state.created_at > limit[HOLD] then
     state.share = lowered(limit, taken(limit))
   end
 end
 
 local function settle(settled)
   local ticket, fate = settled[TICKET], settled[FATE]
-  local opened = state.opener == ticket
+  local opened = state.probe == ticket
   local slot = land(ticket)
   if fate == 'answered' then
     count(ticket, state.now - settled[SECONDS])
     if slot then
-      count_strangers(settled, slot[MARK] + state.booked)
+      count_strangers(settled, slot[MARK] + state.booked_total)
     end
     if opened then
       state.half_open = state.now < state.closed_until

@@ -19,7 +19,7 @@ local function matters_for()
   for _, at in pairs(state.answered) do
     last = math.max(last, at + longest()[HOLD])
   end
-  for _, slot in pairs(state.flying) do
+  for _, slot in pairs(state.leases) do
     last = math.max(last, slot[LAPSES_AT])
   end
   if state.share then

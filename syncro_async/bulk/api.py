@@ -1,0 +1,358 @@
+"""The bulk jobs as programs meet them: `client.bulk`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from datetime import date, datetime
+from os import PathLike
+from typing import Any, Literal, TypeVar
+
+from syncro_async.bulk.concurrent_map import Function, Items, MapContext
+from syncro_async.bulk.estimates import Plan, make_plan
+from syncro_async.bulk.exporting import job as exporting
+from syncro_async.bulk.exporting.reader import LeadQuery
+from syncro_async.bulk.files.formats import as_path
+from syncro_async.bulk.importing.job import Import, ImportOptions
+from syncro_async.bulk.importing.staging import Source
+from syncro_async.bulk.job import Job, JobContext
+from syncro_async.bulk.progress import OnProgress
+from syncro_async.bulk.syncing import job as syncing
+from syncro_async.models.receipts import ExportReceipt, ImportSummary, SyncReceipt
+from syncro_async.resources.arguments import MatchBy
+
+Form = Literal["jsonl", "csv", "parquet"]
+
+
+class Exports:
+    """The part of `client.bulk` that reads leads into files and databases."""
+
+    def __init__(self, ground: JobContext) -> None:
+        self._context = ground
+
+    async def export_leads(
+        self,
+        destination: str | os.PathLike[str],
+        *,
+        pipeline_id: int | None = None,
+        stage_id: int | None = None,
+        assigned_to: int | None = None,
+        source: str | None = None,
+        status: str | None = None,
+        tags: str | Iterable[str] | None = None,
+        q: str | None = None,
+        updated_since: datetime | date | None = None,
+        created_from: datetime | date | None = None,
+        created_to: datetime | date | None = None,
+        include: str | Iterable[str] | None = None,
+        page_size: int = 200,
+        max_items: int | None = None,
+        format: Form | None = None,
+        resume: bool = True,
+        on_progress: OnProgress | None = None,
+    ) -> ExportReceipt:
+        """Export the account's leads, or those that pass every filter given, to a file.
+
+        `destination` ends in `.jsonl`, `.csv` or `.parquet` (extra `parquet`), or `format` says
+        which it is. The file gets its name when it is whole; until then what was read is kept in
+        `DESTINATION.resume`, and after a crash, an error or Ctrl-C the same call goes on from
+        there, within a day; with `resume=False` it begins anew. Leads that cannot be read go as
+        they came to `DESTINATION.unreadable.jsonl`.
+
+        The list is read until it is proved that no lead was missed while others came and went
+        (`ExportReceipt.complete`): one request for a list on one page, as a rule two readings of
+        any other, and at most 25.
+
+        Raises `ConfigurationError` for a destination that cannot be, or that another run is
+        writing; `OSError` for what the file system refuses, before the first request where that
+        can be known; `ValueError` and the errors of `syncro_async.errors` as `leads.list` does.
+        """
+        listing = self._listing(locals())
+        to = exporting.destination_of(destination, format)
+        return await exporting.export_leads(
+            listing, to, self._context, resume=resume, on_progress=on_progress
+        )
+
+    async def plan_export(
+        self,
+        *,
+        pipeline_id: int | None = None,
+        stage_id: int | None = None,
+        assigned_to: int | None = None,
+        source: str | None = None,
+        status: str | None = None,
+        tags: str | Iterable[str] | None = None,
+        q: str | None = None,
+        updated_since: datetime | date | None = None,
+        created_from: datetime | date | None = None,
+        created_to: datetime | date | None = None,
+        include: str | Iterable[str] | None = None,
+        page_size: int = 200,
+        max_items: int | None = None,
+    ) -> Plan:
+        """Foresee an export by the budget as it stands; costs one request, for the count.
+
+        Counted are the two readings of a list that stands still. Raises what `leads.list` and its
+        first page do.
+        """
+        requests = await exporting.requests_needed(self._listing(locals()), self._context)
+        return make_plan(requests, self._context)
+
+    async def sync_leads(
+        self,
+        database: str | os.PathLike[str],
+        *,
+        table: str = "leads",
+        include: str | Iterable[str] | None = None,
+        full: bool = False,
+        page_size: int = 200,
+        resume: bool = True,
+        on_progress: OnProgress | None = None,
+    ) -> SyncReceipt:
+        """Bring a table of a database up to date with the account's leads.
+
+        `database` is a SQLite file, made if need be, or a DuckDB one when it ends in `.duckdb`
+        (extra `duckdb`). The first run reads everything, the next ones what was changed since
+        (one request if little was). A run with `full=True` reads everything again and removes
+        the leads that are gone, which no list of changes tells of.
+
+        Each plain field and relation of a lead is a column; lists and objects, the custom fields
+        among them, are JSON. Columns of your own in that table stay as they are. A run changes
+        the table in one transaction, and may be repeated, killed and started by cron at will.
+
+        Raises `ConfigurationError` for a database or table that cannot be, for a table that is
+        not one of ours or holds another account's leads, and while another run is at work;
+        `OSError`, `ValueError` and the errors of `syncro_async.errors` as `export_leads` does.
+        """
+        listing = LeadQuery(self._context.leads, _settled({"include": include}), page_size)
+        return await syncing.sync_leads(
+            listing,
+            syncing.database_of(database, table),
+            self._context,
+            full=full,
+            resume=resume,
+            on_progress=on_progress,
+        )
+
+    async def plan_sync(
+        self,
+        database: str | os.PathLike[str],
+        *,
+        table: str = "leads",
+        include: str | Iterable[str] | None = None,
+        full: bool = False,
+        page_size: int = 200,
+    ) -> Plan:
+        """Foresee a sync by the budget as it stands; costs one request, for the count.
+
+        The arguments are those of `sync_leads`, and so is what it raises; nothing is written.
+        """
+        listing = LeadQuery(self._context.leads, _settled({"include": include}), page_size)
+        requests = await syncing.requests_to_sync(
+            listing, syncing.database_of(database, table), self._context, full=full
+        )
+        return make_plan(requests, self._context)
+
+    def _listing(self, arguments: dict[str, Any]) -> LeadQuery:
+        filters = _settled({name: arguments[name] for name in exporting.FILTERS})
+        return LeadQuery(
+            self._context.leads, filters, arguments["page_size"], arguments["max_items"]
+        )
+
+
+def _settled(filters: dict[str, Any]) -> dict[str, Any]:
+    """The filters that are given; an iterable is used up once, for they are sent with each page."""
+    given = {name: value for name, value in filters.items() if value is not None}
+    for name in ("tags", "include"):
+        if isinstance(given.get(name), Iterable) and not isinstance(given[name], str):
+            given[name] = list(given[name])
+    return given
+
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+class Bulk(Exports):
+    """Jobs of many calls, `client.bulk`.
+
+    Their calls stand in the bulk lane, where interactive calls on the same key go first, and wait
+    there as long as it takes: `max_wait` does not apply to them. `client.with_options(lane=…).bulk`
+    is the way to another lane.
+    """
+
+    def map(
+        self,
+        function: Function[T, R],
+        items: Items[T],
+        *,
+        concurrency: int = 20,
+        ordered: bool = False,
+        on_progress: OnProgress | None = None,
+    ) -> MapContext[T, R]:
+        """Await `function(item)` for every item, `concurrency` of them at once.
+
+            async with syncro.bulk.map(syncro.leads.get, ids) as outcomes:
+                async for outcome in outcomes:
+                    match outcome:
+                        case Succeeded(item=id, value=lead): print(id, lead.name)
+                        case Failed(item=id, error=error): print(id, error)
+
+        `items` may be any iterable, sync or async, of any length: at most 2 × `concurrency` of
+        them are taken and not yet read as outcomes. Outcomes come as they finish, or in the items'
+        order with `ordered`. An exception of one item is that item's `Failed`; one of the items
+        themselves is raised once what was begun has been handed out. Leaving the block cancels
+        what runs and waits for it.
+
+        Calls that the function makes with this client stand in the job's lane, unless they go
+        through a view whose lane was chosen with `with_options(lane=…)`.
+
+        Raises `ValueError` for a `concurrency` below 1.
+        """
+        return MapContext(
+            Job.start(self._context),
+            function,
+            items,
+            concurrency=concurrency,
+            ordered=ordered,
+            on_progress=on_progress,
+        )
+
+    async def upsert_leads(
+        self,
+        rows: Source,
+        *,
+        match_by: MatchBy = "email_or_phone",
+        columns: Mapping[str, str | None] | None = None,
+        defaults: Mapping[str, Any] | None = None,
+        definitions: Iterable[Any] | None = None,
+        journal: str | PathLike[str] | None = None,
+        failures: str | PathLike[str] | None = None,
+        canary: int = 20,
+        max_failures: int | None = None,
+        diff: bool = False,
+        dry_run: bool = False,
+        on_progress: OnProgress | None = None,
+    ) -> ImportSummary:
+        """Update the lead of each row, or create it: every row once, whatever happens on the way.
+
+            summary = await syncro.bulk.upsert_leads("leads.csv", journal="leads.journal")
+
+        `rows`: a `.csv`, `.jsonl` or `.parquet` file (extra `parquet`), or mappings, structs or
+        dataclasses from an iterable, sync or async. A column holds the field of `leads.upsert` of
+        its name; `custom_fields.NAME` holds a custom field. `columns` maps other names to fields
+        (to None: left out), `defaults` fills fields that a row has not. Text becomes what the
+        field takes: numbers (`1234.50`, `1.234,50`), lists (`a, b`), and custom fields by their
+        `definitions`, which are asked of the account unless given. Empty cells are not sent.
+
+        Before the first row is sent all are checked, and `BadRowsError` tells everything that is
+        wrong. Rows of one lead are sent in their order, one after the other; a row that repeats
+        the one before is not sent.
+
+        - `journal`: a SQLite file that remembers what became of each row. After a crash at any
+          moment, run again with the same rows and the same journal: what is done is skipped, what
+          failed is tried again, and a row whose answer was lost is looked up before it is sent
+          again. It holds the rows, and never the API key.
+        - `failures`: a file for the rows that failed, with their columns and `syncro_error`; it
+          can be mended and imported.
+        - `canary`: the first so many rows go alone, and if all fail alike the job stops (0: none).
+        - `max_failures`: more failures that are alike stop the job (None: 20, or 1 % of the rows).
+        - `diff`: read all leads first, 200 a request, and send only rows that change something.
+        - `dry_run`: compare, and send nothing; `summary.changes` says what would be.
+        - `on_progress`: is given a `Progress` after each row.
+
+        Raises `ValueError` for arguments that cannot be, `OSError` for files, `BadRowsError`,
+        `ConfigurationError` for a journal of other rows or one in use, and `ImportStoppedError`,
+        with the summary so far, when the job stops early: at the limits above, at a key that is
+        refused, and when the plan holds no more leads (`PlanLimitError` is the cause).
+        """
+        order = ImportOptions(
+            kind="upsert",
+            rows=rows,
+            match_by=match_by,
+            columns=columns,
+            defaults=defaults,
+            definitions=definitions,
+            journal=as_path(journal),
+            failures=as_path(failures),
+            canary=canary,
+            max_failures=max_failures,
+            diff=diff,
+            dry_run=dry_run,
+            on_progress=on_progress,
+        )
+        return await Import(self._context, order).run()
+
+    async def create_leads(
+        self,
+        rows: Source,
+        *,
+        columns: Mapping[str, str | None] | None = None,
+        defaults: Mapping[str, Any] | None = None,
+        definitions: Iterable[Any] | None = None,
+        journal: str | PathLike[str] | None = None,
+        failures: str | PathLike[str] | None = None,
+        canary: int = 20,
+        max_failures: int | None = None,
+        dry_run: bool = False,
+        on_progress: OnProgress | None = None,
+    ) -> ImportSummary:
+        """Create a lead for each row, as `upsert_leads` does but for the matching.
+
+        Every row needs `name`, `pipeline_id` and `stage_id`, by its columns or by `defaults`, and
+        no row may be there twice. A row whose answer was lost is looked up by its email, else its
+        phone, else its name, before it is sent again: a lead that has it, that is not older than
+        the row's first sending and that no other row made, is the row's own.
+        """
+        order = ImportOptions(
+            kind="create",
+            rows=rows,
+            columns=columns,
+            defaults=defaults,
+            definitions=definitions,
+            journal=as_path(journal),
+            failures=as_path(failures),
+            canary=canary,
+            max_failures=max_failures,
+            dry_run=dry_run,
+            on_progress=on_progress,
+        )
+        return await Import(self._context, order).run()
+
+    async def plan_import(
+        self,
+        rows: Source,
+        *,
+        create: bool = False,
+        match_by: MatchBy = "email_or_phone",
+        columns: Mapping[str, str | None] | None = None,
+        defaults: Mapping[str, Any] | None = None,
+        definitions: Iterable[Any] | None = None,
+        journal: str | PathLike[str] | None = None,
+        diff: bool = False,
+    ) -> Plan:
+        """Say how long an import would take at most, and when it would be done; sends nothing.
+
+        The arguments are those of `upsert_leads`, or with `create` of `create_leads`. The rows are
+        read and checked; with a `journal` that was begun, what it says is done does not count.
+        With `diff` the number of leads is asked for. Raises what the import raises before it sends.
+        """
+        order = ImportOptions(
+            kind="create" if create else "upsert",
+            rows=rows,
+            match_by=match_by,
+            columns=columns,
+            defaults=defaults,
+            definitions=definitions,
+            journal=as_path(journal),
+            diff=diff,
+        )
+        return self.plan(await Import(self._context, order).requests_needed())
+
+    def plan(self, requests: int) -> Plan:
+        """Say how long that many requests would take from now, and when they would be done.
+
+        Nothing is sent. It counts with the budget as it is now, everything that already waits in
+        the queue, and the latency measured so far. Raises `ValueError` for a negative number.
+        """
+        return make_plan(requests, self._context)

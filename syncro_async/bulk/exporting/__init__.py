@@ -1,0 +1,1 @@
+"""Exports: the whole list of leads written to a file."""

@@ -1,0 +1,1 @@
+"""Files of rows and of leads: formats, columns and values."""

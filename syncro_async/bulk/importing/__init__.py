@@ -1,0 +1,1 @@
+"""Imports: rows of a file sent as leads, each exactly once."""

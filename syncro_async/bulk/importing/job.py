@@ -1,0 +1,275 @@
+"""Imports leads: every row reaches the server once, whatever happens on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from contextlib import aclosing
+from contextvars import copy_context
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from msgspec.structs import replace
+
+from syncro_async._internal.checks import is_int
+from syncro_async.bulk.concurrent_map import Failed, Outcomes
+from syncro_async.bulk.files.formats import as_path, check_suffix
+from syncro_async.bulk.importing import journal as book
+from syncro_async.bulk.importing.diff import PAGE_SIZE, Comparison, changes_in, pages_of
+from syncro_async.bulk.importing.failures import (
+    FailureLimit,
+    action_for,
+    check_writable,
+    write_failures,
+)
+from syncro_async.bulk.importing.fields import FieldMapping, Kind, definitions_from
+from syncro_async.bulk.importing.journal import Journal, Outcome
+from syncro_async.bulk.importing.reconcile import Reconciler
+from syncro_async.bulk.importing.scheduler import RowScheduler
+from syncro_async.bulk.importing.sender import Sender
+from syncro_async.bulk.importing.staging import RowStaging, Source
+from syncro_async.bulk.job import Job, JobContext
+from syncro_async.bulk.progress import OnProgress, ProgressReporter
+from syncro_async.errors import ImportStoppedError, SyncroError
+from syncro_async.models.receipts import ImportSummary, RowChange
+from syncro_async.resources.arguments import MatchBy
+
+# As many as a client has connections: more would only queue up.
+_AT_WORK = 20
+_DONE = ("created", "updated", "unchanged", "repeat")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImportOptions:
+    """What is to be imported, and how; the words are those of `Bulk.upsert_leads`.
+
+    Raises `ValueError` for what cannot be.
+    """
+
+    kind: Kind
+    rows: Source
+    match_by: MatchBy = "email_or_phone"
+    columns: Mapping[str, str | None] | None = None
+    defaults: Mapping[str, Any] | None = None
+    definitions: Iterable[Any] | None = None
+    journal: Path | None = None
+    failures: Path | None = None
+    canary: int = 20
+    max_failures: int | None = None
+    diff: bool = False
+    dry_run: bool = False
+    on_progress: OnProgress | None = None
+    fields: FieldMapping = field(init=False)
+
+    def __post_init__(self) -> None:
+        source = as_path(self.rows)
+        for path in filter(None, (source, self.failures)):
+            check_suffix(path)
+        for name, other in (("that the rows come from", source), ("of the journal", self.journal)):
+            if other and self.failures and other.resolve() == self.failures.resolve():
+                raise ValueError(f"failures must not be the file {name}")
+        for name in ("canary", "max_failures"):
+            value = getattr(self, name)
+            if value is not None and not (is_int(value) and value >= 0):
+                raise ValueError(f"{name}={value!r} must be a whole number, 0 or more")
+        known = None if self.definitions is None else definitions_from(self.definitions)
+        fields = FieldMapping(self.kind, self.match_by, self.columns, self.defaults, known)
+        object.__setattr__(self, "fields", fields)
+
+    def facts(self, ground: JobContext) -> dict[str, str]:
+        """What every run with one journal must have in common."""
+        return {
+            "kind of import": self.kind,
+            "match_by": self.match_by,
+            "base_url": ground.base_url,
+            "columns": repr(sorted((self.columns or {}).items())),
+            "defaults": repr(sorted((self.defaults or {}).items())),
+            "diff": str(self.diff),
+        }
+
+
+class Import:
+    """One run of an import."""
+
+    def __init__(self, ground: JobContext, order: ImportOptions) -> None:
+        self._context = ground
+        self._options = order
+        self._job = Job.start(ground)
+        self._progress = ProgressReporter(self._job, "import", order.on_progress)
+        self._cause: SyncroError | None = None
+        self._why: str | None = None
+        self._attempted_rows = 0
+
+    async def run(self) -> ImportSummary:
+        """Check, compare if that is wanted, and send."""
+        order = self._options
+        path = None if order.dry_run else order.journal
+        with self._job.active():
+            async with Journal(path) as journal:
+                if order.failures is not None and not order.dry_run:
+                    failures = order.failures
+                    await journal.run(lambda _: check_writable(failures))
+                await self._take_rows(journal)
+                if order.kind == "upsert" and (order.diff or order.dry_run):
+                    await self._compare(journal)
+                if order.dry_run:
+                    return await self._dry_run_summary(journal)
+                return await self._send_all(journal)
+
+    async def requests_needed(self) -> int:
+        """How many requests the import would take from now on, at most; reads, and sends nothing.
+
+        With `diff` one request asks how many leads there are to be compared with.
+        """
+        order = self._options
+        path = order.journal if order.journal is not None and order.journal.exists() else None
+        with self._job.active():
+            async with Journal(path) as journal:
+                await self._take_rows(journal)
+                counts = await journal.run(book.counts)
+                unsent = sum(count for state, count in counts.items() if state not in _DONE)
+                if not order.diff:
+                    return unsent
+                return unsent + pages_of(await self._context.leads.list().count())
+
+    async def _take_rows(self, journal: Journal) -> None:
+        order = self._options
+        intake = RowStaging(journal, order.fields, order.kind, self._context.clock)
+        await intake.load(order.rows)
+        await intake.learn_custom_fields(self._context.request)
+        await intake.commit(order.facts(self._context))
+        self._names_owners = "assigned_to" in intake.fields_used
+
+    async def _compare(self, journal: Journal) -> None:
+        # A list says whose a lead is only when it is asked for the owners.
+        include = "owner" if self._names_owners else None
+        leads = self._context.leads.list(page_size=PAGE_SIZE, include=include)
+        await Comparison(journal, self._options.fields, self._progress).run(leads)
+
+    async def _send_all(self, journal: Journal) -> ImportSummary:
+        repeatable = self._options.kind == "upsert"
+        doubts = await journal.run(lambda db: book.begin_run(db, repeatable=repeatable))
+        counts = await journal.run(book.counts)
+        total = sum(counts.values())
+        done = sum(counts.get(state, 0) for state in _DONE)
+        self._progress.phase("sending", total, done)
+        self._failure_limit = FailureLimit(self._options.max_failures, total)
+        self._queue = RowScheduler(
+            journal,
+            self._context.clock,
+            doubts,
+            canary=self._options.canary,
+            on_canary=self._judge_canary,
+        )
+        try:
+            await self._drain(self._sender(journal))
+        finally:
+            await self._queue.revert_unsent()
+            await self._write_failures(journal)
+        summary = await self._summary(journal)
+        if self._why is not None:
+            text = self._ending(self._why, summary)
+            raise ImportStoppedError(text, summary=summary) from self._cause
+        return summary
+
+    async def _drain(self, sender: Sender) -> None:
+        async with aclosing(self._queue.rows()) as rows:
+            outcomes = Outcomes(sender.process, rows, _AT_WORK, ordered=False)
+            outcomes.start(copy_context())
+            try:
+                async for outcome in outcomes:
+                    if isinstance(outcome, Failed):
+                        raise outcome.error
+            finally:
+                await outcomes.aclose()
+
+    def _sender(self, journal: Journal) -> Sender:
+        leads, fields = self._context.leads, self._options.fields
+        return Sender(
+            job=self._job,
+            journal=journal,
+            fields=fields,
+            queue=self._queue,
+            lookup=Reconciler(leads, journal, fields, self._options.kind),
+            send=self._create if self._options.kind == "create" else self._upsert,
+            on_outcome=self._note,
+        )
+
+    async def _upsert(self, fields: dict[str, Any]) -> tuple[bool, int]:
+        result = await self._context.leads.upsert(**fields, match_by=self._options.match_by)
+        return result.created, result.lead.id
+
+    async def _create(self, fields: dict[str, Any]) -> tuple[bool, int]:
+        return True, (await self._context.leads.create(**fields)).id
+
+    # ------------------------------------------------------------------ when to stop
+
+    def _note(self, outcome: Outcome, error: SyncroError | None) -> None:
+        """Count an outcome, and stop the job where going on makes no sense."""
+        if outcome.state != "pending":
+            self._attempted_rows += 1
+            self._progress.advance()
+        if error is None:
+            return
+        if action_for(error) == "stop":
+            self._stop(str(error), error)
+        elif outcome.reason is not None and self._failure_limit.record(outcome.reason):
+            self._stop(f"too many rows failed alike ({outcome.reason})", error)
+
+    def _judge_canary(self) -> None:
+        if self._failure_limit.all_alike(self._attempted_rows):
+            self._stop(f"the first {self._attempted_rows} rows all failed alike", None)
+
+    def _stop(self, why: str, error: SyncroError | None) -> None:
+        if self._why is None:
+            self._why, self._cause = why, error
+            self._queue.stop()
+
+    # ------------------------------------------------------------------ what is left behind
+
+    async def _write_failures(self, journal: Journal) -> None:
+        path = self._options.failures
+        if path is None:
+            return
+        # Without a journal to keep them, rows that are still to be sent are kept here.
+        states = ["failed"] if self._options.journal else ["failed", "doubt", "pending"]
+        source = as_path(self._options.rows)
+        await journal.run(lambda db: write_failures(db, path, states, source))
+
+    async def _summary(
+        self, journal: Journal, changes: tuple[RowChange, ...] = ()
+    ) -> ImportSummary:
+        counts = await journal.run(book.counts)
+        return ImportSummary(
+            total=sum(counts.values()),
+            created=counts.get("created", 0),
+            updated=counts.get("updated", 0),
+            unchanged=counts.get("unchanged", 0) + counts.get("repeat", 0),
+            failed=counts.get("failed", 0),
+            in_doubt=counts.get("doubt", 0),
+            requests=self._job.stats.sent,
+            seconds=self._progress.seconds,
+            reasons=await journal.run(book.failure_groups),
+            changes=changes,
+        )
+
+    async def _dry_run_summary(self, journal: Journal) -> ImportSummary:
+        fields = self._options.fields
+        changes = await journal.run(lambda db: tuple(changes_in(db, fields)))
+        created = sum(change.kind == "create" for change in changes)
+        summary = await self._summary(journal, changes)
+        return replace(summary, created=created, updated=len(changes) - created)
+
+    def _ending(self, why: str, summary: ImportSummary) -> str:
+        done = summary.created + summary.updated + summary.unchanged
+        if self._options.journal is not None:
+            advice = "run it again with the same journal, and it goes on where it stopped"
+        elif self._options.failures is not None:
+            advice = f"what is not done is in {self._options.failures}"
+        else:
+            advice = "with a journal the next run would go on where this one stopped"
+        return (
+            f"the import stopped: {why.rstrip('.')}. Of {summary.total} rows {done} are done,"
+            f" {summary.failed} failed, {summary.in_doubt} are in doubt and {summary.unsent} were"
+            f" not sent; {advice}"
+        )

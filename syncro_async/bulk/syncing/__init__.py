@@ -1,0 +1,1 @@
+"""Syncs: a database table kept equal to the list of leads."""

@@ -1,0 +1,107 @@
+"""Opens the database a sync goes to: a SQLite file, or a DuckDB one."""
+
+from __future__ import annotations
+
+import errno
+import os
+import sqlite3
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from syncro_async.bulk.files.columns import Kind
+from syncro_async.bulk.syncing.tables import (
+    LeadTable,
+    SqlDialect,
+    checked_table,
+    stage_json,
+    stage_values,
+)
+from syncro_async.errors import ConfigurationError
+
+_DUCKDB_SUFFIXES = frozenset({".duckdb", ".ddb"})
+_NO_DATABASE = frozenset({".csv", ".jsonl", ".json", ".parquet", ".xlsx"})
+# How long to wait while another program writes to the SQLite file (s).
+_PATIENCE = 30.0
+
+SQLITE = SqlDialect(
+    types={
+        "integer": "INTEGER",
+        "real": "REAL",
+        **dict.fromkeys(("text", "date", "moment", "texts", "json"), "TEXT"),
+    },
+    differs="IS NOT",
+    begin="BEGIN IMMEDIATE",
+    stage=stage_values,
+)
+_DUCKDB_TYPES: Mapping[Kind, str] = {
+    "integer": "BIGINT",
+    "real": "DOUBLE",
+    "text": "VARCHAR",
+    "date": "DATE",
+    "moment": "TIMESTAMP",  # in UTC
+    "texts": "JSON",
+    "json": "JSON",
+}
+DUCKDB = SqlDialect(
+    types=_DUCKDB_TYPES,
+    differs="IS DISTINCT FROM",
+    begin="BEGIN TRANSACTION",
+    stage=stage_json(_DUCKDB_TYPES),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Database:
+    """A database file, the table in it, and how to speak with it."""
+
+    path: Path
+    table: str
+    dialect: SqlDialect
+    connect: Callable[[Path], Any]
+    errors: type[Exception]
+
+    @property
+    def resume(self) -> Path:
+        """Where the leads read so far are kept until they are in the table."""
+        return self.path.with_name(f"{self.path.name}.{self.table}.resume")
+
+    @contextmanager
+    def opened(self) -> Iterator[LeadTable]:
+        """The table while the block runs; what the database refuses is raised as `OSError`."""
+        try:
+            with closing(self.connect(self.path)) as connection:
+                yield LeadTable(connection, self.dialect, self.table)
+        except self.errors as error:
+            raise OSError(errno.EIO, str(error), str(self.path)) from error
+
+
+def database_of(database: str | os.PathLike[str], table: str) -> Database:
+    """The database that a path stands for: DuckDB for `.duckdb` and `.ddb`, else SQLite.
+
+    Raises `ConfigurationError` for what is no database, a name that is no table's, and where the
+    library is missing.
+    """
+    path = Path(database).resolve()
+    name = checked_table(table)
+    suffix = path.suffix.lower()
+    if suffix in _NO_DATABASE:
+        raise ConfigurationError(f"{path.name}: a {suffix} file is no database; that is an export")
+    if path.exists() and not path.is_file():
+        raise ConfigurationError(f"{os.fspath(database)}: is there and is no regular file")
+    if suffix not in _DUCKDB_SUFFIXES:
+        return Database(path, name, SQLITE, _sqlite, sqlite3.Error)
+    try:
+        duckdb = import_module("duckdb")
+    except ModuleNotFoundError as error:
+        raise ConfigurationError(
+            'a DuckDB file needs: pip install "syncro-async[duckdb]"'
+        ) from error
+    return Database(path, name, DUCKDB, duckdb.connect, duckdb.Error)
+
+
+def _sqlite(path: Path) -> sqlite3.Connection:
+    return sqlite3.connect(path, timeout=_PATIENCE, isolation_level=None)

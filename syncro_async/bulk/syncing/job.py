@@ -1,0 +1,133 @@
+"""Keeps a table of a database up to date with the account's leads."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+
+from syncro_async._internal.worker_thread import WorkerThread
+from syncro_async.bulk.exporting.completeness import Completeness
+from syncro_async.bulk.exporting.job import opened, requests_needed, subject_of
+from syncro_async.bulk.exporting.reader import LeadQuery, RepeatedReader
+from syncro_async.bulk.exporting.spool import Spool
+from syncro_async.bulk.job import Job, JobContext
+from syncro_async.bulk.progress import OnProgress, ProgressReporter
+from syncro_async.bulk.syncing.databases import Database, database_of
+from syncro_async.bulk.syncing.tables import SyncMark
+from syncro_async.errors import ConfigurationError
+from syncro_async.models.receipts import SyncReceipt
+from syncro_async.resources.arguments import relations
+
+__all__ = ["SyncReceipt", "database_of", "requests_to_sync", "sync_leads"]
+
+# A change is stamped before it can be seen (a transaction commits after it), and the clocks of a
+# service's machines differ: so each run looks back that much further than the last one began.
+OVERLAP = timedelta(minutes=5)
+
+
+@dataclass(frozen=True, slots=True)
+class _Task:
+    """What is to be done: whose leads, with which relations, since when; and the last note."""
+
+    account: str
+    include: str
+    since: datetime | None
+    noted: SyncMark | None
+
+    @property
+    def as_before(self) -> SyncMark:
+        """The note to write when nothing new is certain."""
+        return self.noted or SyncMark(self.account, self.include, None)
+
+
+async def sync_leads(
+    everything: LeadQuery,
+    database: Database,
+    context: JobContext,
+    *,
+    full: bool,
+    resume: bool,
+    on_progress: OnProgress | None,
+) -> SyncReceipt:
+    """Read what changed into the file beside, until all of it is known, then merge it."""
+    everything.check()
+    job = Job.start(context)
+    meter = ProgressReporter(job, "sync", on_progress)
+    with job.active():
+        async with WorkerThread() as thread:
+            # Opening it locks it, so that of two runs one ends here.
+            spool = await thread(opened, database.resume, thread)
+            task = await thread(_task, everything, database, context, full=full)
+            listing = _changed(everything, task.since)
+            subject = subject_of(f"sync {database.table}", listing, context)
+            await thread(spool.begin, subject, context.clock.wall(), resume=resume)
+            reading = RepeatedReader(listing, spool, thread, meter)
+            verdict = await reading.read_all()
+            return await thread(_merged, spool, database, verdict, task)
+
+
+async def requests_to_sync(
+    everything: LeadQuery, database: Database, context: JobContext, *, full: bool
+) -> int:
+    """How many requests a sync would take; sends one, for the count."""
+    everything.check()
+    async with WorkerThread() as thread:
+        task = await thread(_task, everything, database, context, full=full)
+    return await requests_needed(_changed(everything, task.since), context)
+
+
+def _task(everything: LeadQuery, database: Database, context: JobContext, *, full: bool) -> _Task:
+    """What is to be done, by what the last run has noted in the database."""
+    include, note = _include(everything), None
+    if database.path.exists():
+        with database.opened() as table:
+            note = table.read_mark()
+    if note is not None and note.account != context.account:
+        raise ConfigurationError(
+            f"table {database.table} holds another account's leads, or another key's (only the key"
+            " tells accounts apart); name another with table=…, or drop it to have it filled anew"
+        )
+    # Of leads that have not changed, no list of changes brings relations not asked for before.
+    known = note is not None and note.include == include and not full
+    return _Task(context.account, include, note.until if note and known else None, note)
+
+
+def _include(listing: LeadQuery) -> str:
+    names = relations("include", listing.filters.get("include") or ())
+    return ",".join(sorted(set((names or "").split(","))))
+
+
+def _changed(everything: LeadQuery, since: datetime | None) -> LeadQuery:
+    """The list of what has changed since then; None: everything."""
+    if since is None:
+        return everything
+    return replace(everything, filters={**everything.filters, "updated_since": since})
+
+
+def _merged(spool: Spool, database: Database, verdict: Completeness, task: _Task) -> SyncReceipt:
+    """Bring the table up to date; then what was kept for a crash can go."""
+    unreadable, first = spool.unreadable(verdict.since)
+    complete = verdict.complete and not unreadable
+    # Without fractions: what the server compares with may have none.
+    begun = datetime.fromtimestamp(int(spool.state.begun_at), UTC) - OVERLAP
+    note = SyncMark(task.account, task.include, begun) if complete else task.as_before
+    with database.opened() as table:
+        merged = table.merge(
+            spool.rows(verdict.since),
+            note=note,
+            alive=spool.ids(verdict.since) if complete and task.since is None else None,
+        )
+    fetched = spool.seen()
+    spool.discard()
+    return SyncReceipt(
+        fetched=fetched,
+        inserted=merged.inserted,
+        updated=merged.updated,
+        since=task.since,
+        until=note.until,
+        deleted=merged.deleted,
+        complete=complete,
+        reason=f"{unreadable} could not be read; the first: {first}"
+        if verdict.complete and unreadable
+        else verdict.reason,
+    )

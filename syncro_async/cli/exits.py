@@ -1,0 +1,104 @@
+"""How a command ends: its exit code, and the one line that says why."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Literal, NamedTuple
+
+from syncro_async.errors import ConfigurationError, SyncroError
+
+_LIBRARIES = {"cli": {"typer", "rich"}, "sandbox": {"starlette", "uvicorn"}}
+
+
+@contextmanager
+def extra(name: Literal["cli", "sandbox"]) -> Iterator[None]:
+    """Around imports: a missing extra becomes a `CommandFailedError` with the install line."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        library = (error.name or "").partition(".")[0]
+        if library not in _LIBRARIES[name]:
+            raise
+        raise CommandFailedError(f'this needs: pip install "syncro-async[{name}]"') from error
+
+
+_NO_KEY = "no API key"
+_WITHOUT_A_KEY = "(to try things without an account: run syncro sandbox, and set what it prints)"
+
+DONE, FAILED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
+
+
+class WrongUsageError(Exception):
+    """What was asked cannot be done as it was asked; the message says what to change."""
+
+
+class CommandFailedError(Exception):
+    """The work was done as far as possible and the result is not what was asked for."""
+
+
+class Exit(NamedTuple):
+    """An exit code and its line for stderr."""
+
+    code: int
+    line: str
+
+
+def exit_for(error: BaseException) -> Exit:
+    """What an error means to the shell: 2 if other words would help, 130 for Ctrl-C, else 1."""
+    if isinstance(error, KeyboardInterrupt):
+        return Exit(INTERRUPTED, "syncro: interrupted")
+    if isinstance(error, BrokenPipeError):
+        return Exit(FAILED, "syncro: error: standard output was closed before the end")
+    code, reason = _code_and_reason(error)
+    return Exit(code, f"syncro: error: {in_one_line(reason)}")
+
+
+def report_exit(error: BaseException, *, debug: bool) -> int:
+    """Say on stderr how it ended (with `debug` its traceback first) and return the exit code."""
+    code, line = exit_for(error)
+    if isinstance(error, BrokenPipeError):
+        _stop_writing_to_stdout()
+    if debug:
+        traceback.print_exception(error, file=sys.stderr)
+    say(line)
+    return code
+
+
+def say(line: str) -> None:
+    """One line on stderr, where everything goes that is not the result itself."""
+    sys.stderr.write(f"{line}\n")
+    sys.stderr.flush()
+
+
+def in_one_line(text: str) -> str:
+    """The text without line breaks and terminal controls: servers write it, too."""
+    return "".join(char if char.isprintable() else "?" for char in " ".join(text.split()))
+
+
+def _code_and_reason(error: BaseException) -> tuple[int, str]:
+    # The parser's own errors: their class has moved between releases of typer, this method has not.
+    describe = getattr(error, "format_message", None)
+    if describe is not None:
+        context = getattr(error, "ctx", None)
+        command = context.command_path if context is not None else "syncro"
+        return WRONG_USAGE, f"{describe()} (see {command} --help)"
+    if isinstance(error, WrongUsageError | ConfigurationError):
+        reason = str(error)
+        return WRONG_USAGE, f"{reason} {_WITHOUT_A_KEY}" if _NO_KEY in reason else reason
+    if isinstance(error, SyncroError | CommandFailedError):
+        return FAILED, str(error)
+    if isinstance(error, OSError) and error.strerror:
+        where = f"{error.filename}: " if error.filename is not None else ""
+        return FAILED, f"{where}{error.strerror}"
+    return FAILED, f"{type(error).__name__}: {error} (syncro --debug … shows where)"
+
+
+def _stop_writing_to_stdout() -> None:
+    """Send what is still buffered nowhere, or the interpreter fails once more while it exits."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stdout.fileno())
+    os.close(nowhere)

@@ -1,0 +1,181 @@
+"""`syncro leads export` and `syncro leads sync`: a lead list in a file, or in a database."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from syncro_async import ExportReceipt, Plan, SyncReceipt
+from syncro_async.cli.exits import DONE, CommandFailedError, WrongUsageError, in_one_line, say
+from syncro_async.cli.output import print_plan, show_progress
+from syncro_async.cli.session import Connection
+
+STDOUT = "-"
+
+
+@dataclass(frozen=True, slots=True)
+class ExportArguments:
+    """What to export, and where to. `filters` are arguments of `export_leads`, as far as given."""
+
+    file: str
+    format_name: str | None
+    filters: Mapping[str, Any]
+    way: Connection
+    resume: bool
+    plan: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SyncArguments:
+    """What to bring up to date. `choices` are arguments of `sync_leads`."""
+
+    database: str
+    table: str
+    choices: Mapping[str, Any]
+    way: Connection
+    resume: bool
+    plan: bool
+
+
+def export_leads(order: ExportArguments) -> int:
+    """Carry out the order and say on stderr how many leads were written.
+
+    Raises `CommandFailedError` when it is not proved that all were. What came is written all
+    the same.
+    """
+    if order.plan:
+        return print_plan(asyncio.run(_plan_export(order)))
+    if order.file == STDOUT:
+        return _to_stdout(order)
+    return _print_export(order, _exported(order))
+
+
+def _exported(order: ExportArguments) -> ExportReceipt:
+    with kept_in(f"{order.file}.resume"):
+        return asyncio.run(_export(order, order.file, order.format_name))
+
+
+def _print_export(order: ExportArguments, receipt: ExportReceipt) -> int:
+    say(f"{receipt.written} leads written to {order.file}")
+    return _conclude(receipt, order, receipt.reason)
+
+
+def sync_leads(order: SyncArguments) -> int:
+    """Carry out the order and say on stderr what has changed in the table.
+
+    Raises `CommandFailedError` when it is not proved that everything is in it.
+    """
+    if order.plan:
+        return print_plan(asyncio.run(_plan_sync(order)))
+    return _print_sync(_synced(order))
+
+
+def _synced(order: SyncArguments) -> SyncReceipt:
+    with kept_in(f"{order.database}.{order.table}.resume"):
+        return asyncio.run(_sync(order))
+
+
+def _print_sync(receipt: SyncReceipt) -> int:
+    say(
+        f"{receipt.fetched} leads read: {receipt.inserted} new, {receipt.updated} changed,"
+        f" {receipt.deleted} gone"
+    )
+    if not receipt.complete:
+        raise CommandFailedError(
+            f"not everything is in the table yet: {in_one_line(receipt.reason or '')}; run it again"
+        )
+    return DONE
+
+
+@contextmanager
+def kept_in(file: str) -> Iterator[None]:
+    """Say how to go on when the block is cut short and something is kept."""
+    try:
+        yield
+    except WrongUsageError:
+        raise  # nothing has begun; what is there may be of another run under way
+    except BaseException:
+        if Path(file).exists():
+            say(f"syncro: what was read is kept in {file}; the same command goes on from there")
+        raise
+
+
+def _to_stdout(order: ExportArguments) -> int:
+    """Export to a file that is gone afterwards: no lead may go out twice."""
+    with tempfile.TemporaryDirectory(prefix="syncro-") as folder:
+        file = Path(folder, "leads")
+        work = _export(order, str(file), order.format_name or "jsonl")
+        return _copy_to_stdout(order, file, asyncio.run(work))
+
+
+def _copy_to_stdout(order: ExportArguments, file: Path, receipt: ExportReceipt) -> int:
+    with file.open("rb") as leads:
+        shutil.copyfileobj(leads, sys.stdout.buffer)
+    sys.stdout.buffer.flush()
+    say(f"{receipt.written} leads written to standard output")
+    kept = f"their JSON is in {file.resolve()}.unreadable.jsonl"
+    reason = (receipt.reason or "").replace(kept, "export to a file to keep their JSON")
+    return _conclude(receipt, order, reason)
+
+
+def _conclude(receipt: ExportReceipt, order: ExportArguments, reason: str | None) -> int:
+    most = order.filters.get("max_items")
+    if receipt.complete or (most is not None and reason == f"cut at max_items={most}, as asked"):
+        return DONE
+    raise CommandFailedError(f"the export may not be complete: {in_one_line(reason or '')}")
+
+
+async def _export(order: ExportArguments, file: str, format_name: Any) -> ExportReceipt:
+    with show_progress() as tell, as_wrong_usage():
+        async with order.way.bulk() as bulk:
+            return await bulk.export_leads(
+                file,
+                **_given(order.filters),
+                format=format_name,
+                resume=order.resume,
+                on_progress=tell,
+            )
+
+
+async def _plan_export(order: ExportArguments) -> Plan:
+    with as_wrong_usage():
+        async with order.way.bulk() as bulk:
+            return await bulk.plan_export(**_given(order.filters))
+
+
+async def _sync(order: SyncArguments) -> SyncReceipt:
+    with show_progress() as tell, as_wrong_usage():
+        async with order.way.bulk() as bulk:
+            return await bulk.sync_leads(
+                order.database,
+                table=order.table,
+                **_given(order.choices),
+                resume=order.resume,
+                on_progress=tell,
+            )
+
+
+async def _plan_sync(order: SyncArguments) -> Plan:
+    with as_wrong_usage():
+        async with order.way.bulk() as bulk:
+            return await bulk.plan_sync(order.database, table=order.table, **_given(order.choices))
+
+
+@contextmanager
+def as_wrong_usage() -> Iterator[None]:
+    """What the client refuses before it sends anything is the fault of the words."""
+    try:
+        yield
+    except ValueError as error:
+        raise WrongUsageError(str(error)) from error
+
+
+def _given(filters: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in filters.items() if value not in (None, [])}

@@ -1,0 +1,1 @@
+"""The rules of the budget: slots, pause, lanes, pacing and foreign usage."""

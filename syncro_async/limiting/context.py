@@ -1,0 +1,84 @@
+"""Whom a call is made for: somebody who may go away while it still stands in the queue."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextvars import ContextVar
+from typing import Protocol
+
+from syncro_async.errors import ConfigurationError
+from syncro_async.limiting.protocol import Lane
+
+LANES: tuple[Lane, ...] = ("interactive", "bulk")
+
+_chosen: ContextVar[Lane | None] = ContextVar("syncro_async_lane", default=None)
+
+
+@contextmanager
+def lane(name: Lane) -> Iterator[None]:
+    """Calls made inside go in that lane, whatever client they are made with.
+
+    It holds for the tasks started inside too, and for whatever functions are called there; only a
+    view made by `with_options(lane=…)` keeps its own. Raises `ConfigurationError` for no lane.
+
+        with lane("bulk"):
+            await nightly_job(syncro)
+    """
+    token = _chosen.set(checked_lane(name))
+    try:
+        yield
+    finally:
+        _chosen.reset(token)
+
+
+def chosen_lane() -> Lane | None:
+    """The lane of the code that runs; None outside every `with lane(…)`."""
+    return _chosen.get()
+
+
+def checked_lane(name: Lane) -> Lane:
+    """The same lane. Raises `ConfigurationError` for what is none."""
+    if name not in LANES:
+        raise ConfigurationError(f"lane={name!r} must be one of {', '.join(LANES)}")
+    return name
+
+
+class WaitHooks(Protocol):
+    """Somebody who waits for what the code that runs will answer, such as a web request's sender.
+
+    It is up to the caller to end a call that waits for nobody, by cancelling the task it is made
+    in; a request that has been put on the wire goes to its end all the same.
+    """
+
+    def waiting(self) -> AbstractContextManager[None]:
+        """A block in which one of its calls stands in the queue for budget, nothing sent."""
+
+    async def before_send(self) -> None:
+        """The moment before a request is put on the wire; a cancellation under way comes here."""
+
+
+_hooks: ContextVar[WaitHooks | None] = ContextVar("syncro_async_caller", default=None)
+
+
+@contextmanager
+def use_wait_hooks(caller: WaitHooks) -> Iterator[None]:
+    """Calls made inside, and in tasks started inside, are made for that caller."""
+    token = _hooks.set(caller)
+    try:
+        yield
+    finally:
+        _hooks.reset(token)
+
+
+def hooked_wait() -> AbstractContextManager[None]:
+    """A block in which the caller of the code that runs, where there is one, waits for budget."""
+    caller = _hooks.get()
+    return nullcontext() if caller is None else caller.waiting()
+
+
+async def before_send() -> None:
+    """Let the caller of the code that runs, where there is one, end the call while it still can."""
+    caller = _hooks.get()
+    if caller is not None:
+        await caller.before_send()

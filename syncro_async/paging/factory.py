@@ -1,0 +1,120 @@
+"""Makes the paginator of a list out of what its service says about pages."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Generic, TypeVar, cast
+
+import msgspec
+
+from syncro_async._internal.checks import is_int
+from syncro_async.dialects.pagination import Cursor, PageNumbers, Paging
+from syncro_async.events import ItemUnreadable, Observers
+from syncro_async.models.page import Page
+from syncro_async.paging.cursor import CursorPage, CursorPaginator, cursor_page_decoder
+from syncro_async.paging.page_decoding import page_decoder
+from syncro_async.paging.paginator import Paginator
+from syncro_async.retrying.retry_after import http_date
+from syncro_async.transport.messages import Call, RawResponse, SendCall
+from syncro_async.transport.urls import query_string
+
+T = TypeVar("T")
+P = TypeVar("P", bound="Page[Any] | CursorPage[Any]")
+
+
+@dataclass(frozen=True, slots=True)
+class ListRequest(Generic[T]):
+    """A list somebody wants: where it is, what is in it, and how much of it.
+
+    `path` is percent-encoded. A place in `query` (a page number, a cursor) is where it begins.
+    """
+
+    path: str
+    query: Mapping[str, Any]
+    item: type[T]
+    page_size: int | None = None
+    max_items: int | None = None
+    start_page: int = 1
+
+
+def make_paginator(
+    request: ListRequest[T], paging: Paging, send: SendCall, emit: Observers
+) -> Paginator[T]:
+    """The paginator of that list; what of it cannot be read is told.
+
+    Raises `ValueError` for a size, a number or a place that cannot be.
+    """
+    _check(request, paging)
+    asker = _PageFetcher(send, emit)
+    if isinstance(paging, PageNumbers):
+        return asker.numbered(request, paging)
+    return asker.by_cursor(request, paging)
+
+
+class _PageFetcher:
+    """Sends the requests for pages."""
+
+    def __init__(self, perform: SendCall, tell: Observers) -> None:
+        self._send = perform
+        self._emit = tell
+
+    def numbered(self, request: ListRequest[T], paging: PageNumbers) -> Paginator[T]:
+        start = request.query.get(paging.number, request.start_page)
+        if not (is_int(start) and start >= 1):
+            raise ValueError(f"{paging.number} must be 1 or more, not {start!r}")
+        read: Callable[[bytes], Page[T]] = page_decoder(cast("Any", request.item))
+
+        async def fetch(number: int, size: int | None = None, /) -> Page[T]:
+            place = {
+                paging.number: number,
+                paging.size: size or request.page_size or paging.largest,
+            }
+            return await self._fetch(request.path, {**request.query, **place}, read)
+
+        return Paginator(
+            fetch, start_page=start, max_items=request.max_items, item=cast("Any", request.item)
+        )
+
+    def by_cursor(self, request: ListRequest[T], paging: Cursor) -> Paginator[T]:
+        if request.page_size is not None and paging.size is None:
+            raise ValueError("page_size needs the name of its parameter: Cursor(size=…)")
+        start = request.query.get(paging.query)
+        if not (start is None or (isinstance(start, str) and start)):
+            raise ValueError(f"{paging.query} must be a cursor, a str, not {start!r}")
+        kind = cast("Any", request.item)
+        read: Callable[[bytes], CursorPage[T]] = cursor_page_decoder(kind, paging)
+
+        async def ask(place: str | None, size: int | None) -> CursorPage[T]:
+            query = {**request.query, paging.query: place}
+            if paging.size is not None:
+                query[paging.size] = size or request.page_size
+            return await self._fetch(request.path, query, read)
+
+        return CursorPaginator(ask, start=start, max_items=request.max_items, item=kind)
+
+    async def _fetch(self, path: str, query: Mapping[str, Any], read: Callable[[bytes], P]) -> P:
+        """Ask for a page, and note when the server says it answered."""
+        search, replies = query_string(query), list[RawResponse]()
+        call = Call("GET", path, read, idempotent=True, query=search, heard=replies.append)
+        page = await self._send(call)
+        for bad in page.unreadable:
+            self._emit(ItemUnreadable(path, bad.index, bad.reason))
+        return msgspec.structs.replace(page, answered_at=_answered_at(replies[0]))
+
+
+def _answered_at(reply: RawResponse) -> datetime | None:
+    stamp = http_date(reply.header("date") or "")
+    return None if stamp is None else datetime.fromtimestamp(stamp, UTC)
+
+
+def _check(request: ListRequest[Any], paging: Paging) -> None:
+    size, largest = request.page_size, paging.largest
+    if size is not None and not (is_int(size) and 1 <= size <= (largest or size)):
+        rule = "1 or more" if largest is None else f"1 to {largest}"
+        raise ValueError(f"page_size must be {rule}, not {size!r}")
+    if request.max_items is not None and not (is_int(request.max_items) and request.max_items >= 0):
+        raise ValueError(f"max_items must be 0 or more, not {request.max_items!r}")
+    if paging.size in request.query:
+        raise ValueError(f"{paging.size} is given as page_size, not in params")

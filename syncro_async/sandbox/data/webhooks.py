@@ -1,0 +1,56 @@
+"""What the sandbox remembers of its webhook subscriptions."""
+
+from __future__ import annotations
+
+from itertools import count
+from typing import Any
+
+from syncro_async.sandbox.responses import not_found
+
+WEBHOOK_ID = 1
+FAILING_WEBHOOK_ID = 2
+
+WebhookRecord = dict[str, Any]
+
+
+class WebhookTable:
+    """The subscriptions by id: one whose deliveries arrive, and one that was given up."""
+
+    def __init__(self) -> None:
+        self.all: dict[int, WebhookRecord] = {}
+        self._ids = count(1)
+        at = "2026-06-01T09:00:00Z"
+        self.add("https://example.com/syncro", ["lead.created", "lead.won"], "api", at)
+        self.all[WEBHOOK_ID]["last_success_at"] = "2026-06-29T18:30:00Z"
+        self.add("https://n8n.example.com/webhook/1", ["lead.updated"], "n8n", at)
+        self.all[FAILING_WEBHOOK_ID].update(
+            is_active=False,
+            failure_count=10,
+            last_failure_at="2026-06-15T04:10:00Z",
+            last_failure_reason="HTTP 500",
+        )
+
+    def add(self, target_url: str, events: list[str], source: str, at: str) -> WebhookRecord:
+        """Keep a new subscription."""
+        webhook_id = next(self._ids)
+        webhook = self.all[webhook_id] = {
+            "id": webhook_id,
+            "target_url": target_url,
+            "events": events,
+            "source": source,
+            "is_active": True,
+            "failure_count": 0,
+            "last_success_at": None,
+            "last_failure_at": None,
+            "last_failure_reason": None,
+            "created_at": at,
+        }
+        return webhook
+
+    def find(self, webhook_id: str) -> WebhookRecord:
+        """The subscription of that id as it stands in a path. Raises `Refused` (404)."""
+        known = webhook_id.isdecimal() and webhook_id.isascii()
+        webhook = self.all.get(int(webhook_id)) if known else None
+        if webhook is None:
+            raise not_found("Webhook")
+        return webhook

@@ -1,0 +1,86 @@
+"""What the sandbox says: answers, and the refusals that end a request early."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+
+JSON = ("content-type", "application/json")
+HTML = ("content-type", "text/html; charset=UTF-8")
+
+Headers = tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """A status, a body and the headers that belong to it (names in lower case)."""
+
+    status: int
+    body: bytes
+    headers: Headers = (JSON,)
+
+
+class RequestRejected(Exception):  # noqa: N818 - an outcome the documents name, not a fault of the sandbox
+    """The request ends here, with this answer."""
+
+    def __init__(self, answer: Response) -> None:
+        super().__init__(answer.status)
+        self.answer = answer
+
+
+class ValidationFailed(RequestRejected):
+    """Fields broke their rules; what is answered depends on the `Accept` header."""
+
+
+def json_response(
+    content: Mapping[str, Any], status: int = 200, *headers: tuple[str, str]
+) -> Response:
+    """A JSON answer."""
+    return Response(status, msgspec.json.encode(content), (JSON, *headers))
+
+
+def error(status: int, content: Mapping[str, Any], *headers: tuple[str, str]) -> RequestRejected:
+    """A JSON refusal, to be raised."""
+    return RequestRejected(json_response(content, status, *headers))
+
+
+def rule_violation(message: str, **more: Any) -> RequestRejected:
+    """422 with `success: false`: a business rule (API reference, 'Errors and limits')."""
+    return error(422, {"success": False, "message": message, **more})
+
+
+def not_found(what: str) -> RequestRejected:
+    """404 with a `message`."""
+    return error(404, {"message": f"{what} não encontrado."})
+
+
+def invalid(errors: Mapping[str, list[str]]) -> ValidationFailed:
+    """422 for broken fields: the first complaint is the message, the others are counted."""
+    complaints = [complaint for of_field in errors.values() for complaint in of_field]
+    others = len(complaints) - 1
+    plural = "s" if others > 1 else ""
+    tail = f" (and {others} more error{plural})" if others else ""
+    return ValidationFailed(json_response({"message": complaints[0] + tail, "errors": errors}, 422))
+
+
+def redirect_to_page() -> Response:
+    """What a browser would get for broken fields: a redirect to an HTML page."""
+    body = b'<!DOCTYPE html><html><head><meta http-equiv="refresh" content="0;url=/"></head></html>'
+    return Response(302, body, (HTML, ("location", "/")))
+
+
+def page(status: int, text: str) -> Response:
+    """An HTML page, as everything outside the API is."""
+    return Response(status, f"<!DOCTYPE html><html><body>{text}</body></html>".encode(), (HTML,))
+
+
+def phrase(status: int) -> str:
+    """The standard reason of a status, for scripted answers that bring no body."""
+    try:
+        return HTTPStatus(status).phrase
+    except ValueError:
+        return f"Status {status}"

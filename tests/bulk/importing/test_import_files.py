@@ -1,0 +1,244 @@
+"""Imports from files, and what they leave beside them."""
+
+from __future__ import annotations
+
+import csv
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import msgspec
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from syncro_async import AsyncClient, BadRowsError, ConfigurationError, ImportStoppedError
+from syncro_async.bulk.files.formats import file_rows
+from syncro_async.sandbox import Sandbox, Trouble
+from syncro_async.testing import FakeClock, sandbox_client
+
+HOME = {"pipeline_id": 1, "stage_id": 4}
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+def sandbox(clock: FakeClock) -> Sandbox:
+    return Sandbox(0, clock=clock)
+
+
+@pytest.fixture
+async def syncro(sandbox: Sandbox, clock: FakeClock) -> AsyncIterator[AsyncClient]:
+    async with sandbox_client(sandbox=sandbox, clock=clock) as client:
+        yield client
+
+
+def names_in(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def written(path: Path, text: str) -> Path:
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+async def test_a_csv_of_a_spreadsheet_is_imported_as_it_is(
+    syncro: AsyncClient, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    sheet = written(
+        tmp_path / "rows.csv",
+        "\ufeffNome;E-mail;Phone;Valor;tags;id\n"
+        "Ana;ana@example.com;+55 11 99999-0001;1.234,56;vip, novo;1\n"
+        "Bia;bia@example.com;;;;2\n",
+    )
+    columns = {"Nome": "name", "E-mail": "email", "Valor": "value", "id": None}
+    summary = await syncro.bulk.upsert_leads(sheet, columns=columns, defaults=HOME)
+    assert summary.created == 2
+    ana, bia = sandbox.leads.values()
+    assert (ana["value"], ana["tags"], ana["phone"]) == (
+        1234.56,
+        ["vip", "novo"],
+        "+55 11 99999-0001",
+    )
+    assert (bia["value"], bia["tags"], bia["phone"]) == (None, [], None)
+
+
+async def test_what_an_export_guards_from_spreadsheets_comes_back_as_it_was(
+    syncro: AsyncClient, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    notes = ["=1+1", "@loja", "-", "  +x", "'quoted'", "+5511999990001", "'"]
+    sent = [{"email": f"{n}@b.c", "name": "A", "notes": notes[n], **HOME} for n in range(7)]
+    await syncro.bulk.upsert_leads(sent)
+    await syncro.bulk.export_leads(tmp_path / "all.csv")
+    with (tmp_path / "all.csv").open(encoding="utf-8", newline="") as file:
+        exported = list(csv.DictReader(file))
+    taken = {"email", "name", "notes"}
+    columns = {name: None for name in exported[0] if name not in taken}
+    again = await syncro.bulk.upsert_leads(tmp_path / "all.csv", columns=columns, diff=True)
+    assert [row["notes"] for row in exported][:2] == ["'=1+1", "'@loja"]
+    assert (again.unchanged, again.total) == (7, 7)
+
+
+async def test_a_column_nobody_knows_is_told_once_and_not_in_every_row(
+    syncro: AsyncClient, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    sheet = written(tmp_path / "rows.csv", "email,colour,size\n" + "a@b.c,red,x\n" * 100)
+    with pytest.raises(BadRowsError, match="the columns cannot be imported") as caught:
+        await syncro.bulk.upsert_leads(sheet)
+    assert [(problem.line, problem.column) for problem in caught.value.problems] == [
+        (1, "colour"),
+        (1, "size"),
+    ]
+    assert sandbox.arrivals == []
+
+
+async def test_a_mapping_of_a_column_that_is_not_there_is_refused(
+    syncro: AsyncClient, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    sheet = written(tmp_path / "rows.csv", "email\na@b.c\n")
+    with pytest.raises(ValueError, match="columns names Mail, which the file does not have"):
+        await syncro.bulk.upsert_leads(sheet, columns={"Mail": "email"})
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".parquet"])
+async def test_the_failures_of_any_form_can_be_imported_in_any_form(
+    syncro: AsyncClient, sandbox: Sandbox, tmp_path: Path, suffix: str
+) -> None:
+    rows = [
+        {"name": "Ana", "email": "a@example.com", "tags": ["x", "y"], "stage_id": 99, "value": 5},
+        {
+            "name": "Bia",
+            "email": "b@example.com",
+            "custom_fields": {"segmento": "x"},
+            "stage_id": 4,
+        },
+        {
+            "name": "Cid",
+            "email": "c@example.com",
+            "custom_fields": {"segmento": "y"},
+            "stage_id": 99,
+        },
+    ]
+    failed = tmp_path / f"failed{suffix}"
+    summary = await syncro.bulk.create_leads(rows, defaults={"pipeline_id": 1}, failures=failed)
+    assert (summary.created, summary.failed) == (1, 2)
+    assert [row.line for row in file_rows(failed)] == ([2, 3] if suffix == ".csv" else [1, 2])
+    summary = await syncro.bulk.create_leads(
+        failed, columns={"stage_id": None}, defaults=HOME, failures=tmp_path / "again.jsonl"
+    )
+    assert (summary.created, summary.failed) == (2, 0)
+    held = {lead["name"]: lead for lead in sandbox.leads.values()}
+    assert (held["Ana"]["tags"], held["Ana"]["value"]) == (["x", "y"], 5)
+    assert held["Cid"]["custom_fields"] == {"segmento": "y"}
+    assert (tmp_path / "again.jsonl").read_bytes() == b""
+    assert names_in(tmp_path) == ["again.jsonl", failed.name]
+
+
+async def test_the_failures_of_a_csv_keep_its_columns_in_their_order(
+    syncro: AsyncClient, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    header = "stage_id,note to self,email,name,syncro_error\n"
+    sheet = written(tmp_path / "rows.csv", f"{header}99,=SUM(A1),a@example.com,Ana,old\n")
+    failed = tmp_path / "failed.csv"
+    summary = await syncro.bulk.upsert_leads(
+        sheet, columns={"note to self": None}, failures=failed, defaults={"pipeline_id": 1}
+    )
+    assert summary.failed == 1
+    with failed.open(encoding="utf-8", newline="") as file:
+        (row,) = csv.DictReader(file)
+    assert list(row) == ["stage_id", "note to self", "email", "name", "syncro_error"]
+    assert row["note to self"] == "=SUM(A1)"
+    assert row["syncro_error"] != "old"
+
+
+async def test_parquet_rows_are_imported_with_their_types(
+    syncro: AsyncClient, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    path = tmp_path / "rows.parquet"
+    table = {
+        "name": ["Ana", "Bia"],
+        "phone": [5511999990001, None],
+        "email": [None, "b@example.com"],
+        "value": [1.5, None],
+        "tags": [["x"], None],
+    }
+    pq.write_table(pa.table(table), path)
+    assert (await syncro.bulk.upsert_leads(str(path), defaults=HOME)).created == 2
+    assert [lead["phone"] for lead in sandbox.leads.values()] == ["5511999990001", None]
+
+
+async def test_failures_are_never_written_over_the_rows(
+    syncro: AsyncClient, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    sheet = written(tmp_path / "rows.csv", "email\na@b.c\n")
+    with pytest.raises(ValueError, match="failures must not be the file"):
+        await syncro.bulk.upsert_leads(sheet, failures=tmp_path / "." / "rows.csv")
+
+
+async def test_failures_are_never_written_over_the_journal(
+    syncro: AsyncClient, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    both = tmp_path / "rows.csv"
+    with pytest.raises(ValueError, match="failures must not be the file of the journal"):
+        await syncro.bulk.upsert_leads([{"email": "a@b.c"}], journal=both, failures=both)
+
+
+@pytest.mark.parametrize("name", ["nowhere/failed.csv", "folder.csv"])
+async def test_failures_that_could_not_be_written_cost_no_request(
+    syncro: AsyncClient, sandbox: Sandbox, tmp_path: Path, name: str
+) -> None:
+    (tmp_path / "folder.csv").mkdir()
+    with pytest.raises(OSError, match=name) as caught:
+        await syncro.bulk.upsert_leads([{"email": "a@b.c", **HOME}], failures=tmp_path / name)
+    assert caught.value.filename == str(tmp_path / name)
+    assert sandbox.arrivals == []
+    assert names_in(tmp_path) == ["folder.csv"]
+
+
+async def test_failures_in_parquet_need_its_library_before_the_first_row(
+    syncro: AsyncClient, sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(ConfigurationError, match="parquet"):
+        await syncro.bulk.upsert_leads(
+            [{"email": "a@b.c", **HOME}], failures=tmp_path / "failed.parquet"
+        )
+    assert sandbox.arrivals == []
+
+
+async def test_a_stopped_import_of_a_file_goes_on_where_it_stopped(
+    syncro: AsyncClient, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    lines = [{"name": f"L{n}", "email": f"{n}@example.com", **HOME} for n in range(30)]
+    path = tmp_path / "rows.jsonl"
+    path.write_bytes(msgspec.json.Encoder().encode_lines(lines))
+    journal = tmp_path / "rows.journal"
+    sandbox.script(Trouble(times=5, method="POST"))
+    sandbox.script(Trouble(status=401, method="POST", times=20))
+    with pytest.raises(ImportStoppedError) as caught:
+        await syncro.bulk.upsert_leads(path, journal=journal)
+    assert (caught.value.summary.created, caught.value.summary.unsent) == (5, 25)
+    before = await syncro.bulk.plan_import(path, journal=journal)
+    assert before.requests == 25
+    async with sandbox_client(leads=0) as another:
+        assert (await another.bulk.upsert_leads(path, journal=journal)).requests == 25
+
+
+async def test_a_plan_counts_the_rows_that_need_a_request_and_the_pages_to_compare_with(
+    tmp_path: Path,
+) -> None:
+    async with sandbox_client(leads=450) as syncro:
+        rows = [{"email": f"{number}@example.com", **HOME} for number in range(1000)]
+        plan = await syncro.bulk.plan_import([*rows, rows[-1]])
+        assert plan.requests == 1000
+        assert plan.seconds == pytest.approx(16 * 60.25, abs=16)
+        plan = await syncro.bulk.plan_import(rows, diff=True)
+        assert plan.requests == 1000 + 3
+        with pytest.raises(BadRowsError):
+            await syncro.bulk.plan_import(rows[:1], create=True)
+        absent = tmp_path / "absent.journal"
+        assert (await syncro.bulk.plan_import(rows, journal=absent)).requests == 1000
+        assert not absent.exists()

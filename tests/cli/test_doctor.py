@@ -1,0 +1,240 @@
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from syncro_async import (
+    Budget,
+    BudgetWaitError,
+)
+from syncro_async.cli.doctor import NOT_PROBED, PROBES, checks, line
+from syncro_async.sandbox import (
+    EXPIRED_KEY,
+    LEADS_ONLY_KEY,
+    READ_ONLY_KEY,
+    SUSPENDED_KEY,
+    Sandbox,
+    Trouble,
+)
+from syncro_async.testing import FakeClock
+from tests.cli.run_cli import Ran, Run, Serve
+
+FREE = Budget(60, 60.0, 60, 0, 0, 0.0)
+
+
+def said(ran: Ran) -> list[tuple[str, str, str]]:
+    """State, subject and the rest of each line."""
+    return [
+        (words[0], words[1], " ".join(words[2:])) for words in map(str.split, ran.out.splitlines())
+    ]
+
+
+def of(ran: Ran, subject: str) -> list[tuple[str, str]]:
+    return [(state, rest) for state, about, rest in said(ran) if about == subject]
+
+
+def test_a_good_key_is_told_its_account_and_scopes_for_seven_reads(run: Run, serve: Serve) -> None:
+    sandbox = Sandbox(leads=5)
+    serve(sandbox)
+    ran = run("doctor")
+    assert (ran.code, ran.err) == (0, "")
+    assert of(ran, "key") == [("ok", "the API accepts it → nothing to do")]
+    account = "ACME Imóveis (id 1, plan pro) → see that it is the one you mean"
+    assert of(ran, "account") == [("ok", account)]
+    (has, not_told) = of(ran, "scopes")
+    assert has == ("ok", f"{', '.join(PROBES)} → nothing to do")
+    assert not_told[1].startswith(f"no read can tell: {', '.join(NOT_PROBED)} → ")
+    ((state, clock),) = of(ran, "clock")
+    assert (state, clock.endswith("→ nothing to do")) == ("ok", True)
+    ((state, budget),) = of(ran, "budget")
+    assert (state, budget) == ("ok", "53 of 60 calls in 60 s are free → nothing to do")
+    ((state, limiter),) = of(ran, "limiter")
+    assert (state, limiter.partition(" → ")[0]) == (
+        "note",
+        "none is named: each program counts alone",
+    )
+    assert limiter.endswith("give all of them the same SYNCRO_LIMITER")
+    assert {arrival.method for arrival in sandbox.arrivals} == {"GET"}
+    assert len(sandbox.arrivals) == len(PROBES) == 7
+
+
+def test_all_documented_scopes_are_either_probed_or_said_not_to_be() -> None:
+    areas = "leads sequences tasks whatsapp webhooks"
+    scopes = {f"{area}:{what}" for area in areas.split() for what in ("read", "write")}
+    scopes |= {"pipelines:read", "custom_fields:read", "users:read"}
+    assert {*PROBES} | {*NOT_PROBED} == scopes
+    assert not {*PROBES} & {*NOT_PROBED}
+
+
+def test_each_scope_that_is_missing_has_its_line(
+    run: Run, serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    serve(Sandbox(leads=5))
+    monkeypatch.setenv("SYNCRO_API_KEY", LEADS_ONLY_KEY)
+    ran = run("doctor")
+    assert ran.code == 0  # a key with few scopes may be meant
+    missing = [scope for scope in PROBES if scope != "leads:read"]
+    assert of(ran, "scope") == [
+        ("note", f"{scope} is missing → give it to the key if you need it") for scope in missing
+    ]
+    assert of(ran, "scopes")[0] == ("ok", "leads:read → nothing to do")
+    assert of(ran, "account") == [
+        ("note", "the key may not tell → give the key users:read, or ask who made it")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("key", "finding"),
+    [
+        (
+            EXPIRED_KEY,
+            "mend key refused: API Key expirada. → make a new key and set SYNCRO_API_KEY to it",
+        ),
+        (
+            "crm_of_nobody",
+            "mend key refused: API Key inválida. → set SYNCRO_API_KEY to a key of your account",
+        ),
+        (SUSPENDED_KEY, "mend account inactive: Conta inativa. → ask its owner"),
+    ],
+)
+def test_a_key_that_opens_nothing_costs_one_request(
+    run: Run, serve: Serve, monkeypatch: pytest.MonkeyPatch, key: str, finding: str
+) -> None:
+    sandbox = Sandbox(leads=5)
+    serve(sandbox)
+    monkeypatch.setenv("SYNCRO_API_KEY", key)
+    ran = run("doctor")
+    assert ran.code == 1
+    assert [" ".join(words) for words in said(ran) if words[0] == "mend"] == [finding]
+    assert of(ran, "scopes")[0][1] == f"cannot be told: {', '.join(PROBES)} → mend the rest first"
+    assert key not in ran.out
+    assert len(sandbox.arrivals) == 1
+
+
+def test_without_a_key_it_says_where_to_put_one(run: Run) -> None:
+    code, out, err = run("doctor")
+    assert (code, out) == (2, "")
+    assert "set SYNCRO_API_KEY" in err
+    assert "run syncro sandbox, and set what it prints" in err
+
+
+TROUBLES = [
+    Trouble(status=503, headers={"Retry-After": "1"}, times=20),
+    Trouble(status=429, headers={"Retry-After": "0"}, times=20),
+    Trouble(status=500, times=20),
+    Trouble(reset=True, times=20),
+    Trouble(truncate=True, times=20),
+    Trouble(status=200, body=b"<html>log in</html>", times=20),
+    Trouble(status=200, body={"data": "nothing like it"}, times=20),
+]
+
+
+@pytest.mark.parametrize("trouble", TROUBLES, ids=repr)
+def test_whatever_the_server_does_no_more_than_eight_requests_are_spent(
+    run: Run, serve: Serve, trouble: Trouble
+) -> None:
+    sandbox = Sandbox(leads=5)
+    sandbox.script(trouble)
+    serve(sandbox)
+    ran = run("doctor")
+    assert (ran.code, ran.err) == (1, "")
+    assert all(" → " in rest for _, _, rest in said(ran))
+    assert 1 <= len(sandbox.arrivals) <= 8
+
+
+def test_one_read_that_fails_does_not_hide_the_others(
+    run: Run, serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sandbox = Sandbox(leads=5, php_quirks=True)
+    sandbox.script(Trouble(status=500, path="/tasks"))
+    serve(sandbox)
+    monkeypatch.setenv("SYNCRO_API_KEY", READ_ONLY_KEY)
+    ran = run("doctor")
+    assert ran.code == 0
+    failed = "tasks:read cannot be told: GET /tasks → 500: Internal Server Error → run this again"
+    assert of(ran, "scope") == [("note", failed)]
+    assert "tasks:read" not in of(ran, "scopes")[0][1]
+    assert "webhooks:read" in of(ran, "scopes")[0][1]
+
+
+def test_a_budget_that_others_have_spent_is_told_with_the_wait(run: Run, serve: Serve) -> None:
+    sandbox = Sandbox(leads=5, per_minute=3)
+    serve(sandbox)
+    ran = run("doctor")
+    assert ran.code == 1
+    assert of(ran, "key") == [("ok", "the API accepts it → nothing to do")]
+    ((state, budget),) = of(ran, "budget")
+    assert (state, budget.startswith("the server answered 429")) == ("mend", True)
+    assert "SYNCRO_LIMITER" in budget
+    assert len(sandbox.arrivals) == 4
+
+
+@pytest.mark.parametrize(("off", "words"), [(-3600.0, "ahead of"), (3600.0, "behind")])
+def test_a_clock_that_is_off_is_to_be_set(run: Run, serve: Serve, off: float, words: str) -> None:
+    serve(Sandbox(leads=5, clock=FakeClock(wall=time.time() + off)))
+    ran = run("doctor")
+    assert ran.code == 1
+    ((state, clock),) = of(ran, "clock")
+    assert state == "mend"
+    assert words in clock
+    assert "set this machine's clock" in clock
+
+
+def test_a_server_that_cannot_be_reached_is_told_with_what_to_check(
+    run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SYNCRO_API_KEY", "crm_any")
+    # Nothing listens on the port of "discard".
+    ran = run("doctor", "--base-url", "http://127.0.0.1:9/api/v1")
+    assert ran.code == 1
+    ((state, key),) = of(ran, "key")
+    assert (state, "check SYNCRO_BASE_URL" in key) == ("mend", True)
+    assert of(ran, "clock") == [("note", "no answer tells the server's time → nothing to do")]
+
+
+def states(outcomes: dict[str, Any], budget: Any = FREE) -> dict[str, str]:
+    return {found.subject: found.state for found in checks(outcomes, 2.0, budget, shared=False)}
+
+
+def test_a_queue_of_other_programs_is_no_fault() -> None:
+    assert states({"users:read": BudgetWaitError("long", wait_needed=40.0)})["budget"] == "note"
+
+
+def test_a_limiter_that_is_out_of_reach_is_to_be_mended_before_anything_is_sent(
+    run: Run, serve: Serve
+) -> None:
+    sandbox = Sandbox(leads=1)
+    serve(sandbox)
+    ran = run("doctor", "--limiter", "redis://127.0.0.1:9/0")
+    assert ran.code == 1
+    ((state, limiter),) = of(ran, "limiter")
+    assert (state, limiter.endswith("→ check SYNCRO_LIMITER")) == ("mend", True)
+    assert of(ran, "key") == [("note", "cannot be told → mend the rest first")]
+    assert sandbox.arrivals == []
+
+
+def test_the_budget_is_the_one_that_all_programs_share(
+    run: Run, serve: Serve, tmp_path: Path
+) -> None:
+    serve(Sandbox(leads=1))
+    for free in (53, 46):
+        ran = run("doctor", "--limiter", f"sqlite://{tmp_path}/budget.db")
+        ((_, budget),) = of(ran, "budget")
+        assert budget.startswith(f"{free} of 60 calls in 60 s are free")
+        shared = "within reach, and shared by all programs that name it → nothing to do"
+        assert of(ran, "limiter") == [("ok", shared)]
+
+
+def test_what_the_server_writes_cannot_break_a_line(run: Run, serve: Serve) -> None:
+    sandbox = Sandbox(leads=1)
+    name = {"account": {"id": 1, "name": "a\n\x1b[2Jb", "plan": None}}
+    sandbox.script(Trouble(body=name, path="/account"))
+    serve(sandbox)
+    ran = run("doctor")
+    assert "\x1b" not in ran.out
+    assert of(ran, "account")[0][1].startswith("a ?[2Jb (id 1")
+    found = checks({"users:read": 1}, 0.0, FREE, shared=True)
+    assert {len(line(finding).splitlines()) for finding in found} == {1}

@@ -1,0 +1,333 @@
+from __future__ import annotations
+
+import json
+import os
+import pty
+import signal
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from syncro_async.sandbox import EXPIRED_KEY, Sandbox, Trouble
+from tests.cli.run_cli import Run, Serve, finish, names, start
+
+
+def sheet(folder: Path, count: int, *, stage: int = 4, first: int = 0) -> None:
+    lines = ["name,email,pipeline_id,stage_id"]
+    lines += [f"L{n},{n}@example.com,1,{stage}" for n in range(first, first + count)]
+    (folder / "rows.csv").write_text("\n".join(lines), encoding="utf-8")
+
+
+def quick(**settings: int | None) -> Sandbox:
+    return Sandbox(0, per_minute=10_000, **settings)  # type: ignore[arg-type]
+
+
+def test_a_file_is_imported_and_leaves_nothing_behind(run: Run, serve: Serve, folder: Path) -> None:
+    sandbox = quick()
+    serve(sandbox)
+    sheet(folder, 30)
+    code, out, err = run("leads", "import", "rows.csv")
+    assert (code, out) == (0, "")
+    *_, progress, result = err.splitlines()
+    assert progress.startswith("import sending: 100%|")
+    assert result.startswith(
+        "30 rows: 30 created, 0 updated, 0 unchanged, 0 failed, 0 in doubt; 30 requests in "
+    )
+    assert len(sandbox.leads) == 30
+    assert names(folder) == ["rows.csv"]
+
+
+def test_columns_are_mapped_left_out_and_filled(run: Run, serve: Serve, folder: Path) -> None:
+    sandbox = quick()
+    serve(sandbox)
+    (folder / "rows.csv").write_text("Nome;a=b;x\nAna;a@example.com;1\n", encoding="utf-8")
+    words = ["--column", "Nome=name", "--column", "a=b=email", "--ignore", "x"]
+    homes = ["--set", "pipeline_id=1", "--set", "stage_id=4", "--lane", "interactive"]
+    code = run("leads", "import", "rows.csv", "--create", *words, *homes).code
+    assert code == 0
+    (lead,) = sandbox.leads.values()
+    assert (lead["name"], lead["email"]) == ("Ana", "a@example.com")
+    assert sandbox.writes == [("POST", "/leads")]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--column", "Nome"],
+        ["--column", "=name"],
+        ["--set", "stage_id"],
+        ["--column", "Nome=colour"],
+        ["--limiter", "nowhere://"],
+    ],
+)
+def test_words_that_cannot_be_are_wrong_usage(
+    run: Run, serve: Serve, folder: Path, words: list[str]
+) -> None:
+    sandbox = quick()
+    serve(sandbox)
+    sheet(folder, 1)
+    assert run("leads", "import", "rows.csv", *words).code == 2
+    assert run("leads", "import", "rows.csv", "--plan", *words).code == 2
+    assert sandbox.arrivals == []
+    assert names(folder) == ["rows.csv"]
+
+
+def test_bad_rows_are_told_by_their_reason_and_nothing_is_sent(
+    run: Run, serve: Serve, folder: Path
+) -> None:
+    sandbox = quick()
+    serve(sandbox)
+    bad = "\n".join(f"{n}@example.com,much" for n in range(8))
+    (folder / "rows.csv").write_text(f"email,value\n{bad}\n", encoding="utf-8")
+    for words in ([], ["--plan"]):
+        code, out, err = run("leads", "import", "rows.csv", *words)
+        assert (code, out) == (1, "")
+        assert err == (
+            "8 × value must be a number (line 2, 3, 4, 5, 6 and 3 more)\n"
+            "syncro: error: 8 of 8 rows cannot be imported and nothing was sent;"
+            " mend or leave out\n"
+        )
+    assert sandbox.arrivals == []
+
+
+def test_a_dry_run_prints_what_would_change(run: Run, serve: Serve, folder: Path) -> None:
+    sandbox = quick()
+    serve(sandbox)
+    sheet(folder, 2)
+    assert run("leads", "import", "rows.csv").code == 0
+    (folder / "rows.csv").write_text(
+        "name,email,value\nL0,0@example.com,\nL1,1@example.com,5\nL2,2@example.com,\n",
+        encoding="utf-8",
+    )
+    posts = len(sandbox.writes)
+    # The rows went side by side: which of them came first is not said.
+    number = {lead["email"]: number for number, lead in sandbox.leads.items()}
+    changed = number["1@example.com"]
+    code, out, err = run("leads", "import", "rows.csv", "--dry-run")
+    assert code == 0
+    assert out == (
+        f"line 3: update lead {changed}: value 5\n"
+        "line 4: create: name 'L2', email '2@example.com'\n"
+    )
+    assert "3 rows: 1 would be created, 1 would be updated, 1 unchanged" in err
+    assert len(sandbox.writes) == posts
+    assert run("leads", "import", "rows.csv", "--diff").code == 1  # L2 has no stage
+    assert sandbox.leads[changed]["value"] == 5
+    (folder / "rows.csv").write_text("name,email\nOther,0@example.com\n", encoding="utf-8")
+    assert run("leads", "import", "rows.csv", "--dry-run").out == (
+        f"line 2: update lead {number['0@example.com']}: name 'L0' → 'Other'\n"
+    )
+
+
+def test_a_plan_says_how_long_it_takes_and_sends_nothing(
+    run: Run, serve: Serve, folder: Path
+) -> None:
+    sandbox = quick()
+    serve(sandbox)
+    sheet(folder, 3661)
+    code, out, err = run("leads", "import", "rows.csv", "--plan")
+    assert (code, err) == (0, "")
+    assert out.startswith("3661 requests at most, 1 h 1 min 34 s, done at 2")
+    sheet(folder, 3)
+    assert run("leads", "import", "rows.csv", "--plan").out.startswith("3 requests at most, 0 s, ")
+    assert sandbox.arrivals == []
+    assert names(folder) == ["rows.csv"]
+
+
+def test_what_fails_is_kept_in_a_file_to_be_mended(run: Run, serve: Serve, folder: Path) -> None:
+    sandbox = quick()
+    serve(sandbox)
+    sheet(folder, 3)
+    with (folder / "rows.csv").open("a", encoding="utf-8") as file:
+        file.write("\nBad,bad@example.com,1,99\n")
+    code, _, err = run("leads", "import", "rows.csv")
+    assert code == 1
+    assert "1 × ValidationError: stage_id: The selected stage id is invalid. (line 5)" in err
+    assert "1 rows failed; they are in rows.failed.csv, to be mended and imported" in err
+    assert names(folder) == ["rows.csv", "rows.failed.csv"]
+    failed = folder / "rows.failed.csv"
+    failed.write_text(failed.read_text(encoding="utf-8").replace(",99,", ",4,"), encoding="utf-8")
+    assert run("leads", "import", "rows.failed.csv").code == 0
+    assert len(sandbox.leads) == 4
+
+
+def test_an_import_that_stopped_is_gone_on_with_or_forgotten(
+    run: Run, serve: Serve, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sandbox = quick()
+    serve(sandbox)
+    sheet(folder, 30)
+    sandbox.script(Trouble(times=7, method="POST"))
+    sandbox.script(Trouble(status=401, method="POST", times=25))
+    code, _, err = run("leads", "import", "rows.csv")
+    assert code == 1
+    assert "go on with: syncro leads import rows.csv --resume" in err
+    assert "the import stopped" in err
+    done = len(sandbox.leads)
+    assert done == 7
+    assert "rows.csv.journal" in names(folder)
+    code, _, err = run("leads", "import", "rows.csv")
+    assert code == 2
+    assert "--resume goes on with it, --no-resume forgets what it has done" in err
+    with monkeypatch.context() as other:
+        other.setenv("SYNCRO_API_KEY", EXPIRED_KEY)
+        assert run("leads", "import", "rows.csv", "--resume", "--canary", "0").code == 1
+    plan = run("leads", "import", "rows.csv", "--plan").out
+    assert plan.startswith("23 requests at most")
+
+
+@pytest.mark.parametrize(("word", "sent"), [("--resume", 6), ("--no-resume", 10)])
+def test_resuming_sends_what_is_left_and_forgetting_sends_all(
+    run: Run, serve: Serve, folder: Path, word: str, sent: int
+) -> None:
+    sandbox = quick()
+    serve(sandbox)
+    sheet(folder, 10)
+    sandbox.script(Trouble(times=4, method="POST"))
+    sandbox.script(Trouble(status=401, method="POST"))
+    words = ["leads", "import", "rows.csv", "--journal", "j"]
+    assert run(*words, "--canary", "5").code == 1
+    before = len(sandbox.arrivals)
+    assert run(*words, word).code == 0
+    assert len(sandbox.arrivals) - before == sent
+    assert names(folder) == ["rows.csv"]
+
+
+def test_forgetting_removes_no_file_but_a_journal(run: Run, serve: Serve, folder: Path) -> None:
+    sandbox = quick()
+    serve(sandbox)
+    sheet(folder, 2)
+    words = ["leads", "import", "rows.csv", "--no-resume", "--journal"]
+    code, _, err = run(*words, "rows.csv")
+    assert code == 2
+    assert "rows.csv is in use, or no journal: file is not a database" in err
+    with closing(sqlite3.connect("crm.db")) as theirs:
+        theirs.execute("CREATE TABLE leads (id)")
+    code, _, err = run(*words, "crm.db")
+    assert code == 2
+    assert "crm.db is no journal of an import" in err
+    assert (names(folder), sandbox.arrivals) == (["crm.db", "rows.csv"], [])
+
+
+def test_a_run_under_way_is_not_forgotten(run: Run, serve: Serve, folder: Path) -> None:
+    sandbox = Sandbox(0)
+    serve(sandbox)
+    sheet(folder, 2)
+    sandbox.script(Trouble(delay=1.5, method="POST", times=2))
+    process = start("leads", "import", "rows.csv")
+    while len(sandbox.leads) < 2 and process.poll() is None:
+        pass
+    code, _, err = run("leads", "import", "rows.csv", "--no-resume")
+    assert code == 2
+    assert "rows.csv.journal is in use" in err
+    assert finish(process).code == 0
+    assert len(sandbox.arrivals) == 2
+
+
+def test_rows_in_doubt_are_told_and_kept(run: Run, serve: Serve, folder: Path) -> None:
+    sandbox = quick()
+    serve(sandbox)
+    sheet(folder, 2)
+    sandbox.script(Trouble(lose_answer=True, method="POST"))
+    sandbox.script(Trouble(status=404, method="GET"))
+    code, _, err = run("leads", "import", "rows.csv", "--create")
+    assert code == 1
+    assert "1 rows are in doubt: their answers were lost, and looking them up failed" in err
+    assert "rows.csv.journal" in names(folder)
+
+
+def test_ctrl_c_leaves_what_resume_needs_and_says_so(serve: Serve, folder: Path) -> None:
+    sandbox = Sandbox(0, per_minute=10_000)
+    serve(sandbox)
+    sheet(folder, 100)
+    process = start("leads", "import", "rows.csv")
+    # Its own budget holds it up after sixty.
+    while len(sandbox.leads) < 60 and process.poll() is None:
+        pass
+    process.send_signal(signal.SIGINT)
+    code, _, err = finish(process)
+    assert code == 130
+    assert "of 100 rows are done; go on with: syncro leads import rows.csv --resume" in err
+    assert err.endswith("syncro: interrupted\n")
+    assert "rows.csv.journal" in names(folder)
+
+
+def test_ctrl_c_while_the_leads_are_compared_counts_no_rows(serve: Serve, folder: Path) -> None:
+    sandbox = Sandbox(600)
+    serve(sandbox)
+    sheet(folder, 2)
+    sandbox.script(Trouble(method="GET"))
+    sandbox.script(Trouble(delay=1.5, method="GET", times=9))
+    process = start("leads", "import", "rows.csv", "--diff")
+    while len(sandbox.arrivals) < 2 and process.poll() is None:
+        pass
+    process.send_signal(signal.SIGINT)
+    code, _, err = finish(process)
+    assert code == 130
+    assert "rows are done" not in err
+    assert "go on with: syncro leads import rows.csv --resume" in err
+
+
+def test_ctrl_c_before_any_answer_says_how_to_go_on(serve: Serve, folder: Path) -> None:
+    sandbox = Sandbox(0)
+    serve(sandbox)
+    sheet(folder, 2)
+    sandbox.script(Trouble(delay=1.5, method="POST", times=2))
+    process = start("leads", "import", "rows.csv")
+    while len(sandbox.leads) < 2 and process.poll() is None:
+        pass
+    process.send_signal(signal.SIGINT)
+    code, _, err = finish(process)
+    again = "go on with: syncro leads import rows.csv --resume, and the options of before"
+    assert (code, err) == (130, f"{again}\nsyncro: interrupted\n")
+
+
+def test_ctrl_c_before_the_rows_are_in_the_journal_has_nothing_to_go_on_with(
+    serve: Serve, folder: Path
+) -> None:
+    sandbox = Sandbox(0)
+    serve(sandbox)
+    (folder / "rows.csv").write_text("email,custom_fields.fax\na@b.c,1\n", encoding="utf-8")
+    sandbox.script(Trouble(delay=1.5, method="GET"))
+    process = start("leads", "import", "rows.csv")
+    while not sandbox.arrivals and process.poll() is None:
+        pass
+    process.send_signal(signal.SIGINT)
+    code, _, err = finish(process)
+    assert (code, err) == (130, "syncro: interrupted\n")
+    assert names(folder) == ["rows.csv"]
+
+
+def test_a_terminal_gets_a_bar(serve: Serve, folder: Path) -> None:
+    serve(quick())
+    sheet(folder, 30)
+    ours, theirs = pty.openpty()
+    with os.fdopen(theirs, "w") as terminal:
+        process = start("leads", "import", "rows.csv", "--diff", stderr=terminal)
+    shown = b""
+    while True:
+        try:
+            shown += os.read(ours, 4096)
+        except OSError:  # the other side has gone
+            break
+    os.close(ours)
+    assert finish(process).code == 0
+    assert b"sending" in shown
+    assert b"30/30" in shown
+
+
+def test_jsonl_goes_in_as_well(run: Run, serve: Serve, folder: Path) -> None:
+    sandbox = quick()
+    serve(sandbox)
+    row = {"name": "Ana", "email": "a@example.com", "pipeline_id": 1, "stage_id": 4}
+    (folder / "rows.jsonl").write_text(json.dumps(row), encoding="utf-8")
+    assert run("leads", "import", "rows.jsonl", "--match-by", "email").code == 0
+    assert len(sandbox.leads) == 1
+
+
+def test_a_file_that_is_not_there_fails(run: Run, serve: Serve) -> None:
+    serve(quick())
+    code, _, err = run("leads", "import", "rows.csv")
+    assert (code, err) == (1, "syncro: error: rows.csv: No such file or directory\n")
