@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import copy
 import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
 from msgspec import structs
@@ -14,6 +16,7 @@ from syncro_async.clock import Clock, SystemClock
 from syncro_async.dialects import SYNCRO, Dialect
 from syncro_async.events import Observer, Observers
 from syncro_async.limiting.context import chosen_lane
+from syncro_async.limiting.protocol import Budget, Lane, Limiter
 from syncro_async.limiting.rate_limit import RateLimit, as_rates
 from syncro_async.limiting.registry import keep_alive_for, key_hash
 from syncro_async.resources.account import Account, Users
@@ -41,11 +44,7 @@ from syncro_async.transport.urls import merge_default_params, query_string, rela
 from syncro_async.version import __version__
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
-    from types import TracebackType
-
     from syncro_async.bulk.api import Bulk
-    from syncro_async.limiting.protocol import Budget, Lane, Limiter
     from syncro_async.transport.http_engine import Transport
 else:
     Transport = Any  # for those who look up what a client is made of, as containers do
