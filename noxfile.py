@@ -1,4 +1,4 @@
-"""The project's chores, each in an environment of its own (`check`: in yours)."""
+"""The chores of the project. Each runs in its own environment; `check` runs in yours."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ import nox
 
 HERE = Path(__file__).parent
 SUPPORTED = ("3.11", "3.12", "3.13")
-# Whoever is done takes over what others have left: some files take a minute.
+# A worker that has finished takes tests from the others: some files take a minute.
 ON_ALL_CORES = ("-n", "auto", "--dist", "worksteal", "-q")
-# They search at random, or count over long runs, or try words and forms: what they show is the
-# same on each Python.
+# These tests search at random, count over long runs, or compare texts. Their result is the same on
+# each Python, so one Python runs them.
 LONG = (
     "tests/bulk/exporting/test_export_killed.py",
     "tests/bulk/exporting/test_export_under_change.py",
@@ -37,12 +37,12 @@ LONG = (
 
 nox.needs_version = ">=2025.5"
 nox.options.sessions = ["check"]
-# `PYTHONS` names only what was found; where nothing was, `tests` has to fail, not to be skipped.
+# `PYTHONS` names the interpreters that were found. Without any, `tests` must fail, not be skipped.
 nox.options.error_on_missing_interpreters = True
 
 
 def _let_pyenv_show_all() -> None:
-    """Switch on each supported Python that pyenv holds; its commands for the others only fail."""
+    """Enable each supported Python that pyenv has installed; pyenv's shims fail for the others."""
     versions = Path(os.environ.get("PYENV_ROOT", "")) / "versions"
     if os.environ.get("PYENV_ROOT") and "PYENV_VERSION" not in os.environ:
         held = [path.name for wanted in SUPPORTED for path in versions.glob(f"{wanted}.*")]
@@ -87,7 +87,7 @@ def _covered_tests(session: nox.Session) -> None:
 
 @nox.session(python=False)
 def check(session: nox.Session) -> None:
-    """Everything that has to hold, in the environment nox runs in: lint, types, covered tests."""
+    """Lint, types, all tests and branch coverage, in the current environment (before a commit)."""
     _lint(session)
     _types(session)
     _covered_tests(session)
@@ -95,7 +95,7 @@ def check(session: nox.Session) -> None:
 
 @nox.session(python=PYTHONS or SUPPORTED)
 def tests(session: nox.Session) -> None:
-    """The tests on each supported Python that is there; `-- --quick`: without the longest ones."""
+    """The tests on each supported Python that is installed; `-- --quick` leaves out the longest."""
     session.install("-e", ".[test]")
     options = [option for option in session.posargs if option != "--quick"]
     if "--quick" in session.posargs:
@@ -105,35 +105,35 @@ def tests(session: nox.Session) -> None:
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Style and form."""
+    """Ruff: rules and format."""
     session.install("ruff")
     _lint(session)
 
 
 @nox.session
 def types(session: nox.Session) -> None:
-    """Both type checkers: mypy on everything, pyright on the API as its users see it."""
+    """Both type checkers: mypy on everything, pyright strict on the public API."""
     session.install("-e", ".[dev]")
     _types(session)
 
 
 @nox.session
 def coverage(session: nox.Session) -> None:
-    """The tests, and every branch of the package run by them."""
+    """The tests with branch coverage of the package; fails under 100 %."""
     session.install("-e", ".[test]")
     _covered_tests(session)
 
 
 @nox.session
 def readme(session: nox.Session) -> None:
-    """The examples of the README and of docs/."""
+    """Run the examples of the README and of docs/."""
     session.install("-e", ".[test]")
     _run_module(session, "pytest", "tests/test_readme.py", *session.posargs)
 
 
 @nox.session
 def wheel(session: nox.Session) -> None:
-    """The wheel, as a user gets it: bare, then with the extras that the command needs."""
+    """Build the wheel, install it without extras, then with those of the command, and import it."""
     folder = Path(session.create_tmp()).resolve()
     for old in folder.glob("*.whl"):
         old.unlink()
@@ -163,14 +163,14 @@ print("imported", syncro_async.__name__, wanted)
 
 @nox.session
 def soak(session: nox.Session) -> None:
-    """Half a minute of trouble, every call accounted for; `-- --seconds 600` for the long form."""
+    """Half a minute of faults, every call accounted for; `-- --seconds 600` for the long form."""
     session.install("-e", ".[sandbox]")
     session.run("python", str(HERE / "benchmarks" / "soak.py"), *session.posargs)
 
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Every question about cost, to one table and its pictures; `-- calls` for one of them."""
+    """Run the benchmarks and print one table; `-- calls stream` runs the named ones only."""
     session.install("-e", ".[bench]")
     session.chdir(HERE)
     _run_module(session, "benchmarks.report", *session.posargs)

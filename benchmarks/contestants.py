@@ -2,7 +2,7 @@
 
 What a service has in its client that this one lacks is translated by the least that does it: an
 answer's outer object is taken off by hand, and pages are asked for by number. A limiter that a
-peer has is told the same limit; one that has none goes without.
+peer has gets the same limit; a peer without one runs without.
 """
 
 from __future__ import annotations
@@ -207,7 +207,7 @@ class ByHand(Contestant):
         )(self.attempt)
 
     def rate(self) -> float:
-        """What the limiter is told: all of the limit, as if there were no other process."""
+        """The whole limit, as if there were no other process."""
         return float(self.job.calls or 0)
 
     async def attempt(self, path: str, **query: int) -> bytes:
@@ -269,7 +269,7 @@ class AioAmoCrm(Contestant):
 
 
 def lead_fields() -> dict[str, Any]:
-    """A lead's fields as pydantic is told them."""
+    """The fields of a lead as a pydantic model."""
     texts = ["name", "phone", "email", "company", "birthday", "source", "notes", "created_at"]
     texts += [f"utm_{what}" for what in ("source", "medium", "campaign", "term", "content")]
     fields: dict[str, Any] = dict.fromkeys(texts, (str | None, None))

@@ -10,7 +10,7 @@ Retry-After, pages where JSON belongs. One call in twenty is cancelled at a rand
 It has to hold that
 
 - every call ends, with a result, one of our errors, or its cancellation;
-- every write was done once, or not at all, or the caller was told that nobody knows: with
+- every write was done once, or not at all, or its outcome was reported as unknown: with
   `OutcomeUnknownError` or `UnexpectedResponseError`, and of a cancelled one with `CallAbandoned`;
 - the server never refuses a request because its window is full;
 - nothing is left: no slot, no task, no word of the event loop's;
@@ -76,10 +76,10 @@ victim: ContextVar[asyncio.Task[object] | None] = ContextVar("victim", default=N
 
 @dataclass
 class Journal:
-    """What became of every call, as its caller was told; its size never changes."""
+    """The outcome of every call as its caller saw it; its size never changes."""
 
     writes: bytearray = field(default_factory=lambda: bytearray(MOST_WRITES))
-    told: bytearray = field(default_factory=lambda: bytearray(MOST_WRITES))
+    reported: bytearray = field(default_factory=lambda: bytearray(MOST_WRITES))
     written: int = 0
     begun: int = 0
     ended: int = 0
@@ -97,7 +97,7 @@ class Journal:
     def observe(self, event: Event) -> None:
         """Hear of the writes whose callers have gone."""
         if isinstance(event, CallAbandoned) and event.method == "POST":
-            self.told[number_of_the_write.get()] = 1
+            self.reported[number_of_the_write.get()] = 1
 
 
 def known(error: BaseException, *, repeatable: bool) -> int:
@@ -250,15 +250,15 @@ def _writes(journal: Journal, emails: Sequence[str | None]) -> Finding:
             wrong["lost"] += 1
         elif state == NOT_DONE and done:
             wrong["called refused, and done all the same"] += 1
-        elif state == LEFT and done and not journal.told[number]:
-            wrong["cancelled, done, and not told of"] += 1
+        elif state == LEFT and done and not journal.reported[number]:
+            wrong["cancelled, done, and not reported"] += 1
         elif state == BEGUN:
             wrong["never ended"] += 1
     shown = "; ".join(f"{count} {what}" for what, count in wrong.items())
     seen = (
         f"{journal.written} writes: {kinds[DONE]} done, {kinds[NOT_DONE]} refused or unsent,"
         f" {kinds[UNKNOWN]} called unknown, {kinds[LEFT]} cancelled"
-        f" ({sum(journal.told[: journal.written])} of them told of)"
+        f" ({sum(journal.reported[: journal.written])} of them reported)"
     )
     return Finding(not wrong, "every write once, or called unknown", shown or seen)
 

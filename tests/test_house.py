@@ -102,6 +102,12 @@ def test_imports_go_downwards_only(module: Path) -> None:
             assert ROW_OF[target] >= ROW_OF[part], f"{part} imports {target}, which stands above it"
 
 
+@pytest.mark.parametrize("module", MODULES, ids=name_of)
+def test_the_core_imports_no_bulk_command_sandbox_or_integration(module: Path) -> None:
+    if ROW_OF.get(part_of(module), 0) >= ROW_OF["settings"]:
+        assert not arrows_of(module) & {"bulk", "cli", "sandbox", "integrations"}
+
+
 def test_no_two_parts_import_each_other_in_a_circle() -> None:
     graph: dict[str, set[str]] = {}
     for module in MODULES:

@@ -15,13 +15,13 @@ PROGRAM = Path(__file__).parents[2] / "benchmarks" / "soak.py"
 ENOUGH = 600.0
 
 
-def run_of(*writes: tuple[int, int], told: tuple[int, ...] = ()) -> Run:
+def run_of(*writes: tuple[int, int], reported: tuple[int, ...] = ()) -> Run:
     """A run in which each write became known as the first, and was done as often as the second."""
     journal = Journal(begun=9, ended=9, written=len(writes))
     emails: list[str | None] = [None, "someone@else.example"]
     for number, (state, times) in enumerate(writes):
         journal.writes[number] = state
-        journal.told[number] = number in told
+        journal.reported[number] = number in reported
         emails += [EMAIL.format(number)] * times
     memory = [(float(second), 50.0) for second in range(600)]
     return Run(ENOUGH, journal, emails, 7, 0, [], memory)
@@ -31,7 +31,7 @@ def failing(run: Run) -> list[str]:
     return [f"{finding.what}: {finding.how}" for finding in judge(run) if not finding.holds]
 
 
-def test_it_runs_for_as_long_as_it_is_told_and_all_holds() -> None:
+def test_it_runs_for_as_long_as_asked_and_all_holds() -> None:
     done = subprocess.run(
         [sys.executable, PROGRAM, "--seconds", "2", "--seed", "3"],
         capture_output=True,
@@ -53,7 +53,7 @@ def test_it_runs_for_as_long_as_it_is_told_and_all_holds() -> None:
 
 def test_writes_that_are_known_for_what_they_are_hold() -> None:
     known = [(DONE, 1), (NOT_DONE, 0), (UNKNOWN, 0), (UNKNOWN, 1), (LEFT, 0), (LEFT, 1)]
-    assert failing(run_of(*known, told=(5,))) == []
+    assert failing(run_of(*known, reported=(5,))) == []
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,7 @@ def test_writes_that_are_known_for_what_they_are_hold() -> None:
         ((UNKNOWN, 2), "1 done 2 times"),
         ((DONE, 0), "1 lost"),
         ((NOT_DONE, 1), "1 called refused, and done all the same"),
-        ((LEFT, 1), "1 cancelled, done, and not told of"),
+        ((LEFT, 1), "1 cancelled, done, and not reported"),
         ((BEGUN, 0), "1 never ended"),
     ],
 )
