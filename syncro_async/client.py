@@ -17,7 +17,7 @@ from syncro_async.dialects import SYNCRO, Dialect
 from syncro_async.events import Observer, Observers
 from syncro_async.limiting.context import chosen_lane
 from syncro_async.limiting.protocol import Budget, Lane, Limiter
-from syncro_async.limiting.rate_limit import RateLimit, as_rates
+from syncro_async.limiting.rate_limit import RateLimit
 from syncro_async.limiting.registry import keep_alive_for, key_hash
 from syncro_async.resources.account import Account, Users
 from syncro_async.resources.any_list import AnyList
@@ -36,6 +36,7 @@ from syncro_async.settings import (
     checked_options,
     connections_from,
     limiter_from,
+    rates_from,
 )
 from syncro_async.transport.json_codec import decode_any, decoder_for, encode_body
 from syncro_async.transport.messages import Call, CallOptions
@@ -76,9 +77,11 @@ class AsyncClient(AnyList):
       the service's own. The variables carry the dialect's name.
     - `dialect`: which service this is; `syncro_async.dialects` has those it knows.
     - `rate_limit`: what the service allows, one `RateLimit` or several that hold at once; else
-      the dialect's. `limiter`: where the budget is kept, `"memory://"` (this process, the
-      default), `"sqlite:///…"` (the programs of one host) or `"redis://…"` (of many), or an object
-      with the `Limiter` protocol; else `SYNCRO_LIMITER`.
+      `SYNCRO_RATE_LIMIT` (`60/60`: calls/seconds), else the dialect's.
+    - `limiter`: where the budget is kept: `"memory://"` (this process, the default), `"host"` (all
+      programs of this user on this machine), `"sqlite:///…"` (the programs that name the file) or
+      `"redis://…"` (of many hosts), or an object with the `Limiter` protocol; else
+      `SYNCRO_LIMITER`.
     - `lane`: `"interactive"` goes before `"bulk"`; bulk gets at least every fifth slot.
     - `max_wait` (s): a call that would stand longer in the queue fails at once, unsent, with
       `BudgetWaitError`. None: it waits.
@@ -116,7 +119,7 @@ class AsyncClient(AnyList):
             api_key=key,
             base_url=base_url_from(base_url, dialect),
             dialect=dialect,
-            rates=as_rates(dialect.rates if rate_limit is None else rate_limit),
+            rates=rates_from(rate_limit, dialect),
             max_connections=connections_from(max_connections),
             transport=transport,
             clock=clock or _SYSTEM_CLOCK,

@@ -5,15 +5,19 @@ from __future__ import annotations
 import math
 import os
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from ipaddress import ip_address
 from urllib.parse import urlsplit, urlunsplit
 
 from syncro_async._internal.checks import is_int, is_number
+from syncro_async.clock import SystemClock
 from syncro_async.dialects.dialect import Dialect
 from syncro_async.errors import ConfigurationError
 from syncro_async.limiting.context import checked_lane
 from syncro_async.limiting.protocol import Limiter
+from syncro_async.limiting.rate_limit import RateLimit, as_rates
 from syncro_async.limiting.registry import in_process_limiter
 from syncro_async.retrying.policy import RetryPolicy
 from syncro_async.transport.messages import CallOptions
@@ -21,6 +25,8 @@ from syncro_async.transport.pipeline import ClientConfig
 from syncro_async.transport.redaction import ApiKey
 
 MEMORY = "memory://"
+# One budget for all programs of this user on this machine.
+HOST = "host"
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +89,28 @@ def base_url_from(given: str | None, dialect: Dialect) -> str:
     return urlunsplit(parts._replace(netloc=netloc)).rstrip("/")
 
 
+def rates_from(
+    given: RateLimit | Sequence[RateLimit] | None, dialect: Dialect
+) -> tuple[RateLimit, ...]:
+    """The limits given, those of the environment (`CALLS/SECONDS`), or the dialect's.
+
+    Raises `ConfigurationError` for what is no limit, and names the variable when it comes from it.
+    """
+    if given is not None:
+        return as_rates(given)
+    variable = f"{dialect.environment}_RATE_LIMIT"
+    text = os.environ.get(variable, "").strip()
+    if not text:
+        return as_rates(dialect.rates)
+    calls, _, seconds = text.partition("/")
+    try:
+        return (RateLimit(int(calls), float(seconds)),)
+    except (ValueError, ConfigurationError) as error:
+        raise ConfigurationError(
+            f"{variable}={text!r} must be CALLS/SECONDS, two numbers above 0, for example 60/60"
+        ) from error
+
+
 def connections_from(given: int) -> int:
     """The same number. Raises `ConfigurationError` for what is no number of connections."""
     if not (is_int(given) and given >= 1):
@@ -116,14 +144,15 @@ def limiter_from(given: str | Limiter | None, config: ClientConfig, *, timeout: 
     url = given or os.environ.get(f"{config.dialect.environment}_LIMITER") or MEMORY
     base_url, rates, clock = config.base_url, config.rates, config.clock
     try:
-        if url == MEMORY:
+        # "host" coordinates programs that send real requests in real time.
+        simulated = config.transport is not None or not isinstance(clock, SystemClock)
+        if url == MEMORY or (url == HOST and simulated):
             return in_process_limiter(base_url, config.api_key.reveal(), rates, clock)
         # Here and not above: most programs need neither databases nor Redis for it.
-        from syncro_async.limiting.from_url import shared_limiter  # noqa: PLC0415
+        from syncro_async.limiting.from_url import host_limiter, shared_limiter  # noqa: PLC0415
 
-        return shared_limiter(
-            url, base_url, config.api_key.reveal(), rates, timeout=timeout, clock=clock
-        )
+        shared = host_limiter if url == HOST else partial(shared_limiter, url)
+        return shared(base_url, config.api_key.reveal(), rates, timeout=timeout, clock=clock)
     except ConfigurationError as error:
         raise error.with_traceback(None) from None  # its frame holds the key
 

@@ -9,15 +9,19 @@ from urllib.parse import parse_qsl, unquote, urlencode
 
 from syncro_async.clock import Clock
 from syncro_async.errors import ConfigurationError
+from syncro_async.limiting.host import host_file
+from syncro_async.limiting.protocol import Limiter
 from syncro_async.limiting.rate_limit import RateLimit
-from syncro_async.limiting.registry import key_hash
+from syncro_async.limiting.registry import in_process_limiter, key_hash
 from syncro_async.limiting.shared.limiter import SharedLimiter
 from syncro_async.limiting.shared.redis_store import RedisStore
 from syncro_async.limiting.shared.sqlite_store import SqliteStore
 from syncro_async.limiting.shared.store import Store, StoreHandle
 
 _REDIS = {"redis", "rediss", "unix"}
-_KNOWN = "memory://, sqlite:///path/to/file or redis://host:6379/0 (rediss:// with TLS, unix://)"
+_KNOWN = (
+    "memory://, host, sqlite:///path/to/file or redis://host:6379/0 (rediss:// with TLS, unix://)"
+)
 _LOCAL_SHARE = 0.25
 
 
@@ -92,6 +96,27 @@ def shared_limiter(
         clock=clock,
         local_share=place.local_share,
     )
+
+
+def host_limiter(
+    base_url: str,
+    api_key: str,
+    rates: tuple[RateLimit, ...],
+    *,
+    timeout: float,
+    clock: Clock,
+) -> Limiter:
+    """The limiter that all programs of this user on this host share for that key.
+
+    It is an SQLite file in the user's state folder (see `host_file`). Where that folder cannot be
+    used, it is the limiter of this process.
+    """
+    key = key_hash(f"{base_url} {api_key}")
+    file = host_file(key, clock)
+    if file is None:
+        return in_process_limiter(base_url, api_key, rates, clock)
+    store = StoreHandle((file, clock), lambda: SqliteStore(file, clock))
+    return SharedLimiter(store, key, rates, timeout=timeout, clock=clock)
 
 
 def _local_share(on_outage: str, share: str | None) -> float | None:

@@ -184,3 +184,34 @@ class TestTheRest:
     def test_the_rates_are_the_dialect_s_unless_given(self) -> None:
         assert AsyncClient("crm_a").budget().limit == SYNCRO.rates[0].calls
         assert AsyncClient("crm_b", rate_limit=RateLimit(5, 1.0)).budget().limit == 5
+
+
+class TestTheRateLimit:
+    def test_the_environment_names_that_of_another_plan(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("SYNCRO_RATE_LIMIT", " 30/2.5 ")
+        assert AsyncClient("key", base_url="https://plan.example").budget().limit == 30
+        config = AsyncClient("key", base_url="https://plan.example")._settings.config
+        assert config.rates == (RateLimit(30, 2.5),)
+
+    def test_the_argument_goes_before_the_environment(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("SYNCRO_RATE_LIMIT", "30/2.5")
+        client = AsyncClient("key", base_url="https://own.example", rate_limit=RateLimit(5, 1.0))
+        assert client.budget().limit == 5
+
+    def test_the_variable_belongs_to_the_dialect(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("SYNCRO_RATE_LIMIT", "30/2.5")
+        assert AsyncClient("key", dialect=OTHER)._settings.config.rates == OTHER.rates
+
+    @pytest.mark.parametrize(
+        "text", ["60", "60/", "/60", "0/60", "60/0", "a/b", "60/nan", "1.5/60"]
+    )
+    def test_what_is_no_limit_is_refused_with_its_name_and_value(
+        self, text: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("SYNCRO_RATE_LIMIT", text)
+        with pytest.raises(ConfigurationError, match=f"SYNCRO_RATE_LIMIT='{text}' must be CALLS/"):
+            AsyncClient("key")

@@ -148,7 +148,7 @@ class TestOthers:
         with pytest.raises(ConfigurationError) as caught:
             location_of(url)
         assert str(caught.value) == (
-            f"{told}; write memory://, sqlite:///path/to/file or redis://host:6379/0"
+            f"{told}; write memory://, host, sqlite:///path/to/file or redis://host:6379/0"
             " (rediss:// with TLS, unix://)"
         )
 
