@@ -9,8 +9,8 @@ Without a key: run `syncro sandbox`, and set SYNCRO_BASE_URL=http://127.0.0.1:80
 SYNCRO_API_KEY=crm_sandbox_full and uvicorn's `--port 8080`.
 
 The client reads its own settings (SYNCRO_API_KEY, SYNCRO_BASE_URL, SYNCRO_LIMITER). The service's
-are LEADS_MAX_WAIT, the seconds a caller may stand in the queue before a 503 (10), and
-LEADS_PIPELINE and LEADS_STAGE, the ids of where new leads go (1 and 4).
+are LEADS_MAX_WAIT, the longest wait for budget in seconds before a 503 (10), and LEADS_PIPELINE and
+LEADS_STAGE, the ids of pipeline and stage for new leads (1 and 4).
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ logger = logging.getLogger("leads_service")
 
 Syncro = Annotated[AsyncClient, SyncroDep]
 Limit = Annotated[int, Query(ge=1, le=200)]
-# What is blank the client would refuse, and the caller would hear of a 500.
+# The client does not accept a blank text; FastAPI answers it with a 422.
 Text = Annotated[str, Field(pattern=r"\S")]
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What the service can be told from outside."""
+    """The settings of the service."""
 
     max_wait: float
     pipeline_id: int
@@ -49,7 +49,7 @@ class Settings:
 
 
 def settings_from_environment() -> Settings:
-    """The settings of this process. Raises `ValueError` for what is no number."""
+    """The settings of this process. Raises `ValueError` for a value that is not a number."""
     return Settings(
         max_wait=float(os.environ.get("LEADS_MAX_WAIT", "10")),
         pipeline_id=int(os.environ.get("LEADS_PIPELINE", "1")),
@@ -58,7 +58,7 @@ def settings_from_environment() -> Settings:
 
 
 class NewLead(BaseModel):
-    """What a caller says about a new lead."""
+    """The body of a request that creates a lead."""
 
     name: Text
     email: str | None = None
@@ -67,14 +67,14 @@ class NewLead(BaseModel):
 
 
 class Retagging(BaseModel):
-    """Every lead with the tag `having` shall get the tag `add`."""
+    """Add the tag `add` to every lead with the tag `having`."""
 
     having: Text
     add: Text
 
 
 def make_app(**client_options: Any) -> FastAPI:
-    """The service; `client_options` are for tests and for other plans than the usual one."""
+    """The service; `client_options` are for tests and for other plans."""
     settings = settings_from_environment()
     options = {"max_wait": settings.max_wait, **client_options}
     app = FastAPI(title="Leads", lifespan=syncro_lifespan(**options))
@@ -113,14 +113,14 @@ def make_app(**client_options: Any) -> FastAPI:
 
 
 async def tag_all(syncro: AsyncClient, wanted: Retagging) -> None:
-    """Carry a retagging out, behind everything that somebody waits for."""
-    patient = syncro.with_options(max_wait=None)
+    """Execute a retagging in the bulk lane, so that requests of visitors go first."""
+    client = syncro.with_options(max_wait=None)
     try:
         with lane("bulk"):
-            for lead in await patient.leads.list(tags=[wanted.having]).collect():
-                await patient.leads.add_tags(lead.id, [wanted.add])
-    except SyncroError:  # the answer has long been given: nobody is left to tell
-        logger.exception("retagging %r was not finished", wanted.having)
+            for lead in await client.leads.list(tags=[wanted.having]).collect():
+                await client.leads.add_tags(lead.id, [wanted.add])
+    except SyncroError:  # the response is sent already, so the log is the only place
+        logger.exception("retagging %r did not finish", wanted.having)
 
 
 app = make_app()

@@ -1,4 +1,4 @@
-"""The command `syncro`: its entry point, which also works (and says why not) without the extra."""
+"""The entry point of the command `syncro`; without the extra it prints how to install it."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from syncro_async.cli.exits import CommandFailedError, extra, report_exit
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command `syncro` with these words (without any: the process's own).
+    """Run the command `syncro`.
 
-    Returns the exit code: 0 done, 1 failed, 2 wrong usage, 130 interrupted. Without the extra
-    `cli` it says on stderr how to install it and returns 1.
+    `argv`: the words after the command's name; those of this process by default. Returns the exit
+    code: 0 done, 1 failed, 2 wrong usage, 130 interrupted. Without the extra `cli` it prints on
+    stderr how to install it, and returns 1.
     """
     try:
         with extra("cli"):

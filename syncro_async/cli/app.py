@@ -1,4 +1,4 @@
-"""The commands of the command line: what each one asks for."""
+"""The commands of the command line and their options."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from functools import partial
 import typer
 
 from syncro_async.cli import options
-from syncro_async.cli.budget import Look, show_budget
+from syncro_async.cli.budget import BudgetArguments, show_budget
 from syncro_async.cli.demo import demo
 from syncro_async.cli.doctor import run_doctor
 from syncro_async.cli.exits import report_exit
 from syncro_async.cli.export_sync import ExportArguments, SyncArguments, export_leads, sync_leads
 from syncro_async.cli.import_leads import import_leads, order_of
 from syncro_async.cli.output import configure_logging
-from syncro_async.cli.sandbox import Serving, serve
+from syncro_async.cli.sandbox import SandboxArguments, serve
 from syncro_async.cli.session import Connection
 
 Job = Callable[[], int]
-"""What a command line asks for; it runs, and fails, outside of the parser."""
+"""The work of a command; it runs after the parser has ended, so that its errors are ours."""
 
 
 @dataclass(slots=True)
 class Globals:
-    """The options that stand before the command."""
+    """The options before the name of the command."""
 
     debug: bool = False
 
@@ -35,8 +35,8 @@ _KEY_NOTE = (
     "history and the list of processes would show it."
 )
 _BUDGET_HELP = (
-    "Show how the key's budget stands; no request is sent and no slot taken. What other programs "
-    "do shows when --limiter or SYNCRO_LIMITER names the limiter that they share."
+    "Show the key's request budget; this sends no request. The calls of other programs are "
+    "included when --limiter or SYNCRO_LIMITER names the limiter that they share."
 )
 _EXPORT_HELP = (
     "Export leads to FILE, which appears when the last one is written; an earlier FILE is "
@@ -57,16 +57,16 @@ _IMPORT_HELP = (
     "Import leads from FILE: a row updates the lead of its email or phone, or creates one. All "
     "rows are checked before the first is sent. FILE.journal remembers what was done until all is: "
     "after Ctrl-C or a crash, --resume goes on and sends nothing twice. Rows that fail go to a "
-    "file of their own, to be mended and imported, and the exit code is 1."
+    "separate file, to be corrected and imported again, and the exit code is 1."
 )
 _FILTERS = (
     *("pipeline_id", "stage_id", "assigned_to", "source", "status", "tags", "q", "updated_since"),
     *("created_from", "created_to", "include", "max_items", "page_size"),
 )
 _DOCTOR_HELP = (
-    "Look whether the key is good, which account and scopes it has, whether this machine's clock "
-    "is right and how the budget stands. It sends seven requests at most, all of them reads; each "
-    "line says what to do, and the exit code is 1 when something has to be mended."
+    "Check the key, its account and scopes, this machine's clock and the request budget. It sends "
+    "at most seven requests, all of them reads. Each line says what to do; the exit code is 1 when "
+    "there is an error."
 )
 _EXITS = "Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted."
 
@@ -76,37 +76,40 @@ app.add_typer(leads_app, name="leads")
 
 
 def run(argv: Sequence[str]) -> int:
-    """Read the words, do what they ask, and return the exit code."""
-    chosen = Globals()
+    """Parse the words, run the command, and return the exit code.
+
+    `argv`: the words after the command's name.
+    """
+    global_options = Globals()
     command = typer.main.get_command(app)
     try:
-        # Not command.main(): it would give Ctrl-C and closed pipes an end of its own.
-        with command.make_context("syncro", list(argv), obj=chosen) as words:
-            job = command.invoke(words)
-        with configure_logging(debug=chosen.debug):
+        # Not command.main(): it handles Ctrl-C and closed pipes itself.
+        with command.make_context("syncro", list(argv), obj=global_options) as context:
+            job = command.invoke(context)
+        with configure_logging(debug=global_options.debug):
             return int(job())
-    except typer.Exit as done:  # --help and --version are done once they are read
+    except typer.Exit as done:  # --help and --version end in the parser
         return done.exit_code
-    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001  # every end is one line and a code
-        return report_exit(error, debug=chosen.debug)
+    except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001  # every error is one line and a code
+        return report_exit(error, debug=global_options.debug)
 
 
 @app.callback(help=f"The Syncro CRM API from the command line. {_KEY_NOTE} {_EXITS}")
 def _globals(
     ctx: typer.Context,
     *,
-    version: options.Version = False,  # noqa: ARG001  # its callback does the work
+    version: options.Version = False,  # noqa: ARG001  # the option's callback prints it
     debug: options.Debug = False,
 ) -> None:
     ctx.obj.debug = debug
 
 
-@app.command("demo", help="Export, import and sync with a sandbox, at full budget; needs no key.")
+@app.command("demo", help="Export, import and sync with a sandbox at full speed; it needs no key.")
 def _demo(*, leads: options.HowMany = 30_000, minute: options.Minute = 5.0) -> Job:
     return partial(demo, leads, minute)
 
 
-@app.command("sandbox", help="Serve an emulated API on a port until Ctrl-C; needs no key.")
+@app.command("sandbox", help="Serve an emulated API on a port until Ctrl-C; it needs no key.")
 def _sandbox(
     *,
     host: options.Host = "127.0.0.1",
@@ -116,7 +119,7 @@ def _sandbox(
     window: options.CountedBy = "fixed",
     php_quirks: options.PhpQuirks = False,
 ) -> Job:
-    return partial(serve, Serving(host, port, leads, minute, window, php_quirks))
+    return partial(serve, SandboxArguments(host, port, leads, minute, window, php_quirks))
 
 
 @app.command("budget", help=f"{_BUDGET_HELP} {_KEY_NOTE}")
@@ -128,7 +131,7 @@ def _budget(
     every: options.Every = 0.5,
     seconds: options.ForSeconds = None,
 ) -> Job:
-    return partial(show_budget, Look(base_url, limiter, watch, every, seconds))
+    return partial(show_budget, BudgetArguments(base_url, limiter, watch, every, seconds))
 
 
 @app.command("doctor", help=f"{_DOCTOR_HELP} {_KEY_NOTE}")
@@ -162,8 +165,10 @@ def _export(
 ) -> Job:
     given = locals()
     filters = {name: given[name] for name in _FILTERS}
-    way = Connection(base_url, lane, limiter)
-    return partial(export_leads, ExportArguments(file, form, filters, way, bool(resume), plan))
+    connection = Connection(base_url, lane, limiter)
+    return partial(
+        export_leads, ExportArguments(file, form, filters, connection, bool(resume), plan)
+    )
 
 
 @leads_app.command("import", help=f"{_IMPORT_HELP} {_KEY_NOTE} {_EXITS}")
@@ -205,5 +210,7 @@ def _sync(
     base_url: options.BaseUrl = None,
 ) -> Job:
     choices = {"full": full, "include": include, "page_size": page_size}
-    way = Connection(base_url, lane, limiter)
-    return partial(sync_leads, SyncArguments(database, table, choices, way, bool(resume), plan))
+    connection = Connection(base_url, lane, limiter)
+    return partial(
+        sync_leads, SyncArguments(database, table, choices, connection, bool(resume), plan)
+    )

@@ -1,4 +1,4 @@
-"""`syncro budget`: how the key's budget stands, once or again and again."""
+"""`syncro budget`: shows the key's request budget, once or repeatedly."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from rich.text import Text
 from syncro_async import AsyncClient, Budget, SystemClock
 from syncro_async.cli.exits import DONE, say
 
-_OF_THE_PROCESS = "memory://"
+_IN_MEMORY = "memory://"
 _WIDEST = 60
-_ALONE = (
-    "syncro: note: no limiter is named, so only this command's own calls are counted; name the one"
-    " your programs share with --limiter or SYNCRO_LIMITER to see theirs"
+_NOTE_NOT_SHARED = (
+    "syncro: note: no limiter is given, so only the calls of this command are counted; to see those"
+    " of your programs, give the limiter that they share with --limiter or SYNCRO_LIMITER"
 )
 _PARTS = (("█", "used", "red"), ("▓", "in flight", "yellow"), ("░", "free", "green"))
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
-    """What to look at, and for how long: `every` so many seconds, `seconds` in all."""
+class BudgetArguments:
+    """The options of the command; `every` and `seconds` (interval and total) are in seconds."""
 
     base_url: str | None
     limiter: str | None
@@ -36,48 +36,48 @@ class Look:
     seconds: float | None
 
 
-def show_budget(look: Look) -> int:
-    """Print the budget, once or until Ctrl-C; no request is sent and no slot taken."""
+def show_budget(arguments: BudgetArguments) -> int:
+    """Print the budget, once or until Ctrl-C; this sends no request."""
     console = Console(file=sys.stdout)
-    asyncio.run(_watch(look, console) if look.watch else _show(look, console))
+    asyncio.run(_watch(arguments, console) if arguments.watch else _show(arguments, console))
     return DONE
 
 
-def _client(look: Look) -> AsyncClient:
-    client = AsyncClient(base_url=look.base_url, limiter=look.limiter)
-    named = look.limiter or os.environ.get("SYNCRO_LIMITER") or _OF_THE_PROCESS
-    if named == _OF_THE_PROCESS:
-        say(_ALONE)
+def _client(arguments: BudgetArguments) -> AsyncClient:
+    client = AsyncClient(base_url=arguments.base_url, limiter=arguments.limiter)
+    limiter = arguments.limiter or os.environ.get("SYNCRO_LIMITER") or _IN_MEMORY
+    if limiter == _IN_MEMORY:
+        say(_NOTE_NOT_SHARED)
     return client
 
 
-async def _show(look: Look, console: Console) -> None:
-    async with _client(look) as client:
+async def _show(arguments: BudgetArguments, console: Console) -> None:
+    async with _client(arguments) as client:
         console.print(picture(await client.refresh_budget()))
 
 
-async def _watch(look: Look, console: Console) -> None:
-    """Draw it in place on a terminal; elsewhere print a line whenever something has changed."""
+async def _watch(arguments: BudgetArguments, console: Console) -> None:
+    """On a terminal update the picture in place; elsewhere print a line after each change."""
     clock = SystemClock()
-    until = math.inf if look.seconds is None else clock.monotonic() + look.seconds
-    said = ""
-    async with _client(look) as client:
+    until = math.inf if arguments.seconds is None else clock.monotonic() + arguments.seconds
+    last = ""
+    async with _client(arguments) as client:
         with Live(console=console, auto_refresh=False) as live:
             while True:
                 budget = await client.refresh_budget()
                 if console.is_terminal:
                     live.update(picture(budget), refresh=True)
-                elif (now := line(budget)) != said:
-                    said = now
-                    sys.stdout.write(f"{said}\n")
+                elif (now := line(budget)) != last:
+                    last = now
+                    sys.stdout.write(f"{last}\n")
                     sys.stdout.flush()
                 if clock.monotonic() >= until:
                     return
-                await clock.sleep(look.every)
+                await clock.sleep(arguments.every)
 
 
 def picture(budget: Budget) -> Group:
-    """The window as a bar, and the figures under it."""
+    """The window as a bar, and a table below it."""
     table = Table(show_header=False)
     for row in rows(budget):
         table.add_row(*row)
@@ -85,7 +85,7 @@ def picture(budget: Budget) -> Group:
 
 
 def bar(budget: Budget) -> Text:
-    """The window's slots, a sign each, or fewer signs for a wide window."""
+    """The slots of the window, one character each, or fewer characters for a large window."""
     free = max(0, budget.limit - budget.used - budget.in_flight)
     scale = min(1.0, _WIDEST / budget.limit)
     drawn = Text()
@@ -95,7 +95,7 @@ def bar(budget: Budget) -> Text:
 
 
 def legend() -> Text:
-    """What the signs of the bar stand for; beside them it would not fit a terminal of 80."""
+    """The meaning of the characters; beside the bar it does not fit into 80 columns."""
     drawn = Text()
     for sign, name, colour in _PARTS:
         drawn.append(f"{sign} ", colour).append(f"{name}  ")
@@ -103,9 +103,9 @@ def legend() -> Text:
 
 
 def rows(budget: Budget) -> list[tuple[str, str]]:
-    """The figures, each with its name."""
+    """The rows of the table: name and value."""
     interactive = budget.waiting - budget.waiting_bulk
-    told = [
+    figures = [
         ("limit", f"{budget.limit} in {budget.window:g} s"),
         ("available", str(budget.available)),
         ("used", str(budget.used)),
@@ -114,16 +114,16 @@ def rows(budget: Budget) -> list[tuple[str, str]]:
         ("next free in", f"{budget.next_free_in:.1f} s"),
     ]
     if budget.gate_closed_for:
-        told.append(("paused by a 429 for", f"{budget.gate_closed_for:.1f} s"))
+        figures.append(("paused by a 429 for", f"{budget.gate_closed_for:.1f} s"))
     if budget.foreign_estimate:
-        told.append(("left to strangers", str(budget.foreign_estimate)))
-    return told
+        figures.append(("reserved for other programs", str(budget.foreign_estimate)))
+    return figures
 
 
 def line(budget: Budget) -> str:
-    """The counts in one line, without the times, which change with every tick."""
+    """The counts in one line, without times, which change permanently."""
     return (
         f"{budget.used} used, {budget.in_flight} in flight, {budget.available} available of"
         f" {budget.limit}; waiting: {budget.waiting - budget.waiting_bulk} interactive,"
-        f" {budget.waiting_bulk} bulk; left to strangers: {budget.foreign_estimate}"
+        f" {budget.waiting_bulk} bulk; reserved for other programs: {budget.foreign_estimate}"
     )

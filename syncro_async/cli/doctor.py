@@ -1,4 +1,4 @@
-"""`syncro doctor`: is all well with the key, the account, the clock and the budget."""
+"""`syncro doctor`: checks the key, the account, the clock and the budget."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ from syncro_async import (
 from syncro_async.cli.exits import DONE, FAILED, in_one_line
 from syncro_async.events import AnswerReceived, Event
 
-State = Literal["ok", "note", "mend"]
+State = Literal["ok", "warn", "error"]
 Outcome = object | SyncroError
 
 ACCOUNT_SCOPE = "users:read"
-# Each of them is one request; the first answer tells the account, too.
+# Each of them is one request; the first response has the account, too.
 PROBES: dict[str, Callable[[AsyncClient], Awaitable[object]]] = {
     ACCOUNT_SCOPE: lambda client: client.account.get(),
     "leads:read": lambda client: client.leads.list().count(),
@@ -43,53 +43,53 @@ PROBES: dict[str, Callable[[AsyncClient], Awaitable[object]]] = {
     "whatsapp:read": lambda client: client.whatsapp.instances(),
     "webhooks:read": lambda client: client.webhooks.list(),
 }
-# No read that the reference describes needs these.
+# No documented read needs these.
 NOT_PROBED = (
     *("sequences:read", "leads:write", "sequences:write", "tasks:write", "whatsapp:write"),
     "webhooks:write",
 )
 _NOTHING = "nothing to do"
-_REST_FIRST = "mend the rest first"
+_AFTER_ERRORS = "fix the errors above first"
 _ONE_LIMITER = "if several programs use this key, give all of them the same SYNCRO_LIMITER"
-_UNASKED = SyncroError("not asked for")
-# Further off than this a clock is wrong, and not only asked at another moment (s).
+_NOT_TRIED = SyncroError("not tried")
+# A larger difference is a wrong clock and not the time between request and response (s).
 _TOLERATED = 5.0
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
-    """One line: `mend` what keeps calls from working, `note` what may be as it should."""
+class Check:
+    """One line of the report: `error` prevents calls, `warn` may be intended."""
 
     state: State
     subject: str
-    what: str
+    result: str
     advice: str = _NOTHING
 
 
 class ClockReading:
-    """An observer that compares the machine's clock with what the server's answers say (s)."""
+    """An observer that compares this machine's clock with the server's `Date` (s)."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self.ahead: float | None = None
 
     def __call__(self, event: Event) -> None:
-        """Take one event of the client."""
+        """Record an event of the client."""
         if isinstance(event, AnswerReceived) and event.server_time is not None:
-            # The header has whole seconds: on average it is half a second behind.
+            # The header has whole seconds: on average it is 0.5 s late.
             ahead = self._clock.wall() - (event.server_time + 0.5)
             self.ahead = ahead if self.ahead is None else min(self.ahead, ahead, key=abs)
 
 
 async def probe(client: AsyncClient) -> dict[str, Outcome]:
-    """What each scope's read came to, as far as it makes sense to go on asking."""
+    """The outcome of each scope's read, up to the first error that all would get."""
     outcomes: dict[str, Outcome] = {}
     for scope, read in PROBES.items():
         try:
             outcomes[scope] = await read(client)
         except SyncroError as error:
             outcomes[scope] = error
-            if _ends_it(error):
+            if _is_final(error):
                 break
     return outcomes
 
@@ -100,8 +100,8 @@ def checks(
     budget: Budget | ConnectionFailedError,
     *,
     shared: bool,
-) -> Iterator[Finding]:
-    """Every line of the report, from what was found; `shared` says that a limiter was named."""
+) -> Iterator[Check]:
+    """Every line of the report; `shared` says whether a limiter was given."""
     yield _key(outcomes)
     yield _account(outcomes)
     yield from _scopes(outcomes)
@@ -111,10 +111,10 @@ def checks(
         yield _budget(outcomes, budget)
 
 
-def _ends_it(error: SyncroError) -> bool:
-    """Whether every further read would come to the same."""
+def _is_final(error: SyncroError) -> bool:
+    """Whether every further read would get the same error."""
     if isinstance(error, UnexpectedResponseError):
-        return "json" not in (error.content_type or "")  # it is not the API that answers there
+        return "json" not in (error.content_type or "")  # the server is not the API
     return isinstance(
         error,
         AuthenticationError
@@ -125,125 +125,127 @@ def _ends_it(error: SyncroError) -> bool:
     )
 
 
-def _key(outcomes: dict[str, Outcome]) -> Finding:
+def _key(outcomes: dict[str, Outcome]) -> Check:
     if not outcomes:
-        return Finding("note", "key", "cannot be told", _REST_FIRST)
+        return Check("warn", "key", "unknown", _AFTER_ERRORS)
     for outcome in outcomes.values():
         if isinstance(outcome, AuthenticationError):
             advice = "set SYNCRO_API_KEY to a key of your account"
             if outcome.reason == "expired":
                 advice = "make a new key and set SYNCRO_API_KEY to it"
-            return Finding("mend", "key", f"refused: {outcome.message}", advice)
-        # Who may not do a thing, and who does too many, has shown a good key before.
+            return Check("error", "key", f"refused: {outcome.message}", advice)
+        # A missing permission and the rate limit are checked after the key.
         if not isinstance(outcome, SyncroError) or isinstance(
             outcome, PermissionDeniedError | RateLimitedError
         ):
-            return Finding("ok", "key", "the API accepts it")
+            return Check("ok", "key", "the API accepts it")
     error = next(iter(outcomes.values()))
     advice = "check SYNCRO_BASE_URL, the network and proxies, and run this again"
-    return Finding("mend", "key", f"cannot be told: {error}", advice)
+    return Check("error", "key", f"unknown: {error}", advice)
 
 
-def _account(outcomes: dict[str, Outcome]) -> Finding:
-    outcome = outcomes.get(ACCOUNT_SCOPE, _UNASKED)
+def _account(outcomes: dict[str, Outcome]) -> Check:
+    outcome = outcomes.get(ACCOUNT_SCOPE, _NOT_TRIED)
     if isinstance(outcome, Account):
         what = f"{outcome.name} (id {outcome.id}, plan {outcome.plan})"
-        return Finding("ok", "account", what, "see that it is the one you mean")
+        return Check("ok", "account", what, "check that this is the intended account")
     if isinstance(outcome, AccountSuspendedError):
-        return Finding("mend", "account", f"inactive: {outcome.message}", "ask its owner")
+        return Check(
+            "error", "account", f"inactive: {outcome.message}", "ask the owner of the account"
+        )
     if isinstance(outcome, PermissionDeniedError):
-        advice = f"give the key {ACCOUNT_SCOPE}, or ask who made it"
-        return Finding("note", "account", "the key may not tell", advice)
-    return Finding("note", "account", "cannot be told", _REST_FIRST)
+        advice = f"give the key the scope {ACCOUNT_SCOPE}, or ask the person who created it"
+        return Check("warn", "account", "not readable with this key", advice)
+    return Check("warn", "account", "unknown", _AFTER_ERRORS)
 
 
-def _scopes(outcomes: dict[str, Outcome]) -> Iterator[Finding]:
-    has, untold, notes = [], [], []
+def _scopes(outcomes: dict[str, Outcome]) -> Iterator[Check]:
+    granted, unknown, warnings = [], [], []
     for scope in PROBES:
-        outcome = outcomes.get(scope, _UNASKED)
+        outcome = outcomes.get(scope, _NOT_TRIED)
         if not isinstance(outcome, SyncroError):
-            has.append(scope)
-        elif outcome is _UNASKED or _ends_it(outcome):
-            untold.append(scope)
+            granted.append(scope)
+        elif outcome is _NOT_TRIED or _is_final(outcome):
+            unknown.append(scope)
         elif isinstance(outcome, PermissionDeniedError):
             missing = f"{outcome.required_permission or scope} is missing"
-            notes.append(Finding("note", "scope", missing, "give it to the key if you need it"))
+            warnings.append(Check("warn", "scope", missing, "give it to the key if you need it"))
         else:
-            told = f"{scope} cannot be told: {outcome}"
-            notes.append(Finding("note", "scope", told, "run this again"))
-    if has:
-        yield Finding("ok", "scopes", ", ".join(has))
-    yield from notes
-    if untold:
-        yield Finding("note", "scopes", f"cannot be told: {', '.join(untold)}", _REST_FIRST)
-    advice = "a call that lacks its scope raises PermissionDeniedError, which names it"
-    yield Finding("note", "scopes", f"no read can tell: {', '.join(NOT_PROBED)}", advice)
+            failed = f"{scope} unknown: {outcome}"
+            warnings.append(Check("warn", "scope", failed, "run this again"))
+    if granted:
+        yield Check("ok", "scopes", ", ".join(granted))
+    yield from warnings
+    if unknown:
+        yield Check("warn", "scopes", f"unknown: {', '.join(unknown)}", _AFTER_ERRORS)
+    advice = "a call without its scope raises PermissionDeniedError with the name of the scope"
+    yield Check("warn", "scopes", f"not tested by reads: {', '.join(NOT_PROBED)}", advice)
 
 
-def _clock(ahead: float | None) -> Finding:
+def _clock(ahead: float | None) -> Check:
     if ahead is None:
-        return Finding("note", "clock", "no answer tells the server's time", _NOTHING)
+        return Check("warn", "clock", "no response has the server's time", _NOTHING)
     off = f"{abs(ahead):.0f} s {'ahead of' if ahead > 0 else 'behind'} the server's"
     if abs(ahead) < 1.0:
         off = "within a second of the server's"
     if abs(ahead) <= _TOLERATED:
-        return Finding("ok", "clock", off)
-    advice = "set this machine's clock: updated_since and other filters taken from it would miss"
-    return Finding("mend", "clock", off, advice)
+        return Check("ok", "clock", off)
+    advice = "set this machine's clock: filters such as updated_since miss leads otherwise"
+    return Check("error", "clock", off, advice)
 
 
-def _limiter(budget: Budget | ConnectionFailedError, *, shared: bool) -> Finding:
+def _limiter(budget: Budget | ConnectionFailedError, *, shared: bool) -> Check:
     if isinstance(budget, ConnectionFailedError):
-        return Finding("mend", "limiter", f"out of reach: {budget}", "check SYNCRO_LIMITER")
+        return Check("error", "limiter", f"not reachable: {budget}", "check SYNCRO_LIMITER")
     if shared:
-        return Finding("ok", "limiter", "within reach, and shared by all programs that name it")
-    return Finding("note", "limiter", "none is named: each program counts alone", _ONE_LIMITER)
+        return Check("ok", "limiter", "reachable, and shared by all programs that use it")
+    return Check("warn", "limiter", "none is given: each program counts alone", _ONE_LIMITER)
 
 
-def _budget(outcomes: dict[str, Outcome], budget: Budget) -> Finding:
+def _budget(outcomes: dict[str, Outcome], budget: Budget) -> Check:
     for outcome in outcomes.values():
         if isinstance(outcome, RateLimitedError):
             what = f"the server answered 429 and asks for {outcome.retry_after:.0f} s"
-            return Finding("mend", "budget", what, f"come back then; {_ONE_LIMITER}")
+            return Check("error", "budget", what, f"try again then; {_ONE_LIMITER}")
         if isinstance(outcome, BudgetWaitError):
-            advice = f"come back in {outcome.wait_needed:.0f} s"
-            return Finding("note", "budget", "other programs are spending it", advice)
-    return Finding(
+            advice = f"try again in {outcome.wait_needed:.0f} s"
+            return Check("warn", "budget", "used by other programs", advice)
+    return Check(
         "ok",
         "budget",
         f"{budget.available} of {budget.limit} calls in {budget.window:g} s are free",
     )
 
 
-_OF_THE_PROCESS = "memory://"
-_PATIENCE = 30.0
+_IN_MEMORY = "memory://"
+_MAX_WAIT = 30.0
 _TIMEOUT = 10.0
-# Every read is sent once, and a 429 ends it: so many reads, so many requests, and no more.
+# No retries: the number of requests is at most the number of reads.
 _ONCE = RetryPolicy(attempts=1, max_elapsed=0.0)
 
 
 def run_doctor(base_url: str | None, limiter: str | None) -> int:
-    """Print a line for everything that was looked at; 1 when something has to be mended."""
-    found = asyncio.run(_examine(base_url, limiter))
-    for finding in found:
-        sys.stdout.write(f"{line(finding)}\n")
-    return FAILED if any(finding.state == "mend" for finding in found) else DONE
+    """Print a line for each check; returns 1 when one of them is an error."""
+    results = asyncio.run(_examine(base_url, limiter))
+    for check in results:
+        sys.stdout.write(f"{line(check)}\n")
+    return FAILED if any(check.state == "error" for check in results) else DONE
 
 
-def line(finding: Finding) -> str:
-    """The finding as it is printed, whatever the server wrote into it."""
-    told = in_one_line(f"{finding.what} → {finding.advice}")
-    return f"{finding.state:<5} {finding.subject:<8} {told}"
+def line(check: Check) -> str:
+    """The printed form of a check, safe against control characters from the server."""
+    text = in_one_line(f"{check.result} → {check.advice}")
+    return f"{check.state:<5} {check.subject:<8} {text}"
 
 
-async def _examine(base_url: str | None, limiter: str | None) -> list[Finding]:
+async def _examine(base_url: str | None, limiter: str | None) -> list[Check]:
     reading = ClockReading(SystemClock())
-    named = limiter or os.environ.get("SYNCRO_LIMITER") or _OF_THE_PROCESS
-    shared = named != _OF_THE_PROCESS
+    limiter_url = limiter or os.environ.get("SYNCRO_LIMITER") or _IN_MEMORY
+    shared = limiter_url != _IN_MEMORY
     async with AsyncClient(
         base_url=base_url,
         limiter=limiter,
-        max_wait=_PATIENCE,
+        max_wait=_MAX_WAIT,
         timeout=_TIMEOUT,
         retry=_ONCE,
         observers=(reading,),
@@ -253,6 +255,6 @@ async def _examine(base_url: str | None, limiter: str | None) -> list[Finding]:
             outcomes = await probe(client)
             budget = await client.refresh_budget()
         except ConnectionFailedError as error:
-            # Without the budget that other programs share, nothing is sent.
+            # The client sends nothing while the shared budget is not reachable.
             return list(checks({}, None, error, shared=shared))
         return list(checks(outcomes, reading.ahead, budget, shared=shared))

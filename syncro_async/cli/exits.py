@@ -1,4 +1,4 @@
-"""How a command ends: its exit code, and the one line that says why."""
+"""Exit codes, and the line on stderr with the reason."""
 
 from __future__ import annotations
 
@@ -27,17 +27,19 @@ def extra(name: Literal["cli", "sandbox"]) -> Iterator[None]:
 
 
 _NO_KEY = "no API key"
-_WITHOUT_A_KEY = "(to try things without an account: run syncro sandbox, and set what it prints)"
+_WITHOUT_A_KEY = (
+    "(to try the command without an account: run syncro sandbox, and set what it prints)"
+)
 
 DONE, FAILED, WRONG_USAGE, INTERRUPTED = 0, 1, 2, 130
 
 
 class WrongUsageError(Exception):
-    """What was asked cannot be done as it was asked; the message says what to change."""
+    """The command cannot run with these words; the message says what to change."""
 
 
 class CommandFailedError(Exception):
-    """The work was done as far as possible and the result is not what was asked for."""
+    """The command has ended with a result that is not complete or not correct."""
 
 
 class Exit(NamedTuple):
@@ -48,7 +50,7 @@ class Exit(NamedTuple):
 
 
 def exit_for(error: BaseException) -> Exit:
-    """What an error means to the shell: 2 if other words would help, 130 for Ctrl-C, else 1."""
+    """The exit for an error: 2 for wrong usage, 130 for Ctrl-C, else 1."""
     if isinstance(error, KeyboardInterrupt):
         return Exit(INTERRUPTED, "syncro: interrupted")
     if isinstance(error, BrokenPipeError):
@@ -58,7 +60,7 @@ def exit_for(error: BaseException) -> Exit:
 
 
 def report_exit(error: BaseException, *, debug: bool) -> int:
-    """Say on stderr how it ended (with `debug` its traceback first) and return the exit code."""
+    """Print the reason on stderr, with `debug` after the traceback, and return the exit code."""
     code, line = exit_for(error)
     if isinstance(error, BrokenPipeError):
         _stop_writing_to_stdout()
@@ -69,18 +71,18 @@ def report_exit(error: BaseException, *, debug: bool) -> int:
 
 
 def say(line: str) -> None:
-    """One line on stderr, where everything goes that is not the result itself."""
+    """Print one line on stderr; only results go to stdout."""
     sys.stderr.write(f"{line}\n")
     sys.stderr.flush()
 
 
 def in_one_line(text: str) -> str:
-    """The text without line breaks and terminal controls: servers write it, too."""
+    """The text without line breaks and terminal controls, which a server may have sent."""
     return "".join(char if char.isprintable() else "?" for char in " ".join(text.split()))
 
 
 def _code_and_reason(error: BaseException) -> tuple[int, str]:
-    # The parser's own errors: their class has moved between releases of typer, this method has not.
+    # An error of the parser: typer has moved its class between releases, but not this method.
     describe = getattr(error, "format_message", None)
     if describe is not None:
         context = getattr(error, "ctx", None)
@@ -98,7 +100,7 @@ def _code_and_reason(error: BaseException) -> tuple[int, str]:
 
 
 def _stop_writing_to_stdout() -> None:
-    """Send what is still buffered nowhere, or the interpreter fails once more while it exits."""
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, sys.stdout.fileno())
-    os.close(nowhere)
+    """Discard the buffered output, which the interpreter would flush and fail at its exit."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, sys.stdout.fileno())
+    os.close(null)

@@ -1,4 +1,4 @@
-"""The options and arguments of the commands: how each is written, read and explained."""
+"""The options and arguments of the commands, with their parsers and help texts."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from syncro_async.cli.sandbox import Window
 
 
 def when(text: str) -> dt.date:
-    """A date, or a datetime with its time zone; anything else is wrong usage."""
+    """Parse a date, or a datetime with a time zone; anything else is wrong usage."""
     try:
         if len(text) == len("2026-06-30"):
             return dt.date.fromisoformat(text)
         moment = dt.datetime.fromisoformat(text)
     except ValueError as error:
         raise typer.BadParameter(
-            f"{text!r} is neither 2026-06-30 nor 2026-06-30T10:00:00Z"
+            f"{text!r} is not a date like 2026-06-30 or 2026-06-30T10:00:00Z"
         ) from error
     if moment.utcoffset() is None:
-        raise typer.BadParameter(f"{text!r} has no time zone: end it in Z or an offset like -03:00")
+        raise typer.BadParameter(f"{text!r} has no time zone: add Z or an offset like -03:00")
     return moment
 
 
 def print_version(value: bool) -> None:
-    """Print the version and stop reading, when asked to."""
+    """Print the version and end the parser, if the option is given."""
     if value:
         sys.stdout.write(f"syncro {__version__}\n")
         raise typer.Exit
@@ -39,15 +39,16 @@ File = Annotated[
 ]
 Form = Annotated[
     Literal["jsonl", "csv", "parquet"] | None,
-    typer.Option("--format", help="Else FILE's suffix decides; jsonl for stdout."),
+    typer.Option("--format", help="The format; default: FILE's suffix, jsonl for stdout."),
 ]
-PipelineId = Annotated[int | None, typer.Option(help="In this pipeline.")]
-StageId = Annotated[int | None, typer.Option(help="In this stage.")]
-AssignedTo = Annotated[int | None, typer.Option(help="Of this user (id).")]
-Source = Annotated[str | None, typer.Option(help="From this source.")]
-Status = Annotated[str | None, typer.Option(help="Of this status.")]
+PipelineId = Annotated[int | None, typer.Option(help="Only leads in this pipeline (id).")]
+StageId = Annotated[int | None, typer.Option(help="Only leads in this stage (id).")]
+AssignedTo = Annotated[int | None, typer.Option(help="Only leads of this user (id).")]
+Source = Annotated[str | None, typer.Option(help="Only leads from this source.")]
+Status = Annotated[str | None, typer.Option(help="Only leads with this status.")]
 Tag = Annotated[
-    list[str] | None, typer.Option("--tag", help="With this tag; repeated: with any of them.")
+    list[str] | None,
+    typer.Option("--tag", help="Only leads with this tag; repeatable: any of them."),
 ]
 Q = Annotated[str | None, typer.Option("--q", help="Search by name, email or phone.")]
 When = Annotated[
@@ -55,30 +56,31 @@ When = Annotated[
     typer.Option(parser=when, metavar="WHEN", help="2026-06-30 or 2026-06-30T10:00:00Z."),
 ]
 Include = Annotated[
-    list[str] | None, typer.Option(help="Load this relation, too (owner, notes…); repeatable.")
+    list[str] | None, typer.Option(help="Also load this relation (owner, notes…); repeatable.")
 ]
-MaxItems = Annotated[int | None, typer.Option(help="No more leads than this.")]
-PageSize = Annotated[int, typer.Option(help="Leads a request, 1 to 200.")]
+MaxItems = Annotated[int | None, typer.Option(help="The largest number of leads.")]
+PageSize = Annotated[int, typer.Option(help="Leads for each request, 1 to 200.")]
 DatabaseFile = Annotated[
     str, typer.Argument(metavar="DB", help="A SQLite file, or DuckDB where it ends in .duckdb.")
 ]
-Table = Annotated[str, typer.Option(help="The table that holds the leads.")]
+Table = Annotated[str, typer.Option(help="The table for the leads.")]
 Full = Annotated[
-    bool, typer.Option("--full", help="Read everything again, and remove what is gone.")
+    bool, typer.Option("--full", help="Read all leads again, and remove deleted ones.")
 ]
 PlanOnly = Annotated[
-    bool, typer.Option("--plan", help="Only say how long it will take (one request at most).")
+    bool, typer.Option("--plan", help="Only print how long it takes (at most one request).")
 ]
 Resume = Annotated[
     bool | None,
-    typer.Option("--resume/--no-resume", help="Go on with a run that was stopped, or forget it."),
+    typer.Option("--resume/--no-resume", help="Continue a stopped run, or start again."),
 ]
 InLane = Annotated[
-    Literal["interactive", "bulk"] | None, typer.Option("--lane", help="Else the bulk lane.")
+    Literal["interactive", "bulk"] | None,
+    typer.Option("--lane", help="Default: bulk."),
 ]
 BaseUrl = Annotated[
     str | None,
-    typer.Option(metavar="URL", help="Where the API is; else SYNCRO_BASE_URL, else the service."),
+    typer.Option(metavar="URL", help="The API's address; default: SYNCRO_BASE_URL, or Syncro."),
 ]
 
 LimiterUrl = Annotated[
@@ -86,30 +88,30 @@ LimiterUrl = Annotated[
     typer.Option(
         "--limiter",
         metavar="URL",
-        help="Where the budget is kept: sqlite:///… or redis://…; else SYNCRO_LIMITER.",
+        help="The shared budget: sqlite:///… or redis://…; default: SYNCRO_LIMITER.",
     ),
 ]
-Watch = Annotated[bool, typer.Option("--watch", help="Go on until Ctrl-C.")]
-Every = Annotated[float, typer.Option(min=0.1, help="How often to look (s), with --watch.")]
+Watch = Annotated[bool, typer.Option("--watch", help="Repeat until Ctrl-C.")]
+Every = Annotated[float, typer.Option(min=0.1, help="The interval of --watch (s).")]
 ForSeconds = Annotated[
-    float | None, typer.Option("--for", min=0, metavar="SECONDS", help="End --watch after that.")
+    float | None,
+    typer.Option("--for", min=0, metavar="SECONDS", help="Duration of --watch (s)."),
 ]
 
-HowMany = Annotated[int, typer.Option(min=1, help="How many sample leads the sandbox holds.")]
-Minute = Annotated[float, typer.Option(min=0.1, help="How long its minute lasts (s).")]
-Host = Annotated[str, typer.Option(help="Where to listen.")]
-Port = Annotated[int, typer.Option(min=0, max=65_535, help="0: any free one.")]
-CountedBy = Annotated[Window, typer.Option("--window", help="How it counts a minute.")]
-PhpQuirks = Annotated[
-    bool, typer.Option("--php-quirks", help="Write JSON the way a PHP server may.")
-]
+HowMany = Annotated[int, typer.Option(min=1, help="The number of sample leads in the sandbox.")]
+Minute = Annotated[float, typer.Option(min=0.1, help="The length of its rate limit's minute (s).")]
+Host = Annotated[str, typer.Option(help="The address to listen on.")]
+Port = Annotated[int, typer.Option(min=0, max=65_535, help="The TCP port; 0: any free one.")]
+CountedBy = Annotated[Window, typer.Option("--window", help="The kind of the rate limit's window.")]
+PhpQuirks = Annotated[bool, typer.Option("--php-quirks", help="Write JSON like a PHP server.")]
 
 ImportFile = Annotated[str, typer.Argument(metavar="FILE", help="A .csv, .jsonl or .parquet file.")]
 Create = Annotated[
     bool, typer.Option("--create", help="A new lead for each row, instead of matching.")
 ]
 MatchBy = Annotated[
-    Literal["email", "phone", "email_or_phone"], typer.Option(help="What a row's lead is told by.")
+    Literal["email", "phone", "email_or_phone"],
+    typer.Option(help="How to find a row's lead."),
 ]
 Column = Annotated[
     list[str] | None,
@@ -124,16 +126,22 @@ Default = Annotated[
 ]
 Diff = Annotated[bool, typer.Option("--diff", help="Read all leads first, send only changes.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print what would change; send nothing.")]
-Canary = Annotated[int, typer.Option(min=0, help="So many rows go first, alone. 0: none.")]
+Canary = Annotated[int, typer.Option(min=0, help="Rows that are sent first, as a trial. 0: none.")]
 MaxFailures = Annotated[
     int | None,
-    typer.Option(min=0, help="More failures alike stop the job. Else 20, or 1 % of the rows."),
+    typer.Option(min=0, help="Stop after more equal failures. Default: 20, or 1 % of the rows."),
 ]
 JournalFile = Annotated[
-    str | None, typer.Option("--journal", metavar="PATH", help="Else FILE.journal.")
+    str | None,
+    typer.Option("--journal", metavar="PATH", help="Default: FILE.journal."),
 ]
 FailuresFile = Annotated[
-    str | None, typer.Option("--failures", metavar="PATH", help="Else FILE with .failed in it.")
+    str | None,
+    typer.Option(
+        "--failures",
+        metavar="PATH",
+        help="Default: FILE with .failed in it.",
+    ),
 ]
 
 Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks of errors, and the log.")]

@@ -1,4 +1,4 @@
-"""`syncro sandbox`: the emulated API on a port, until Ctrl-C."""
+"""`syncro sandbox`: serves the emulated API on a port until Ctrl-C."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from typing import Literal
 from syncro_async.cli.exits import DONE, extra, say
 
 Window = Literal["fixed", "aligned", "sliding"]
-_REAL_MINUTE = 60.0
+_DEFAULT_MINUTE = 60.0
 
 
 @dataclass(frozen=True, slots=True)
-class Serving:
-    """What to serve, and where."""
+class SandboxArguments:
+    """The options of the command."""
 
     host: str
     port: int
@@ -26,10 +26,10 @@ class Serving:
     php_quirks: bool
 
 
-def serve(order: Serving) -> int:
-    """Serve the sandbox until Ctrl-C, which is the way to end it and so leaves with 0.
+def serve(arguments: SandboxArguments) -> int:
+    """Serve the sandbox until Ctrl-C, which is the normal end and so returns 0.
 
-    Raises `OSError` when the port cannot be had.
+    Raises `OSError` when the port cannot be opened.
     """
     with extra("sandbox"):
         from syncro_async.sandbox import (  # noqa: PLC0415  # comes with an extra
@@ -42,7 +42,10 @@ def serve(order: Serving) -> int:
             run,
         )
     sandbox = Sandbox(
-        order.leads, minute=order.minute, window=order.window, php_quirks=order.php_quirks
+        arguments.leads,
+        minute=arguments.minute,
+        window=arguments.window,
+        php_quirks=arguments.php_quirks,
     )
     keys = {
         "full": FULL_KEY,
@@ -53,12 +56,12 @@ def serve(order: Serving) -> int:
     }
 
     def announce(url: str) -> None:
-        sys.stdout.write("\n".join(_announcement(url, keys, order.minute)) + "\n")
+        sys.stdout.write("\n".join(_announcement(url, keys, arguments.minute)) + "\n")
         sys.stdout.flush()
 
-    # Ctrl-C may also come before `run` has begun to wait for it.
+    # Ctrl-C may come before `run` waits for it.
     with suppress(KeyboardInterrupt):
-        run(sandbox, order.host, order.port, ready=announce)
+        run(sandbox, arguments.host, arguments.port, ready=announce)
     say("syncro: sandbox stopped")
     return DONE
 
@@ -66,7 +69,7 @@ def serve(order: Serving) -> int:
 def _announcement(url: str, keys: dict[str, str], minute: float) -> Sequence[str]:
     lines = [f"base URL   {url}"]
     lines += [f"key        {key}  ({kind})" for kind, key in keys.items()]
-    if minute != _REAL_MINUTE:
+    if minute != _DEFAULT_MINUTE:
         lines.append(f"a minute   {minute:g} s: rate_limit=RateLimit(60, {minute:g})")
     lines += ["", f"export SYNCRO_BASE_URL={url}", f"export SYNCRO_API_KEY={keys['full']}"]
     return [*lines, "", "Ctrl-C stops it."]

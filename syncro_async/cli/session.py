@@ -1,4 +1,4 @@
-"""How a job of the command goes to the server."""
+"""The connection of a command to the server."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from syncro_async.events import Event, GateClosed
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """Where the server is, in which lane the calls go, and where the budget is kept."""
+    """The address of the API, the lane of the calls, and the URL of the limiter."""
 
     base_url: str | None
     lane: Lane | None
@@ -21,7 +21,7 @@ class Connection:
 
     @asynccontextmanager
     async def bulk(self) -> AsyncIterator[Bulk]:
-        """The jobs of a client that is closed at the end of the block."""
+        """The bulk jobs of a client; the end of the block closes the client."""
         async with AsyncClient(
             base_url=self.base_url, limiter=self.limiter, observers=(print_pauses,)
         ) as client:
@@ -30,6 +30,6 @@ class Connection:
 
 
 def print_pauses(event: Event) -> None:
-    """Say why nothing moves when somebody else has used the budget up."""
+    """Print the reason for a pause after a 429."""
     if isinstance(event, GateClosed):
-        say(f"syncro: the server answered 429, going on in {event.seconds:.0f} s")
+        say(f"syncro: the server answered 429, the next call is in {event.seconds:.0f} s")

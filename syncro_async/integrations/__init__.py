@@ -1,1 +1,1 @@
-"""Bridges to other people's frameworks, each a module that is imported only by those who use it."""
+"""Integrations with frameworks; a program imports only the modules that it uses."""

@@ -1,11 +1,11 @@
-"""Gives back the places in the queue that an ASGI request's caller leaves by disconnecting.
+"""ASGI middleware that cancels a handler's wait for budget when its HTTP client disconnects.
 
-Neither an ASGI server nor Starlette ends a handler whose caller has gone: `http.disconnect` only
-reaches who calls `receive()`, and a handler that waits for budget does not. `LeavingCallers`
-listens in its place, and only as long as one of the request's calls stands in the queue. A caller
-who goes away then has the handler cancelled right there, with nothing sent. A handler that is
-anywhere else (its write is on the wire, its own transaction is under way) is left alone until it
-next waits for budget: what it has begun is not torn in two.
+Neither an ASGI server nor Starlette ends a handler after a disconnect: only a call of `receive()`
+returns the message `http.disconnect`, and a handler that waits for budget makes no such call.
+`ClientDisconnects` reads the messages instead, but only while a call of this request is in the
+queue for budget. After a disconnect it cancels the handler at that point; nothing is sent. At any
+other point (a write is on the wire, a transaction is open) the handler continues until its next
+wait for budget, so that no operation is interrupted in the middle.
 """
 
 from __future__ import annotations
@@ -23,17 +23,22 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 _DISCONNECT = "http.disconnect"
-# A cancellation takes about three turns of the loop for each middleware that runs the handler in
-# a task of its own.
-_TURNS_UNTIL_CANCELLED = 50
+# A cancellation needs about three iterations of the event loop for each middleware that runs the
+# handler in a separate task.
+_ITERATIONS_UNTIL_CANCELLED = 50
 _CLOCK = SystemClock()
 
 
 class ClientDisconnects:
-    """ASGI middleware: handlers that wait for budget do not wait for callers who have left.
+    """ASGI middleware that cancels handlers that wait for budget after a disconnect.
 
-    `syncro_lifespan` puts it around its application. Body and answer pass through as they are,
-    WebSockets and everything else untouched. The handler sees `asyncio.CancelledError`, once.
+    `syncro_lifespan` adds it to its application. `app`: the ASGI application to call. Body and
+    response are not changed; WebSockets and other scopes are passed on. The handler gets one
+    `asyncio.CancelledError`.
+
+        from syncro_async.integrations.client_disconnects import ClientDisconnects
+
+        app = ClientDisconnects(FastAPI())
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -44,131 +49,131 @@ class ClientDisconnects:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        caller = DisconnectWatcher(receive, send)
+        watcher = DisconnectWatcher(receive, send)
         try:
-            with use_wait_hooks(caller):
-                await self.app(scope, caller.receive, caller.send)
+            with use_wait_hooks(watcher):
+                await self.app(scope, watcher.receive, watcher.send)
         except asyncio.CancelledError:
-            if not caller.alone_cancelled():
+            if not watcher.cancelled_only_here():
                 raise
         finally:
-            await caller.close()
+            await watcher.close()
 
 
 class DisconnectWatcher:
-    """The other end of one request: what comes from there, and whether it is still there."""
+    """Reads the messages of one request ahead of the application, and detects its disconnect."""
 
     def __init__(self, receive: Receive, send: Send) -> None:
         self._receive = receive
         self._send = send
         self._task = cast("asyncio.Task[object]", asyncio.current_task())
         self._cancelled_before = self._task.cancelling()
-        self._arrived: deque[asyncio.Task[Message]] = deque()
+        self._messages: deque[asyncio.Task[Message]] = deque()
         self._pull: asyncio.Task[Message] | None = None
         self._body_ended = False
         self._readers = 0
         self._waiting = 0
-        self._gone = False
-        self._told = False
-        self._called_off = False
-        self._answer_begun = False
-        self._answered = False
+        self._disconnected = False
+        self._disconnect_read = False
+        self._cancelled = False
+        self._response_started = False
+        self._response_done = False
 
     async def receive(self) -> Message:
-        """What the application gets to read: everything, in order, once."""
+        """The next message for the application; each message is returned once, in order."""
         self._readers += 1
         try:
             message = await self._next_message()
-            self._told = message["type"] == _DISCONNECT
+            self._disconnect_read = message["type"] == _DISCONNECT
             return message
         finally:
             self._readers -= 1
-            self._look_out()
+            self._watch()
 
     async def send(self, message: Message) -> None:
-        """Answer; afterwards nobody waits any more, and servers report a disconnect."""
-        self._answer_begun = True
+        """Send a message; after the end of the response servers report a disconnect."""
+        self._response_started = True
         kind = message["type"]
-        self._answered = kind == "http.response.pathsend" or (
+        self._response_done = kind == "http.response.pathsend" or (
             kind == "http.response.body" and not message.get("more_body", False)
         )
         await self._send(message)
 
     @contextmanager
     def waiting(self) -> Iterator[None]:
-        """See `Caller`: as long as such a block runs, the caller's leaving is listened for."""
+        """See `WaitHooks`: while such a block runs, a disconnect cancels the handler."""
         loop = asyncio.get_running_loop()
         if loop is not self._task.get_loop():
-            yield  # a worker thread's own loop: nothing of this one may be touched from there
+            yield  # a loop of another thread must not use objects of this loop
             return
         self._waiting += 1
-        # Not at once: a call that finds a slot free never waits, and would be cut off on the wire.
-        loop.call_soon(self._look_out)
+        # Not immediately: a call that gets a free slot does not wait and must not be cancelled.
+        loop.call_soon(self._watch)
         try:
             yield
         finally:
             self._waiting -= 1
 
     async def before_send(self) -> None:
-        """See `Caller`: whose handler is being cancelled does not begin a request meanwhile."""
-        if self._called_off:
-            for _ in range(_TURNS_UNTIL_CANCELLED):
+        """See `WaitHooks`: a handler that is being cancelled does not start another request."""
+        if self._cancelled:
+            for _ in range(_ITERATIONS_UNTIL_CANCELLED):
                 await _CLOCK.sleep(0)
 
-    def alone_cancelled(self) -> bool:
-        """Whether the handler was cancelled because the caller left, and for no other reason."""
-        # Middleware that runs the handler in tasks of its own may have taken back our cancellation.
-        return self._called_off and self._task.cancelling() <= self._cancelled_before + 1
+    def cancelled_only_here(self) -> bool:
+        """Whether the disconnect is the only reason for the cancellation."""
+        # Middleware with separate tasks may have called `uncancel` for our cancellation already.
+        return self._cancelled and self._task.cancelling() <= self._cancelled_before + 1
 
     async def close(self) -> None:
-        """The application is done: nobody listens any more."""
-        self._answered = True
-        if self._called_off and self._task.cancelling() > self._cancelled_before:
+        """Stop watching, because the application has ended."""
+        self._response_done = True
+        if self._cancelled and self._task.cancelling() > self._cancelled_before:
             self._task.uncancel()
         if self._pull is not None:
             self._pull.cancel()
             await asyncio.wait((self._pull,))
 
     async def _next_message(self) -> Message:
-        while not self._arrived:
-            if self._gone:
+        while not self._messages:
+            if self._disconnected:
                 return {"type": _DISCONNECT}
             if self._pull is None:
-                # At once and in the reader's own task: some only look whether anything is there.
-                return self._noted(await self._receive())
-            # Not `await` the pull itself: a reader who is cancelled must not take it along.
+                # Directly in the reader's task: some readers only check for an available message.
+                return self._record(await self._receive())
+            # Do not await the task itself: the cancellation of a reader would cancel it too.
             await asyncio.wait((self._pull,))
-        return self._arrived.popleft().result()
+        return self._messages.popleft().result()
 
-    def _look_out(self) -> None:
-        """Listen for the caller's leaving, or act on it, if a call waits for budget."""
-        if not self._waiting or self._answered:
+    def _watch(self) -> None:
+        """If a call waits for budget, watch for a disconnect, or react to one."""
+        if not self._waiting or self._response_done:
             return
-        if self._gone:
-            self._call_off()
-        # At most one message ahead of the application: the rest of a body stays with the server.
-        elif not (self._pull or self._readers) and len(self._arrived) <= self._body_ended:
-            self._pull = asyncio.create_task(self._pulled())
-            self._pull.add_done_callback(self._file)
+        if self._disconnected:
+            self._cancel_handler()
+        # Read at most one message ahead, so that the server keeps the rest of a body.
+        elif not (self._pull or self._readers) and len(self._messages) <= self._body_ended:
+            self._pull = asyncio.create_task(self._pull_message())
+            self._pull.add_done_callback(self._on_pulled)
 
-    def _call_off(self) -> None:
-        # A stream that listens by itself ends by itself, and then runs its background tasks.
-        listens_itself = self._answer_begun and (self._readers or self._told)
-        if not self._called_off and not listens_itself:
-            self._called_off = True
+    def _cancel_handler(self) -> None:
+        # A streaming response that reads the disconnect ends itself and runs its background tasks.
+        stream_handles_it = self._response_started and (self._readers or self._disconnect_read)
+        if not self._cancelled and not stream_handles_it:
+            self._cancelled = True
             self._task.cancel()
 
-    async def _pulled(self) -> Message:
-        return self._noted(await self._receive())
+    async def _pull_message(self) -> Message:
+        return self._record(await self._receive())
 
-    def _noted(self, message: Message) -> Message:
-        self._gone = message["type"] == _DISCONNECT
+    def _record(self, message: Message) -> Message:
+        self._disconnected = message["type"] == _DISCONNECT
         self._body_ended = not message.get("more_body", False)
         return message
 
-    def _file(self, pull: asyncio.Task[Message]) -> None:
+    def _on_pulled(self, pull: asyncio.Task[Message]) -> None:
         self._pull = None
         if not pull.cancelled():
-            self._arrived.append(pull)
+            self._messages.append(pull)
             if pull.exception() is None:
-                self._look_out()
+                self._watch()

@@ -1,9 +1,8 @@
-"""What a web service answers its own callers when a call to the API failed.
+"""The response of a web service to its clients after a failed call of the API.
 
-`WORDINGS` is the table that decides; `docs/fastapi.md` prints it.
-
-The key is the service's own, so what it may not do is never the caller's 401 or 403. The words are
-ours; of what the API said only a validation's fields and a stage's tasks are passed on.
+`ERROR_TEXTS` is the table; `docs/fastapi.md` shows it. The key belongs to the service, so a 401 or
+403 of the API is never a 401 or 403 of the service. The texts are written here; of the API's
+response only the fields of a validation error and the tasks of a blocked stage are passed on.
 """
 
 from __future__ import annotations
@@ -42,7 +41,7 @@ from syncro_async.errors import (
 
 
 class ErrorText(NamedTuple):
-    """How one kind of error is told to a caller."""
+    """Status, code and text for one class of errors."""
 
     status: int
     code: str
@@ -50,47 +49,55 @@ class ErrorText(NamedTuple):
 
 
 class ErrorResponse(NamedTuple):
-    """A whole answer: its status, its headers and its body, still to be encoded."""
+    """A complete response: status, headers, and the body before encoding."""
 
     status: int
     headers: dict[str, str]
     body: dict[str, Any]
 
 
-_BUSY = ErrorText(503, "busy", "Too many requests are waiting; please come back later.")
+_BUSY = ErrorText(503, "busy", "Too many requests are waiting; please try again later.")
 _NO_ACCESS = ErrorText(
-    502, "upstream_access", "This service has no access to what it needs; its operator must act."
+    502,
+    "upstream_access",
+    "This service has no access to the service behind it; its operator must fix this.",
 )
 _DISCONNECTED = ErrorText(
-    502, "provider_disconnected", "The connected provider must be reconnected by a person first."
+    502, "provider_disconnected", "The provider is disconnected; a person must reconnect it first."
 )
 _FAILED = ErrorText(502, "upstream_failed", "The service behind this one failed.")
 _UNREACHABLE = ErrorText(
     502, "upstream_unreachable", "The service behind this one could not be reached."
 )
 
-# The nearest class in an error's family decides.
-ERROR_RESPONSES: Mapping[type[SyncroError], ErrorText] = MappingProxyType(
+# The nearest class in the method resolution order of an error decides.
+ERROR_TEXTS: Mapping[type[SyncroError], ErrorText] = MappingProxyType(
     {
         BudgetWaitError: _BUSY,
         RateLimitedError: _BUSY,
         ServiceUnavailableError: ErrorText(
-            503, "upstream_unavailable", "The service behind this one is down for the moment."
+            503, "upstream_unavailable", "The service behind this one is temporarily not available."
         ),
-        NotFoundError: ErrorText(404, "not_found", "There is no such thing."),
+        NotFoundError: ErrorText(404, "not_found", "The requested object does not exist."),
         ConflictError: ErrorText(
-            409, "conflict", "It exists already, or its state forbids the change."
+            409, "conflict", "The object exists already, or its state does not allow the change."
         ),
-        BadRequestError: ErrorText(400, "bad_request", "The request was not understood."),
-        ValidationError: ErrorText(422, "invalid", "Some of the data is missing or wrong."),
+        BadRequestError: ErrorText(400, "bad_request", "The request is not valid."),
+        ValidationError: ErrorText(422, "invalid", "Some fields are missing or not valid."),
         StageBlockedError: ErrorText(
-            422, "stage_blocked", "Tasks that have to be done first keep it in its stage."
+            422,
+            "stage_blocked",
+            "The lead cannot leave its stage before its mandatory tasks are done.",
         ),
-        PlanLimitError: ErrorText(422, "plan_limit", "The account's plan holds no more of these."),
+        PlanLimitError: ErrorText(422, "plan_limit", "The limit of the account's plan is reached."),
         MessagingWindowClosedError: ErrorText(
-            422, "messaging_window_closed", "Only a template can be sent to this contact now."
+            422,
+            "messaging_window_closed",
+            "Only a template message can be sent to this contact now.",
         ),
-        UnprocessableError: ErrorText(422, "refused", "The request was understood and refused."),
+        UnprocessableError: ErrorText(
+            422, "refused", "The service behind this one rejected the request."
+        ),
         AuthenticationError: _NO_ACCESS,
         PermissionDeniedError: _NO_ACCESS,
         ReauthenticationRequiredError: _DISCONNECTED,
@@ -104,8 +111,8 @@ ERROR_RESPONSES: Mapping[type[SyncroError], ErrorText] = MappingProxyType(
         OutcomeUnknownError: ErrorText(
             502,
             "outcome_unknown",
-            "The change was sent and its answer got lost: it may have been made."
-            " Look before you send it again.",
+            "The change was sent and its response was lost: it may have been made."
+            " Check before you send it again.",
         ),
         RequestTimeoutError: ErrorText(
             504, "upstream_timeout", "The service behind this one did not answer in time."
@@ -115,10 +122,10 @@ ERROR_RESPONSES: Mapping[type[SyncroError], ErrorText] = MappingProxyType(
 
 
 def error_response(error: SyncroError) -> ErrorResponse:
-    """The answer for an error, `{"error": {"code": …, "message": …, …}}`, as the table has it.
+    """The response to an error, with the body `{"error": {"code": …, "message": …, …}}`.
 
-    `Retry-After` is in whole seconds, rounded up, 1 at least. Raises `LookupError` for an error
-    that is none of a call, such as `ConfigurationError`.
+    `error`: an error of a call. `Retry-After` is in whole seconds, rounded up, at least 1. Raises
+    `LookupError` for an error that does not come from a call, such as `ConfigurationError`.
     """
     status, code, message = _error_text(type(error))
     wait = _seconds_to_wait(error)
@@ -130,9 +137,9 @@ def error_response(error: SyncroError) -> ErrorResponse:
 
 def _error_text(kind: type[SyncroError]) -> ErrorText:
     for parent in kind.__mro__:
-        if parent in ERROR_RESPONSES:
-            return ERROR_RESPONSES[parent]
-    raise LookupError(f"{kind.__name__} is no error of a call")
+        if parent in ERROR_TEXTS:
+            return ERROR_TEXTS[parent]
+    raise LookupError(f"{kind.__name__} does not come from a call, so it has no response")
 
 
 def _seconds_to_wait(error: SyncroError) -> int | None:

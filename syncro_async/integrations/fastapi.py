@@ -1,4 +1,4 @@
-"""FastAPI: one client per process, handed to the handlers, its errors turned into answers.
+"""FastAPI integration: one client for each process, and responses for its errors.
 
     app = FastAPI(lifespan=syncro_lifespan(max_wait=10.0))
     add_error_handlers(app)
@@ -8,17 +8,18 @@
     async def read(lead_id: int, syncro: Syncro) -> StructResponse:
         return StructResponse(await syncro.leads.get(lead_id))
 
-A caller who disconnects gives its place in the queue back (see `leaving_callers`); which answer an
-error becomes says the table in `error_answers`. The calls of a handler go in the client's lane,
-`interactive` unless told otherwise; background work belongs inside `with lane("bulk"):`. What the
-API's reference rules out is a `ValueError` and so a 500: have FastAPI check what callers send.
+When an HTTP client disconnects, its calls leave the queue for budget (see `client_disconnects`).
+The table in `error_responses` has the response to each error. The calls of a handler use the
+client's lane, `interactive` by default; put background work inside `with lane("bulk"):`. An
+argument that the API's reference does not allow is a `ValueError` and so a 500: let FastAPI
+validate the requests.
 
-In tests, hand the handlers a client of the sandbox; no lifespan is needed then:
+In tests, override the dependency with a client of the sandbox; then no lifespan is needed:
 
     async with sandbox_client() as syncro:
         app.dependency_overrides[get_syncro] = lambda: syncro
 
-Needs the extra `fastapi`.
+It needs the extra `fastapi`.
 """
 
 from __future__ import annotations
@@ -69,8 +70,8 @@ State = Mapping[str, Any]
 Lifespan = Callable[[App], AbstractAsyncContextManager[State | None]]
 GetClient = Callable[[HTTPConnection], Awaitable[AsyncClient]]
 
-_STANDARD_NAME = "syncro"
-# Why a WebSocket is closed (RFC 6455, 7.4, and its registry of close codes).
+_DEFAULT_NAME = "syncro"
+# Close codes of a WebSocket (RFC 6455, 7.4, and the registry of close codes).
 _CLOSED, _CLOSED_BUSY = 1011, 1013
 _logger = logging.getLogger("syncro_async.fastapi")
 
@@ -81,36 +82,41 @@ def syncro_lifespan(
     /,
     *,
     inner: Lifespan[Any] | None = None,
-    name: str = _STANDARD_NAME,
+    name: str = _DEFAULT_NAME,
 ) -> Callable[[Any], AbstractAsyncContextManager[State]]: ...
 @overload
 def syncro_lifespan(
-    *, inner: Lifespan[Any] | None = None, name: str = _STANDARD_NAME, **options: Any
+    *, inner: Lifespan[Any] | None = None, name: str = _DEFAULT_NAME, **options: Any
 ) -> Callable[[Any], AbstractAsyncContextManager[State]]: ...
 def syncro_lifespan(
     make_client: Callable[[], AsyncClient] | None = None,
     /,
     *,
     inner: Lifespan[Any] | None = None,
-    name: str = _STANDARD_NAME,
+    name: str = _DEFAULT_NAME,
     **options: Any,
 ) -> Callable[[Any], AbstractAsyncContextManager[State]]:
-    """A lifespan that gives the application a client: `FastAPI(lifespan=syncro_lifespan(…))`.
+    """A lifespan that creates the application's client: `FastAPI(lifespan=syncro_lifespan(…))`.
 
-    `options` are those of `AsyncClient`; or give a function that makes the client, which a type
-    checker sees through: `syncro_lifespan(lambda: AsyncClient(max_wait=10.0))`. Each worker
-    process makes its own when it starts, connects at its first call and closes it when it stops.
+    - `make_client`: a function that creates the client. A type checker then checks its options:
+      `syncro_lifespan(lambda: AsyncClient(max_wait=10.0))`.
+    - `inner`: the application's own lifespan. It starts after the client is created and ends before
+      the client is closed. The state that it yields is passed on.
+    - `name`: the attribute of `app.state` that holds the client (default `"syncro"`). For two
+      clients, nest two lifespans with two names; `client_named(name)` is the dependency of each.
+    - `options`: the options of `AsyncClient`, if there is no `make_client`.
 
-    `inner` is the application's own lifespan. It begins when the client is there, as
-    `app.state.syncro`, ends before it is closed, and the state it yields is passed on. Two clients
-    are two lifespans with two names, one inside the other; `client_named(name)` hands them out.
+    Each worker process creates its own client at its start and closes it at its end. Raises
+    `TypeError` for an option that `AsyncClient` does not have. A setting that is not valid is a
+    `ConfigurationError` at the start of the application.
 
-    Raises `TypeError` at once for an option that `AsyncClient` does not have; a setting that
-    cannot work is a `ConfigurationError` when the application starts.
+        app = FastAPI(lifespan=syncro_lifespan(max_wait=10.0))
     """
     if make_client is not None and options:
-        raise TypeError(f"options belong into the function that makes the client: {[*options]}")
-    make = make_client or _maker_with(options)
+        raise TypeError(
+            f"give make_client or options, not both: move {[*options]} into make_client"
+        )
+    make = make_client or _client_factory(options)
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[State]:
@@ -119,13 +125,13 @@ def syncro_lifespan(
         except ConfigurationError as error:
             raise error.with_traceback(None) from None  # its frames may hold the key
         with_inner = nullcontext() if inner is None else inner(app)
-        async with client, _held_by(app, name, client), with_inner as state:
+        async with client, _attached(app, name, client), with_inner as state:
             yield {**(state or {}), name: client}
 
     return lifespan
 
 
-def _maker_with(options: dict[str, Any]) -> Callable[[], AsyncClient]:
+def _client_factory(options: dict[str, Any]) -> Callable[[], AsyncClient]:
     inspect.signature(AsyncClient).bind(**options)
 
     def make() -> AsyncClient:
@@ -135,13 +141,15 @@ def _maker_with(options: dict[str, Any]) -> Callable[[], AsyncClient]:
 
 
 @asynccontextmanager
-async def _held_by(app: Starlette, name: str, client: AsyncClient) -> AsyncIterator[None]:
-    """The application knows the client, and has its callers' leaving noticed, until it stops."""
+async def _attached(app: Starlette, name: str, client: AsyncClient) -> AsyncIterator[None]:
+    """Attach the client and the middleware `ClientDisconnects` to the application."""
     if hasattr(app.state, name):
-        raise ConfigurationError(f"app.state.{name} is taken: give syncro_lifespan another name=…")
+        raise ConfigurationError(
+            f"app.state.{name} exists already: give syncro_lifespan another name=…"
+        )
     stack = app.middleware_stack or app.build_middleware_stack()
-    watched = stack if isinstance(stack, ClientDisconnects) else ClientDisconnects(stack)
-    app.middleware_stack = watched
+    wrapped = stack if isinstance(stack, ClientDisconnects) else ClientDisconnects(stack)
+    app.middleware_stack = wrapped
     setattr(app.state, name, client)
     try:
         yield
@@ -152,75 +160,83 @@ async def _held_by(app: Starlette, name: str, client: AsyncClient) -> AsyncItera
 
 @cache
 def client_named(name: str) -> GetClient:
-    """The dependency that hands out the client of `syncro_lifespan(name=…)`.
+    """The dependency for the client of `syncro_lifespan(name=…)`.
 
-    Write `Annotated[AsyncClient, Depends(client_named("other"))]`. It is the same function for the
-    same name, so `app.dependency_overrides[client_named("other")]` replaces it. A request raises
-    `ConfigurationError` where no lifespan made that client.
+    `name`: the name of that lifespan. Write `Annotated[AsyncClient,
+    Depends(client_named("other"))]`. The same name returns the same function, so
+    `app.dependency_overrides[client_named("other")]` replaces it. A request raises
+    `ConfigurationError` when no lifespan has created that client.
     """
 
     async def get_client(connection: HTTPConnection) -> AsyncClient:
-        """The application's client. Raises `ConfigurationError` where no lifespan made it."""
-        # The lifespan's state reaches mounted applications too, which have an `app` of their own;
-        # that of the application is there also where a test runs the lifespan by itself.
+        """The application's client. Raises `ConfigurationError` when there is none."""
+        # A mounted application has its own `app.state`, but it gets the state of the lifespan. The
+        # state of the application also exists when a test runs the lifespan separately.
         for state in (connection.state, connection.app.state):
             client = getattr(state, name, None)
             if client is not None:
                 return cast("AsyncClient", client)
-        given = "" if name == _STANDARD_NAME else f"name={name!r}"
+        given = "" if name == _DEFAULT_NAME else f"name={name!r}"
         raise ConfigurationError(
-            f"the application has no client {name!r}: make it with"
-            f" FastAPI(lifespan=syncro_lifespan({given})), and let its lifespan run"
-            " (an ASGI transport by itself does not)"
+            f"the application has no client {name!r}: create it with"
+            f" FastAPI(lifespan=syncro_lifespan({given})), and run the lifespan"
+            " (an ASGI transport alone does not run it)"
         )
 
     return get_client
 
 
-get_syncro = client_named(_STANDARD_NAME)
+get_syncro = client_named(_DEFAULT_NAME)
 """The dependency behind `SyncroDep`, for `app.dependency_overrides[get_syncro]`."""
 
 SyncroDep: Any = Depends(get_syncro)
 """The application's client, for a handler's parameter: `Annotated[AsyncClient, SyncroDep]`.
 
-Raises `ConfigurationError` where no `syncro_lifespan` runs.
+Raises `ConfigurationError` when no `syncro_lifespan` runs.
 """
 
 
 class StructResponse(JSONResponse):
-    """A JSON answer that may hold what this package returns, such as leads or a `Budget`.
+    """A JSON response for objects of this package, such as leads or a `Budget`.
 
-    FastAPI's own encoder knows no msgspec structs. A relation that was not asked for is left out.
+    FastAPI's own encoder does not support msgspec structs. A relation that was not requested is
+    left out.
+
+        async def read(lead_id: int, syncro: Annotated[AsyncClient, SyncroDep]) -> StructResponse:
+            return StructResponse(await syncro.leads.get(lead_id))
     """
 
     def render(self, content: Any) -> bytes:
-        """The content as JSON. Raises `TypeError` for what cannot be such."""
+        """The content as JSON.
+
+        `content`: any object that msgspec encodes. Raises `TypeError` for other objects.
+        """
         return msgspec.json.encode(content)
 
 
 def add_error_handlers(app: Starlette) -> None:
-    """Answer the errors of calls that a handler does not catch, as `error_answers` has it.
+    """Register handlers for errors of calls, with the responses of `error_responses`.
 
-    The body is `{"error": {"code": …, "message": …}}`; the API's own answer and words stay in the
-    log (`syncro_async.fastapi`, a WARNING for each 5xx). What is no error of a call is left
-    alone: `ConfigurationError`, a fault of the program, stays a 500.
+    `app`: the application. The body is `{"error": {"code": …, "message": …}}`. The API's own
+    response appears only in the log (`syncro_async.fastapi`, a WARNING for each 5xx). Other errors
+    are not handled: a `ConfigurationError` is a fault of the program and stays a 500.
 
-    A WebSocket has no answers: it is closed with that code as the reason, under 1013 («try again
-    later») for a 503 and 1011 («internal error») for all others.
+    A WebSocket is closed with the code as the reason: with 1013 (try again later) instead of a
+    503, and with 1011 (internal error) instead of any other status.
     """
     for kind in (BudgetWaitError, NoAnswerError, APIError):
-        # The type knows handlers for requests or for WebSockets, and none for both.
+        # The declared type allows a handler for requests or for WebSockets, but not for both.
         app.add_exception_handler(kind, cast("Any", _answer))
 
 
-async def _answer(caller: HTTPConnection, error: Exception) -> JSONResponse | None:
-    failed = cast("SyncroError", error)
-    status, headers, body = error_response(failed)
+async def _answer(connection: HTTPConnection, error: Exception) -> JSONResponse | None:
+    status, headers, body = error_response(cast("SyncroError", error))
     if status >= 500:
-        asked = f"{caller.scope.get('method', 'WebSocket')} {caller.url.path}"
-        _logger.warning("%s answers %d: %s", asked, status, failed)
-    if isinstance(caller, WebSocket):
-        if caller.application_state is not WebSocketState.DISCONNECTED:
-            await caller.close(_CLOSED_BUSY if status == 503 else _CLOSED, body["error"]["code"])
+        request = f"{connection.scope.get('method', 'WebSocket')} {connection.url.path}"
+        _logger.warning("%s answers %d: %s", request, status, error)
+    if isinstance(connection, WebSocket):
+        if connection.application_state is not WebSocketState.DISCONNECTED:
+            close_code = _CLOSED_BUSY if status == 503 else _CLOSED
+            await connection.close(close_code, body["error"]["code"])
         return None
     return StructResponse(body, status, headers)

@@ -1,7 +1,7 @@
-"""Tells OpenTelemetry of every call: a span, its attempts as events, and two histograms.
+"""OpenTelemetry for every call: a span, events for its attempts, and two histograms.
 
-It needs the extra `otel`, which brings OpenTelemetry's API; the SDK, and where all goes, is the
-program's own affair. Names and units are those of the semantic conventions for HTTP clients.
+It needs the extra `otel`, which installs OpenTelemetry's API. The program configures the SDK and
+the exporters. Names and units follow the semantic conventions for HTTP clients.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ Attributes = dict[str, str | int | float]
 
 _NAME = "syncro_async"
 _SCHEMA = "https://opentelemetry.io/schemas/1.37.0"
-# As the conventions advise for `http.client.request.duration` (s).
+# The boundaries that the conventions recommend for `http.client.request.duration` (s).
 _DURATIONS = (0.005, 0.01, 0.025, 0.05, 0.075, 0.1, 0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0)
-# From no wait worth the name to several windows in a long queue (s).
+# From a negligible wait to several windows in a long queue (s).
 _WAITS = (0.01, 0.1, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0, 30.0, 60.0, 120.0, 300.0, 600.0)
 _METHODS = frozenset(
     {"GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"}
@@ -47,8 +47,8 @@ _NOUN = re.compile(r"[a-z][a-z_-]{0,31}")
 
 
 @dataclass(slots=True)
-class _Watched:
-    """One call that is under way: `common` is what its span and every measurement say."""
+class _ActiveCall:
+    """One unfinished call; `common` are the attributes of its span and of its measurements."""
 
     span: trace.Span
     common: Attributes
@@ -57,25 +57,26 @@ class _Watched:
     attempts: int = 0
     status: int | None = None
     waited: float = 0.0
-    over: bool = False
+    ended: bool = False
 
 
 class OpenTelemetry:
-    """An observer: `AsyncClient(observers=[OpenTelemetry()])`. One may serve many clients.
+    """An observer: `AsyncClient(observers=[OpenTelemetry()])`. Several clients can share it.
 
-    A call is one span of kind CLIENT, a child of the span that is current where the call is made
-    and itself current while the call lasts. Its name is method and template (`GET /leads/{id}`);
+    A call is one span of kind CLIENT. Its parent is the current span at the call, and it is the
+    current span until the call ends. Its name is method and template (`GET /leads/{id}`);
     it has `http.request.method`, `server.address`, `server.port`, `url.full`, `url.template`,
-    `http.response.status_code`, `http.request.resend_count` where there were several attempts,
-    and `error.type`: the status, or the error's class where no answer came. Our own are
-    `syncro_async.lane` and `syncro_async.queue.wait`, the seconds in the queue for budget, all
-    attempts together. Attempts, retries and pauses are the span's events. `url.full` carries no
-    query, because people are searched by name and phone; no key, body or error's text appears.
+    `http.response.status_code`, `http.request.resend_count` after several attempts, and
+    `error.type`: the status, or the error's class when there is no response. Attributes of this
+    package are `syncro_async.lane` and `syncro_async.queue.wait`, the seconds in the queue for
+    budget, all attempts together. Attempts, retries and pauses are events of the span. `url.full`
+    has no query, because a query may contain names and phone numbers; no key, body or error text
+    is recorded.
 
-    The histogram `http.client.request.duration` (s) has every attempt, from its sending to the
-    headers of its answer; `syncro_async.queue.wait` (s) every call, once it is over.
+    The histogram `http.client.request.duration` (s) has every attempt, from the send to the
+    headers of the response. `syncro_async.queue.wait` (s) has every call after its end.
 
-    `tracer_provider` and `meter_provider` are the global ones unless given.
+    `tracer_provider`, `meter_provider`: the OpenTelemetry providers; the global ones by default.
     """
 
     def __init__(
@@ -95,19 +96,22 @@ class OpenTelemetry:
         self._waits = meter.create_histogram(
             "syncro_async.queue.wait",
             unit="s",
-            description="How long a call stood in the queue for request budget.",
+            description="Time of a call in the queue for request budget.",
             explicit_bucket_boundaries_advisory=_WAITS,
         )
-        # OpenTelemetry's context is the caller's own: calls at the same time have one each.
+        # OpenTelemetry's context belongs to one task, so concurrent calls do not share it.
         self._key = context.create_key(_NAME)
 
     def __call__(self, event: Event) -> None:
-        """Take note of what happened to a call."""
+        """Record an event of a call.
+
+        `event`: the event from the client.
+        """
         if isinstance(event, CallStarted):
-            self._begin(event)
+            self._start(event)
             return
         call = context.get_value(self._key)
-        if not isinstance(call, _Watched):
+        if not isinstance(call, _ActiveCall):
             return
         match event:
             case SlotWaited(seconds=seconds):
@@ -122,15 +126,15 @@ class OpenTelemetry:
                 call.status = None
                 self._attempt(call, {"error.type": error}, latency)
             case RetryScheduled(delay=delay):
-                _note(call, "syncro_async.retry", {"syncro_async.retry.delay": delay})
+                _add_event(call, "syncro_async.retry", {"syncro_async.retry.delay": delay})
             case GateClosed(seconds=seconds):
-                _note(call, "syncro_async.pause", {"syncro_async.pause.duration": seconds})
+                _add_event(call, "syncro_async.pause", {"syncro_async.pause.duration": seconds})
             case CallEnded(error=error):
                 self._end(call, error)
             case _:
                 pass
 
-    def _begin(self, event: CallStarted) -> None:
+    def _start(self, event: CallStarted) -> None:
         parts = urlsplit(event.base_url)
         template = template_of(event.path)
         method = event.method if event.method in _METHODS else "_OTHER"
@@ -141,25 +145,25 @@ class OpenTelemetry:
             "url.scheme": parts.scheme,
             "url.template": template,
         }
-        own = {"url.full": event.base_url + event.path, "syncro_async.lane": event.lane}
+        specific = {"url.full": event.base_url + event.path, "syncro_async.lane": event.lane}
         if method == "_OTHER":
-            own["http.request.method_original"] = event.method
+            specific["http.request.method_original"] = event.method
         name = f"{'HTTP' if method == '_OTHER' else method} {template}"
         span = self._tracer.start_span(
-            name, kind=trace.SpanKind.CLIENT, attributes={**common, **own}
+            name, kind=trace.SpanKind.CLIENT, attributes={**common, **specific}
         )
-        call = _Watched(span, common, event.lane)
+        call = _ActiveCall(span, common, event.lane)
         current = context.set_value(self._key, call, trace.set_span_in_context(span))
         call.token = context.attach(current)
 
-    def _attempt(self, call: _Watched, outcome: Attributes, latency: float) -> None:
+    def _attempt(self, call: _ActiveCall, outcome: Attributes, latency: float) -> None:
         self._durations.record(latency, {**call.common, **outcome})
-        again: Attributes = {"http.request.resend_count": call.attempts} if call.attempts else {}
+        resend: Attributes = {"http.request.resend_count": call.attempts} if call.attempts else {}
         call.attempts += 1
         duration: Attributes = {"syncro_async.attempt.duration": latency}
-        _note(call, "syncro_async.attempt", {**outcome, **again, **duration})
+        _add_event(call, "syncro_async.attempt", {**outcome, **resend, **duration})
 
-    def _end(self, call: _Watched, error: str | None) -> None:
+    def _end(self, call: _ActiveCall, error: str | None) -> None:
         context.detach(call.token)
         span, status = call.span, call.status
         span.set_attribute("syncro_async.queue.wait", call.waited)
@@ -172,22 +176,23 @@ class OpenTelemetry:
             span.set_attribute("error.type", str(status) if answered else error)
             span.set_status(trace.StatusCode.ERROR)
         address = call.common["server.address"]
-        own: Attributes = {"syncro_async.lane": call.lane, "server.address": address}
-        self._waits.record(call.waited, own)
-        call.over = True
+        attributes: Attributes = {"syncro_async.lane": call.lane, "server.address": address}
+        self._waits.record(call.waited, attributes)
+        call.ended = True
         span.end()
 
 
-def _note(call: _Watched, name: str, attributes: Attributes) -> None:
-    """Write it on the span, unless that is over: a caller may leave its request behind."""
-    if not call.over:
+def _add_event(call: _ActiveCall, name: str, attributes: Attributes) -> None:
+    """Add an event to the span, unless it has ended: a cancelled call ends before its attempt."""
+    if not call.ended:
         call.span.add_event(name, attributes)
 
 
 def template_of(path: str) -> str:
-    """The path with a placeholder for each part that names one thing among many.
+    """The path with a placeholder for each variable part.
 
-    Numbers are `{id}` and the tag of a lead `{tag}`; what is no plain word is `{value}`.
+    `path`: the path of a call. A number becomes `{id}`, the tag of a lead `{tag}`, and anything
+    else that is not a plain word `{value}`.
     """
     parts: list[str] = []
     for part in path.split("/"):

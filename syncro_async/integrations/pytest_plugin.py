@@ -1,8 +1,8 @@
 """A pytest plugin with the fixtures `fake_clock`, `syncro_sandbox` and `syncro_client`.
 
-pytest loads it by itself once this package is installed. What the fixtures need is imported when
-a test asks for one of them: the sandbox needs the extra `sandbox`, the client pytest-asyncio (in
-either of its modes; without it, anyio's own pytest plugin will do).
+pytest loads it automatically when this package is installed. A fixture imports its modules at its
+first use. The sandbox needs the extra `sandbox`. The client needs pytest-asyncio in any mode, or
+anyio's pytest plugin.
 
     async def test_the_export_reads_every_lead(syncro_client):
         assert await syncro_client.leads.list().count() == 100
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def fake_clock() -> FakeClock:
-    """A clock on which waiting costs nothing; see `syncro_async.testing.FakeClock`."""
+    """A virtual clock, on which waiting takes no real time (`syncro_async.testing.FakeClock`)."""
     from syncro_async.testing.fake_clock import FakeClock
 
     return FakeClock()
@@ -33,7 +33,7 @@ def fake_clock() -> FakeClock:
 
 @pytest.fixture
 def syncro_sandbox(fake_clock: FakeClock) -> Sandbox:
-    """A sandbox of 100 leads on `fake_clock`, new for each test (extra `sandbox`)."""
+    """A new sandbox with 100 leads on `fake_clock` (extra `sandbox`)."""
     from syncro_async.sandbox import Sandbox
 
     return Sandbox(leads=100, clock=fake_clock)
@@ -42,7 +42,7 @@ def syncro_sandbox(fake_clock: FakeClock) -> Sandbox:
 async def syncro_client(
     syncro_sandbox: Sandbox, fake_clock: FakeClock
 ) -> AsyncIterator[AsyncClient]:
-    """An `AsyncClient` bound in process to `syncro_sandbox`, on `fake_clock`, closed afterwards."""
+    """An `AsyncClient` of `syncro_sandbox` on `fake_clock`; the fixture closes it."""
     from syncro_async.testing import sandbox_client
 
     async with sandbox_client(sandbox=syncro_sandbox, clock=fake_clock) as client:
@@ -50,10 +50,10 @@ async def syncro_client(
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Hand the one asynchronous fixture to the plugin that will run it."""
+    """Register the asynchronous fixture for the plugin that runs it."""
     fixture: Callable[[Any], Any] = pytest.fixture
     if config.pluginmanager.hasplugin("asyncio"):
-        # In its strict mode, pytest-asyncio runs only the fixtures that carry its own mark.
+        # In its strict mode, pytest-asyncio runs only fixtures of its own decorator.
         import pytest_asyncio
 
         fixture = pytest_asyncio.fixture

@@ -1,4 +1,4 @@
-"""A Syncro account to try things on: the API as its reference describes it, in memory."""
+"""An in-memory emulation of the Syncro API as its reference describes it."""
 
 from syncro_async.sandbox.app import Arrival, Sandbox
 from syncro_async.sandbox.data.account import (

@@ -1,4 +1,4 @@
-"""The sandbox as programs and tests meet it: a Syncro account in memory."""
+"""The public class `Sandbox` and the ASGI application behind it."""
 
 from __future__ import annotations
 
@@ -42,19 +42,25 @@ if TYPE_CHECKING:
 API_ROOT = "/api/v1"
 _TOO_MANY = 429
 _NO_LENGTH = frozenset({204, 304})
-_USUAL = Trouble()
+_NO_FAULT = Trouble()
 
 
 @dataclass(slots=True)
 class Arrival:
-    """A request as the server saw it.
+    """One request as the server received it.
 
-    `at`: seconds of the sandbox's clock. `path`: behind `/api/v1`, percent-encoded as it came
-    (outside the API the whole path), without the `query`. `key_name`: `"full"`, `"read_only"`,
-    `"leads_only"`, `"expired"`, `"suspended"`, or None for no known key. `status`: what was
-    answered, 0 before that, and for good when the connection dropped first. `counted`: by the
-    rate limit.
-    `overdrawn`: refused because its window was full, and not by script.
+    - `at`: time of arrival in seconds of the sandbox's clock.
+    - `method`: the HTTP method.
+    - `path`: the part after `/api/v1`, percent-encoded as received and without the query. Outside
+      of the API it is the whole path.
+    - `query`: the query string as received.
+    - `key_name`: `"full"`, `"read_only"`, `"leads_only"`, `"expired"` or `"suspended"`; None for an
+      unknown key.
+    - `status`: the status of the response; 0 while there is none, also when the connection dropped.
+    - `counted`: whether the rate limit counted the request.
+    - `overdrawn`: whether the request got a 429 because its window was full, not from a script.
+
+    Example: `[arrival.path for arrival in sandbox.arrivals if arrival.status == 429]`
     """
 
     at: float
@@ -68,7 +74,7 @@ class Arrival:
 
 
 class Api:
-    """The account behind the API, and the log of what reached it."""
+    """The account, its endpoints, and the log of the requests that arrived."""
 
     def __init__(
         self,
@@ -95,42 +101,42 @@ class Api:
         )
 
     def complete_tasks(self, lead_id: int) -> None:
-        """Do the mandatory tasks of a lead, now."""
+        """Complete the mandatory tasks of a lead at the current time."""
         self._store.complete_tasks(lead_id, self._now())
 
     def _now(self) -> str:
         return moment(datetime.fromtimestamp(self._clock.wall(), UTC))
 
     async def _call(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """A request to the API."""
+        """Answer a request below `/api/v1`."""
         request = Request(scope, receive)
-        arrival = self._note(request)
+        arrival = self._record(request)
         found = find_route(arrival.method, arrival.path)
         try:
             authorize(request.headers.get("x-api-key", ""), found[0].permission if found else None)
-            trouble = self._script_for(arrival)
-        except RequestRejected as refusal:
-            await self._send(send, arrival, refusal.answer)
+            trouble = self._take_trouble(arrival)
+        except RequestRejected as rejected:
+            await self._send(send, arrival, rejected.answer)
             return
         try:
             body = await request.body()
         except ClientDisconnect:
             return
-        usual = self._carry_out(request, arrival, found, body) if trouble.applies else None
+        normal = self._handle(request, arrival, found, body) if trouble.applies else None
         if trouble.delay:
             await self._clock.sleep(trouble.delay)
         if trouble.reset or trouble.lose_answer:
             raise ConnectionDropped
-        await self._send(send, arrival, trouble.answer(usual), cut=trouble.truncate)
+        await self._send(send, arrival, trouble.answer(normal), cut=trouble.truncate)
 
     async def _page(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """A request outside the API: a web page."""
-        arrival = self._note(Request(scope, receive))
+        """Answer a request outside of the API with a web page."""
+        arrival = self._record(Request(scope, receive))
         found = arrival.path == "/"
         answer = page(200, "Syncro") if found else page(404, "Not Found")
         await self._send(send, arrival, answer)
 
-    def _note(self, request: Request) -> Arrival:
+    def _record(self, request: Request) -> Arrival:
         raw = request.scope.get("raw_path") or quote(request.scope["path"]).encode()
         key = KEYS.get(request.headers.get("x-api-key", ""))
         arrival = Arrival(
@@ -143,13 +149,13 @@ class Api:
         self.arrivals.append(arrival)
         return arrival
 
-    def _script_for(self, arrival: Arrival) -> Trouble:
-        """Count the request and take the trouble waiting for it. Raises `Refused` (429)."""
-        trouble = self.script.waiting_for(arrival.method, arrival.path)
+    def _take_trouble(self, arrival: Arrival) -> Trouble:
+        """Count the request and take the fault scripted for it. Raises `RequestRejected` (429)."""
+        trouble = self.script.find(arrival.method, arrival.path)
         if trouble is None or trouble.counted:
             self._count(arrival)
         if trouble is None:
-            return _USUAL
+            return _NO_FAULT
         self.script.consume(trouble)
         return trouble
 
@@ -165,7 +171,7 @@ class Api:
             )
         arrival.counted = True
 
-    def _carry_out(
+    def _handle(
         self,
         request: Request,
         arrival: Arrival,
@@ -176,7 +182,7 @@ class Api:
             if found is None:
                 raise not_found("Recurso")
             route, parts = found
-            asked = ApiRequest(
+            api_request = ApiRequest(
                 store=self._store,
                 wire=self._wire,
                 parts=parts,
@@ -185,11 +191,11 @@ class Api:
                 at=self._now(),
                 max_leads=self._max_leads,
             )
-            answer = route.carry_out(asked)
-        except ValidationFailed as refusal:
-            return refusal.answer if _wants_json(request) else redirect_to_page()
-        except RequestRejected as refusal:
-            return refusal.answer
+            answer = route.handler(api_request)
+        except ValidationFailed as rejected:
+            return rejected.answer if _wants_json(request) else redirect_to_page()
+        except RequestRejected as rejected:
+            return rejected.answer
         if arrival.method != "GET":
             self.writes.append((arrival.method, arrival.path))
         return answer
@@ -222,21 +228,34 @@ def _wants_json(request: Request) -> bool:
 
 
 class Sandbox:
-    """An account with `leads` sample leads (ids from 1) and the whole API on top of it.
+    """An emulated Syncro account with sample leads; `app` is its ASGI application.
 
-    - `minute`: the length in seconds of the rate limit's window, `per_minute` what fits into it.
-    - `window`: `"fixed"` (opened by the first counted request, as the API has it), `"aligned"` to
-      whole multiples of `minute`, or `"sliding"`.
-    - `clock`: decides the windows, the delays and every date; the machine's own unless given.
-    - `php_quirks`: `[]` for an empty map, numeric strings, microseconds, few fields in the answers
-      for one lead, fields no document names.
-    - `max_leads`: the plan's limit. `seed`: other sample leads.
-    - `hazards`: trouble that may come at any time (its `times` do not count): a share of the
-      requests, `hazard_share` (0.05 is one in twenty), meets one of those that match it.
-    - `order` of the list, which no document promises: `"oldest_first"`, `"newest_first"` or
-      `"last_changed_first"`.
+    - `leads`: the number of sample leads (default 100); their ids start at 1.
+    - `minute`: the length of the rate limit's window in seconds (default 60.0).
+    - `per_minute`: the number of requests that one window allows (default 60).
+    - `window`: `"fixed"` (default; the first counted request opens it, as in the API), `"aligned"`
+      (starts at whole multiples of `minute`) or `"sliding"`.
+    - `clock`: the time of windows, delays and dates; the system's clock by default.
+    - `php_quirks`: whether the JSON looks like that of a PHP server (default False): `[]` for an
+      empty map, numeric strings, microseconds, few fields in the responses for one lead, fields
+      that are not documented.
+    - `max_leads`: the plan's limit of leads; None (default) for no limit.
+    - `seed`: selects the random sample data (default 1).
+    - `hazards`: faults that occur at random; the field `times` of each is ignored.
+    - `hazard_share`: the share of the requests that meet a hazard, 0.0 (default) to 1.0.
+    - `order`: the order of the list of leads, which the API does not document: `"oldest_first"`
+      (default), `"newest_first"` or `"last_changed_first"`.
 
-    Raises `ValueError` for a number, a window or an order that cannot be.
+    Raises `ValueError` for a number, a window or an order that is not possible.
+
+        from syncro_async.sandbox import Sandbox, Trouble
+
+        clock = FakeClock()
+        sandbox = Sandbox(leads=10, clock=clock)
+        sandbox.script(Trouble(status=503, times=2))
+        async with sandbox_client(sandbox=sandbox, clock=clock) as syncro:
+            await syncro.leads.get(1)
+        assert [arrival.status for arrival in sandbox.arrivals] == [503, 503, 200]
     """
 
     def __init__(
@@ -255,34 +274,34 @@ class Sandbox:
         order: Order = "oldest_first",
     ) -> None:
         if leads < 0:
-            raise ValueError(f"leads={leads} cannot be fewer than none")
+            raise ValueError(f"leads={leads} must be 0 or more")
         if order not in get_args(Order):
             raise ValueError(f"order={order!r} must be one of {', '.join(get_args(Order))}")
         self._store = Store(leads, seed, order)
         windows = {key.name: make_window(window, per_minute, minute) for key in KEYS.values()}
         script = Script(hazards, hazard_share=hazard_share, seed=seed)
         wire = Serializer(php_quirks)
-        time = clock or SystemClock()
-        self._api = Api(self._store, wire, time, windows, max_leads=max_leads, script=script)
+        clock = clock or SystemClock()
+        self._api = Api(self._store, wire, clock, windows, max_leads=max_leads, script=script)
 
     @property
     def app(self) -> ASGIApp:
-        """The ASGI application; the API stands under `/api/v1`."""
+        """The ASGI application; the path of the API is `/api/v1`."""
         return self._api.app
 
     @property
     def arrivals(self) -> list[Arrival]:
-        """Every request, in the order of arrival."""
+        """Every request in the order of arrival."""
         return self._api.arrivals
 
     @property
     def refused(self) -> int:
-        """How many 429s were answered."""
+        """The number of 429 responses."""
         return self._api.refused
 
     @property
     def overdrawn(self) -> int:
-        """How many of them because the rate limit's window was full, and not by script."""
+        """The number of 429 responses because the window was full, without those from a script."""
         return self._api.overdrawn
 
     @property
@@ -292,13 +311,19 @@ class Sandbox:
 
     @property
     def writes(self) -> list[tuple[str, str]]:
-        """Method and path of every write that was carried out, answered or not."""
+        """Method and path of every executed write, also when its response was lost."""
         return self._api.writes
 
     def script(self, trouble: Trouble) -> None:
-        """Queue trouble for the next requests that match it."""
+        """Schedule a fault for the next requests that match it.
+
+        `trouble`: the fault; it occurs `trouble.times` times.
+        """
         self._api.script.add(trouble)
 
     def complete_tasks(self, lead_id: int) -> None:
-        """Do the mandatory tasks that hold a lead in its stage, as its owner would."""
+        """Complete the mandatory tasks that keep a lead in its stage.
+
+        `lead_id`: the id of the lead; without such tasks nothing changes.
+        """
         self._api.complete_tasks(lead_id)

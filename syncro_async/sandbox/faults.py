@@ -1,4 +1,4 @@
-"""One of each thing that goes wrong between a client and a server, for runs that last."""
+"""Scripted and random faults between a client and the sandbox."""
 
 from __future__ import annotations
 
@@ -16,30 +16,34 @@ _BODILESS = frozenset({204, 304})
 _FIRST_ERROR = 400
 
 
-class ConnectionDropped(ConnectionResetError):  # noqa: N818 - named after what the client meets
-    """The sandbox broke the connection, as `Trouble` told it to."""
+class ConnectionDropped(ConnectionResetError):  # noqa: N818 - the name says what the client observes
+    """The sandbox dropped the connection because of a `Trouble`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trouble:
-    """One piece of scripted trouble; it meets the next `times` requests that match it.
+    """A scripted fault for the next `times` requests that match it.
 
-    A request matches by `method` and by `path`, the beginning of the path behind `/api/v1` as it
-    was sent (`"/leads"`); None matches any. Only requests that pass the checks of key, permission
-    and rate limit meet trouble; it counts as a request like any other, except for a scripted 401,
-    403 or 429, which the API does not count.
+    Only requests that pass the checks of key, permission and rate limit meet the fault. The rate
+    limit counts them, except for a scripted 401, 403 or 429, as in the API.
 
-    - `status`: nothing is applied, this status is answered, with `body` (bytes as they are,
-      anything else as JSON; by default a `message`) and `headers` (a mapping, or pairs where a
-      name repeats).
-    - without `status` the request is carried out as ever; `body` and `headers` then change what is
-      answered.
-    - `delay`: seconds of the sandbox's clock between carrying out and answering.
-    - `reset`: the connection drops before any byte of an answer, nothing is applied.
-    - `lose_answer`: the request is applied, then the connection drops without an answer.
-    - `truncate`: headers and half the body, then the connection drops.
+    - `status`: the status of the response. The request is then not executed. With None (default)
+      the request is executed, and `body` and `headers` change its response.
+    - `body`: bytes are sent as they are, a mapping or a list as JSON. With `status` the default is
+      an object with a `message`.
+    - `headers`: a mapping, or pairs of name and value where a name repeats.
+    - `delay`: the time between execution and response in seconds of the sandbox's clock.
+    - `reset`: the connection drops before the response starts; the request is not executed.
+    - `truncate`: the connection drops after the headers and half of the body.
+    - `lose_answer`: the request is executed, then the connection drops without a response.
+    - `method`: the HTTP method that matches; None (default) matches every method.
+    - `path`: the start of the matching path after `/api/v1`, percent-encoded as sent (`"/leads"`);
+      None (default) matches every path.
+    - `times`: how many requests meet it (default 1).
 
-    Raises `ValueError` for what contradicts itself.
+    Raises `ValueError` for values that contradict each other.
+
+    Example: `sandbox.script(Trouble(status=503, headers={"Retry-After": "20"}, times=2))`
     """
 
     status: int | None = None
@@ -55,38 +59,48 @@ class Trouble:
 
     def __post_init__(self) -> None:
         if self.times < 1:
-            raise ValueError(f"times={self.times}: trouble must come at least once")
+            raise ValueError(f"times={self.times} must be 1 or more")
         if self.delay < 0:
-            raise ValueError(f"delay={self.delay}: nothing is answered before it was asked")
+            raise ValueError(f"delay={self.delay} must be 0 or more seconds")
         if self.reset + self.truncate + self.lose_answer > 1:
-            raise ValueError("reset, truncate and lose_answer exclude one another")
+            raise ValueError(
+                "reset, truncate and lose_answer exclude each other: set only one of them"
+            )
         if self.status is not None and self.lose_answer:
-            raise ValueError("lose_answer applies the request, status answers without applying it")
+            raise ValueError(
+                "lose_answer executes the request, status does not: set only one of them"
+            )
 
     @property
     def counted(self) -> bool:
-        """Whether the rate limit counts the request that meets it."""
+        """Whether the rate limit counts a request that meets this fault."""
         return self.status not in _NEVER_COUNTED
 
     @property
     def applies(self) -> bool:
-        """Whether the request is carried out all the same."""
+        """Whether the request is executed in spite of the fault."""
         return self.status is None and not self.reset
 
-    def meets(self, method: str, path: str) -> bool:
-        """Whether this request is one it waits for."""
+    def matches(self, method: str, path: str) -> bool:
+        """Whether a request matches.
+
+        `method`: its HTTP method. `path`: its path after `/api/v1`.
+        """
         return (self.method is None or self.method.upper() == method) and (
             self.path is None or path.startswith(self.path)
         )
 
-    def answer(self, usual: Response | None) -> Response:
-        """What is answered in place of `usual` (None when nothing was carried out)."""
+    def answer(self, normal: Response | None) -> Response:
+        """The response to send.
+
+        `normal`: the response without the fault; None when the request was not executed.
+        """
         extra = _pairs(self.headers)
-        if usual is None:
+        if normal is None:
             return self._scripted(extra)
         if self.body is None:
-            return Response(usual.status, usual.body, _merged(usual.headers, extra))
-        return Response(usual.status, _encoded(self.body), _merged(usual.headers, extra))
+            return Response(normal.status, normal.body, _merged(normal.headers, extra))
+        return Response(normal.status, _encoded(self.body), _merged(normal.headers, extra))
 
     def _scripted(self, extra: Headers) -> Response:
         status = self.status or 200
@@ -102,36 +116,36 @@ class Trouble:
 
 
 class Script:
-    """The trouble still to come, in the order it was queued, and what may come at any time."""
+    """The queue of scripted faults, and the hazards that occur at random."""
 
     def __init__(
         self, hazards: Sequence[Trouble] = (), *, hazard_share: float = 0.0, seed: int = 1
     ) -> None:
         if not 0 <= hazard_share <= 1:
-            raise ValueError(f"hazard_share={hazard_share} is no share: 0.0 to 1.0")
+            raise ValueError(f"hazard_share={hazard_share} must be between 0.0 and 1.0")
         self._queue: list[Trouble] = []
         self._hazards = tuple(hazards)
         self._hazard_share = hazard_share
-        self._dice = random.Random(seed)  # noqa: S311 - the same trouble every time is the point
+        self._random = random.Random(seed)  # noqa: S311 - a run must be repeatable
 
     def add(self, trouble: Trouble) -> None:
-        """Queue it, as often as its `times` say."""
+        """Add a fault to the queue `trouble.times` times."""
         self._queue.extend([trouble] * trouble.times)
 
-    def waiting_for(self, method: str, path: str) -> Trouble | None:
-        """The first trouble this request would meet; it stays queued."""
-        queued = next((trouble for trouble in self._queue if trouble.meets(method, path)), None)
+    def find(self, method: str, path: str) -> Trouble | None:
+        """The fault that this request meets, or None; the fault stays in the queue."""
+        queued = next((trouble for trouble in self._queue if trouble.matches(method, path)), None)
         return queued or self._hazard(method, path)
 
     def _hazard(self, method: str, path: str) -> Trouble | None:
-        if self._dice.random() >= self._hazard_share:
+        if self._random.random() >= self._hazard_share:
             return None
-        ahead = [hazard for hazard in self._hazards if hazard.meets(method, path)]
-        return self._dice.choice(ahead) if ahead else None
+        matching = [hazard for hazard in self._hazards if hazard.matches(method, path)]
+        return self._random.choice(matching) if matching else None
 
     def consume(self, trouble: Trouble) -> None:
-        """It has met its request."""
-        if trouble in self._queue:  # a hazard stays where it is
+        """Remove a fault from the queue once; a hazard is not in the queue."""
+        if trouble in self._queue:
             self._queue.remove(trouble)
 
 
@@ -140,9 +154,9 @@ def _pairs(headers: Mapping[str, str] | Sequence[tuple[str, str]]) -> Headers:
     return tuple((name.lower(), value) for name, value in pairs)
 
 
-def _merged(usual: Headers, extra: Headers) -> Headers:
+def _merged(base: Headers, extra: Headers) -> Headers:
     replaced = {name for name, _ in extra}
-    return (*(pair for pair in usual if pair[0] not in replaced), *extra)
+    return (*(pair for pair in base if pair[0] not in replaced), *extra)
 
 
 def _encoded(body: bytes | Mapping[str, Any] | list[Any]) -> bytes:
@@ -153,29 +167,29 @@ _PAGE = b"<html><body><h1>502 Bad Gateway</h1></body></html>"
 _LOGIN = "https://app.syncro.chat/login"
 
 HAZARDS = (
-    # The connection breaks: before the work, after it, in the answer.
+    # The connection breaks before the execution, after it, or during the response.
     Trouble(reset=True),
     Trouble(lose_answer=True),
     Trouble(delay=0.5, lose_answer=True),
     Trouble(truncate=True),
     Trouble(status=500, truncate=True),
     Trouble(headers={"Connection": "close"}),
-    # The answer comes late, or too late for anybody.
+    # The response is late.
     Trouble(delay=0.3),
     Trouble(delay=5.0),
-    # The server fails, in every dress.
+    # The server fails with different bodies.
     Trouble(status=500),
     Trouble(status=502, body=_PAGE),
     Trouble(status=503, body=b"Service Unavailable", headers={"Content-Type": "text/plain"}),
     Trouble(status=503, headers={"Retry-After": "1"}),
     Trouble(status=504, body=_PAGE),
     Trouble(status=520, body=b""),
-    # It refuses for the rate, with a time, a wrong one, none, one of long ago.
+    # A 429 with a valid, an invalid, a missing and a past retry time.
     Trouble(status=429, headers={"Retry-After": "0"}),
     Trouble(status=429, headers={"Retry-After": "soon"}),
     Trouble(status=429, body={"message": "Rate limit excedido.", "retry_after": 1}),
     Trouble(status=429, headers={"Retry-After": "Sun, 06 Nov 1994 08:49:37 GMT"}),
-    # What comes is no answer of the API, whether or not the work was done.
+    # The response is not one of the API, with and without execution.
     Trouble(status=200, body=_PAGE),
     Trouble(status=204),
     Trouble(status=302, body=b"", headers={"Location": _LOGIN}),

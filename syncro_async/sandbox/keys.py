@@ -1,4 +1,4 @@
-"""Who may call: the account's keys, judged in the documented order."""
+"""The API keys of the account, and their checks in the documented order."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _WRITING = frozenset(f"{area}:write" for area in _AREAS_WRITTEN)
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """A key as the server knows it; `name` is what `Arrival.key_name` shows."""
+    """An API key; `name` is the value of `Arrival.key_name`."""
 
     name: str
     permissions: frozenset[str]
@@ -47,11 +47,12 @@ KEYS = {
 
 
 def authorize(sent: str, permission: str | None) -> Key:
-    """The key behind the `X-API-Key` header `sent`, if it may do what needs `permission`.
+    """The key of a request, after all checks.
 
-    The order is that of the API reference, 'Errors and limits'. Raises `Refused`: 401 for a
-    missing, unknown or expired key, then 403 for a suspended account, then 403 for a key without
-    the permission.
+    `sent`: the value of the header `X-API-Key`. `permission`: the permission that the call needs;
+    None for a path without a call. The checks have the order of the API reference, 'Errors and
+    limits'. Raises `RequestRejected`: 401 for a missing, unknown or expired key, then 403 for a
+    suspended account, then 403 for a key without the permission.
     """
     if not sent.strip():
         raise error(401, {"message": "API Key não fornecida."})

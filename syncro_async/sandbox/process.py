@@ -1,4 +1,4 @@
-"""Serves a sandbox from a process of its own, so that it takes no time from whoever asks it."""
+"""Serves a sandbox in a separate process, so that the client keeps its CPU time."""
 
 from __future__ import annotations
 
@@ -20,73 +20,89 @@ _ANSWERS: dict[str, Callable[[Sandbox], Any]] = {
     "overdrawn": lambda sandbox: sandbox.overdrawn,
     "emails": lambda sandbox: [lead.get("email") for lead in sandbox.leads.values()],
 }
-# How long the end of the block waits for the other process to end (s).
-_PATIENCE = 10.0
+# The maximum wait for the end of the other process (s).
+_JOIN_TIMEOUT = 10.0
 
 
 class SandboxProcess:
-    """A sandbox in another process: where it is, and what it has counted so far."""
+    """A sandbox in another process: its URL and its counters.
 
-    def __init__(self, line: Connection[Any, Any]) -> None:
-        self._pipe = line
+    `url` is the base URL, `http://…/api/v1`.
+
+        from syncro_async.sandbox import FULL_KEY, serving_in_process
+
+        with serving_in_process(leads=10) as sandbox:
+            async with AsyncClient(FULL_KEY, base_url=sandbox.url) as syncro:
+                await syncro.leads.get(1)
+            assert sandbox.refused() == 0
+    """
+
+    def __init__(self, pipe: Connection[Any, Any]) -> None:
+        self._pipe = pipe
         self.url: str = self._receive()
 
     def refused(self) -> int:
-        """How many requests it has answered with 429. Raises `OSError` when it has gone."""
-        count: int = self._ask("refused")
+        """The number of 429 responses. Raises `OSError` when the process has ended."""
+        count: int = self._query("refused")
         return count
 
     def overdrawn(self) -> int:
-        """How many of them because the rate limit's window was full. Raises `OSError` likewise."""
-        count: int = self._ask("overdrawn")
+        """The number of 429 responses because the window was full.
+
+        Raises `OSError` when the process has ended.
+        """
+        count: int = self._query("overdrawn")
         return count
 
     def emails(self) -> list[str | None]:
-        """The email of each lead it has, in the order of their ids. Raises `OSError` likewise."""
-        emails: list[str | None] = self._ask("emails")
+        """The email of each lead, in the order of the ids.
+
+        Raises `OSError` when the process has ended.
+        """
+        emails: list[str | None] = self._query("emails")
         return emails
 
-    def _ask(self, what: str) -> Any:
-        with suppress(OSError):  # what it cannot be asked it cannot answer, which is said below
-            self._pipe.send(what)
+    def _query(self, name: str) -> Any:
+        with suppress(OSError):  # `_receive` reports the closed pipe
+            self._pipe.send(name)
         return self._receive()
 
     def _receive(self) -> Any:
         try:
             return self._pipe.recv()
         except (EOFError, OSError) as error:
-            raise OSError("the sandbox's process has ended by itself") from error
+            raise OSError("the sandbox's process has ended unexpectedly") from error
 
 
 @contextmanager
 def serving_in_process(**settings: Any) -> Iterator[SandboxProcess]:
-    """Serve a `Sandbox(**settings)` on loopback until the block ends.
+    """Serve a sandbox from another process until the block ends.
 
-    Client and server in one process share its interpreter lock, and the server's work would be
-    measured as the client's. The settings must be picklable, so it keeps the system's clock.
-    Raises `OSError` when the other process ends by itself.
+    In one process, client and server share the interpreter lock, and a measurement of the client
+    includes the server's work. `settings`: the parameters of `Sandbox`. They must be picklable, so
+    the sandbox uses the system's clock. Raises `OSError` when the other process ends unexpectedly.
     """
-    # A forked copy would inherit this process's threads and sockets; a spawned one starts clean.
+    # A forked process inherits threads and sockets of this one; a spawned process does not.
     context = multiprocessing.get_context("spawn")
-    here, there = context.Pipe()
-    process = context.Process(target=serve_until_closed, args=(there, settings), daemon=True)
+    parent_end, child_end = context.Pipe()
+    process = context.Process(target=serve_until_closed, args=(child_end, settings), daemon=True)
     process.start()
-    there.close()
+    child_end.close()
     try:
-        yield SandboxProcess(here)
+        yield SandboxProcess(parent_end)
     finally:
-        here.close()
-        process.join(_PATIENCE)
+        parent_end.close()
+        process.join(_JOIN_TIMEOUT)
 
 
-def serve_until_closed(line: Connection[Any, Any], settings: dict[str, Any]) -> None:
-    """The other process: say the URL, then answer what is asked of the sandbox."""
-    # A terminal sends Ctrl-C to both processes; the one that asks decides for both.
+def serve_until_closed(pipe: Connection[Any, Any], settings: dict[str, Any]) -> None:
+    """Run in the other process: send the URL, then answer queries until the pipe is closed."""
+    # A terminal sends Ctrl-C to both processes; the parent process decides when this one ends.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     sandbox = Sandbox(**settings)
-    # The leads stay, all of them: nothing is gained by looking through them again and again.
+    # The leads stay in memory, so the garbage collector does not have to scan them.
     gc.freeze()
     with suppress(EOFError, OSError), serving(sandbox) as url:
-        line.send(url)
-        while what := line.recv():
-            line.send(_ANSWERS[what](sandbox))
+        pipe.send(url)
+        while name := pipe.recv():
+            pipe.send(_ANSWERS[name](sandbox))

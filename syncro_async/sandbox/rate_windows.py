@@ -1,4 +1,4 @@
-"""How many requests a key may send in a minute, counted the three ways servers count."""
+"""The three usual kinds of rate limit windows of a server: fixed, aligned, sliding."""
 
 from __future__ import annotations
 
@@ -10,17 +10,18 @@ WindowKind = Literal["fixed", "aligned", "sliding"]
 
 
 class Window(Protocol):
-    """The count of one key."""
+    """The request counter of one key."""
 
     def arrive(self, now: float) -> int | None:
-        """Count a request; when there is no room left, count nothing and say its Retry-After."""
+        """Count a request at time `now` (s), or return the seconds of its Retry-After."""
 
 
 class FixedWindow:
     """A window that the first counted request opens.
 
-    It lasts exactly its length, but is announced from whole seconds, as a cache limiter on Redis
-    does: Retry-After may be up to a second too short, and is then often 0.
+    `limit`: the number of requests. `length`: the duration in seconds. Retry-After is computed
+    from whole seconds, as Laravel's limiter on a cache does: it may be up to a second too short,
+    and is then often 0.
     """
 
     def __init__(self, limit: int, length: float) -> None:
@@ -30,7 +31,7 @@ class FixedWindow:
         self._count = 0
 
     def arrive(self, now: float) -> int | None:
-        """Count a request, or say in how many (whole) seconds the window ends."""
+        """Count a request, or return the whole seconds until the window ends."""
         if now >= self._ends:
             self._ends = now + self._length
             self._count = 0
@@ -41,7 +42,10 @@ class FixedWindow:
 
 
 class AlignedWindow:
-    """A window that begins at every whole multiple of its length."""
+    """A window that starts at every whole multiple of its length.
+
+    `limit`: the number of requests. `length`: the duration in seconds.
+    """
 
     def __init__(self, limit: int, length: float) -> None:
         self._limit = limit
@@ -50,7 +54,7 @@ class AlignedWindow:
         self._count = 0
 
     def arrive(self, now: float) -> int | None:
-        """Count a request, or say how long the next multiple is away."""
+        """Count a request, or return the seconds until the next multiple."""
         number = floor(now / self._length)
         if number != self._number:
             self._number = number
@@ -62,7 +66,10 @@ class AlignedWindow:
 
 
 class SlidingWindow:
-    """A log of the counted requests of the last window's length."""
+    """A log of the counted requests within the last `length` seconds.
+
+    `limit`: the number of requests. `length`: the duration in seconds.
+    """
 
     def __init__(self, limit: int, length: float) -> None:
         self._limit = limit
@@ -70,7 +77,7 @@ class SlidingWindow:
         self._log: deque[float] = deque()
 
     def arrive(self, now: float) -> int | None:
-        """Count a request, or say when the oldest counted one leaves the log."""
+        """Count a request, or return the seconds until the oldest one leaves the log."""
         while self._log and self._log[0] + self._length <= now:
             self._log.popleft()
         if len(self._log) >= self._limit:
@@ -87,11 +94,11 @@ _KINDS: dict[str, type[FixedWindow | AlignedWindow | SlidingWindow]] = {
 
 
 def make_window(kind: WindowKind, limit: int, length: float) -> Window:
-    """A window of `length` seconds with room for `limit` requests. Raises `ValueError`."""
+    """A window of `length` seconds that allows `limit` requests. Raises `ValueError`."""
     if kind not in _KINDS:
-        raise ValueError(f"window={kind!r} is none of {', '.join(_KINDS)}")
+        raise ValueError(f"window={kind!r} must be one of {', '.join(_KINDS)}")
     if limit < 1:
-        raise ValueError(f"per_minute={limit} leaves no room for any request")
+        raise ValueError(f"per_minute={limit} must be 1 or more")
     if not length > 0:
-        raise ValueError(f"minute={length} must be longer than no time at all")
+        raise ValueError(f"minute={length} must be more than 0 seconds")
     return _KINDS[kind](limit, length)

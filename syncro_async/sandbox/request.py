@@ -1,4 +1,4 @@
-"""One admitted request as a handler sees it, and the page that it asks for."""
+"""The decoded request that a handler receives, and the parameters of a page."""
 
 from __future__ import annotations
 
@@ -22,11 +22,13 @@ _LIST = re.compile(r"(\w+)\[\d*\]")
 
 @dataclass(frozen=True, slots=True)
 class ApiRequest:
-    """What came with a request, and what it is asked of.
+    """An authorized request.
 
-    `parts` are the decoded path segments that name something, `query` and `fields` the parameters
-    as PHP would read them; `at` is now, in the API's writing, `max_leads` the
-    plan's limit.
+    - `store`: the data of the account. `wire`: the serializer of the response.
+    - `parts`: the decoded path segments that contain an id or a name.
+    - `query`, `fields`: the parameters of query and body, as PHP decodes them.
+    - `at`: the current time in the format of the API.
+    - `max_leads`: the plan's limit of leads, or None.
     """
 
     store: Store
@@ -38,16 +40,16 @@ class ApiRequest:
     max_leads: int | None
 
     def form(self) -> Form:
-        """The body's fields, to be checked."""
+        """A validator for the fields of the body."""
         return Form(self.fields)
 
     def filters(self) -> Form:
-        """The query's parameters, to be checked."""
+        """A validator for the parameters of the query."""
         return Form(self.query)
 
 
 def read_query(raw: str) -> dict[str, Any]:
-    """Query parameters; `name[]=` builds a list, of a repeated plain name the last counts."""
+    """Decode query parameters: `name[]=` builds a list; of a repeated plain name the last wins."""
     query: dict[str, Any] = {}
     for name, value in parse_qsl(raw, keep_blank_values=True):
         listed = _LIST.fullmatch(name)
@@ -61,7 +63,7 @@ def read_query(raw: str) -> dict[str, Any]:
 
 
 def read_body(raw: bytes, content_type: str) -> dict[str, Any]:
-    """The fields of a JSON object; anything else has none."""
+    """The fields of a JSON object; anything else has no fields."""
     if "json" not in content_type.lower():
         return {}
     try:
@@ -71,17 +73,17 @@ def read_body(raw: bytes, content_type: str) -> dict[str, Any]:
     return fields if isinstance(fields, dict) else {}
 
 
-_USUAL_SIZE = 50
-_LARGEST_SIZE = 200
+_DEFAULT_SIZE = 50
+_MAX_SIZE = 200
 
 
-def page_asked(form: Form) -> tuple[int, int]:
-    """Which page is wanted, counted from 1, and how many items it is to hold."""
-    return form.size("page", 1), form.size("per_page", _USUAL_SIZE, most=_LARGEST_SIZE)
+def requested_page(form: Form) -> tuple[int, int]:
+    """The number of the requested page, from 1, and its size in items."""
+    return form.size("page", 1), form.size("per_page", _DEFAULT_SIZE, most=_MAX_SIZE)
 
 
 def page_meta(total: int, page: int, per_page: int) -> dict[str, Any]:
-    """What is said of a page of `total` items in all."""
+    """The `meta` object of a page; `total` is the number of items in all pages."""
     last_page = max(1, ceil(total / per_page))
     return {
         "total": total,

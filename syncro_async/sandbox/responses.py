@@ -1,4 +1,4 @@
-"""What the sandbox says: answers, and the refusals that end a request early."""
+"""Responses, and the exceptions that end a request early."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ Headers = tuple[tuple[str, str], ...]
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """A status, a body and the headers that belong to it (names in lower case)."""
+    """A status, a body and its headers, with names in lower case."""
 
     status: int
     body: bytes
     headers: Headers = (JSON,)
 
 
-class RequestRejected(Exception):  # noqa: N818 - an outcome the documents name, not a fault of the sandbox
-    """The request ends here, with this answer."""
+class RequestRejected(Exception):  # noqa: N818 - a documented response, not a fault
+    """The request ends with the response `answer`."""
 
     def __init__(self, answer: Response) -> None:
         super().__init__(answer.status)
@@ -33,18 +33,18 @@ class RequestRejected(Exception):  # noqa: N818 - an outcome the documents name,
 
 
 class ValidationFailed(RequestRejected):
-    """Fields broke their rules; what is answered depends on the `Accept` header."""
+    """Fields are not valid; the response depends on the `Accept` header."""
 
 
 def json_response(
     content: Mapping[str, Any], status: int = 200, *headers: tuple[str, str]
 ) -> Response:
-    """A JSON answer."""
+    """A JSON response."""
     return Response(status, msgspec.json.encode(content), (JSON, *headers))
 
 
 def error(status: int, content: Mapping[str, Any], *headers: tuple[str, str]) -> RequestRejected:
-    """A JSON refusal, to be raised."""
+    """An exception with a JSON response, for `raise`."""
     return RequestRejected(json_response(content, status, *headers))
 
 
@@ -59,27 +59,27 @@ def not_found(what: str) -> RequestRejected:
 
 
 def invalid(errors: Mapping[str, list[str]]) -> ValidationFailed:
-    """422 for broken fields: the first complaint is the message, the others are counted."""
-    complaints = [complaint for of_field in errors.values() for complaint in of_field]
-    others = len(complaints) - 1
+    """422 for invalid fields: `message` has the first error and the number of the others."""
+    messages = [message for of_field in errors.values() for message in of_field]
+    others = len(messages) - 1
     plural = "s" if others > 1 else ""
     tail = f" (and {others} more error{plural})" if others else ""
-    return ValidationFailed(json_response({"message": complaints[0] + tail, "errors": errors}, 422))
+    return ValidationFailed(json_response({"message": messages[0] + tail, "errors": errors}, 422))
 
 
 def redirect_to_page() -> Response:
-    """What a browser would get for broken fields: a redirect to an HTML page."""
+    """The response to invalid fields for a browser: a redirect to an HTML page."""
     body = b'<!DOCTYPE html><html><head><meta http-equiv="refresh" content="0;url=/"></head></html>'
     return Response(302, body, (HTML, ("location", "/")))
 
 
 def page(status: int, text: str) -> Response:
-    """An HTML page, as everything outside the API is."""
+    """An HTML page, for requests outside of the API."""
     return Response(status, f"<!DOCTYPE html><html><body>{text}</body></html>".encode(), (HTML,))
 
 
 def phrase(status: int) -> str:
-    """The standard reason of a status, for scripted answers that bring no body."""
+    """The standard reason phrase of a status, for scripted responses without a body."""
     try:
         return HTTPStatus(status).phrase
     except ValueError:

@@ -1,4 +1,4 @@
-"""Which call a request is: those that the API reference describes."""
+"""The routing table with every call of the API reference."""
 
 from __future__ import annotations
 
@@ -44,12 +44,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One call: its method and path (`*` for a segment that names something), and who may."""
+    """One call: method, path (`*` for a variable segment), permission and handler."""
 
     method: str
     path: str
     permission: str
-    carry_out: Callable[[ApiRequest], Response]
+    handler: Callable[[ApiRequest], Response]
 
 
 ROUTES = (
@@ -85,9 +85,10 @@ _PATTERNS = [(route, route.path.split("/")) for route in ROUTES]
 
 
 def find_route(method: str, raw_path: str) -> tuple[Route, tuple[str, ...]] | None:
-    """The call behind a percent-encoded path, and its decoded parts; None if there is none.
+    """The route of a request and the decoded variable segments; None when there is no route.
 
-    Segments are told apart before they are decoded, so an encoded slash stays inside its segment.
+    `raw_path` is percent-encoded. It is split before it is decoded, so an encoded slash stays
+    inside its segment.
     """
     segments = raw_path.split("/")
     for route, pattern in _PATTERNS:

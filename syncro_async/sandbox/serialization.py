@@ -1,4 +1,4 @@
-"""How a lead and its parts are written into an answer."""
+"""Serialization of leads for responses."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ BRIEF_FIELDS = ("id", "name", "stage_id")
 
 @dataclass(frozen=True, slots=True)
 class Serializer:
-    """The writing style of the server: plain, or with the quirks of a PHP application."""
+    """Formats values plainly, or with the quirks of a PHP application."""
 
     quirks: bool
 
@@ -34,7 +34,7 @@ class Serializer:
         return value
 
     def moment(self, value: str | None) -> str | None:
-        """A moment; with quirks in microseconds."""
+        """A datetime; with quirks in microseconds."""
         if self.quirks and value is not None:
             return value.replace("Z", ".000000Z")
         return value
@@ -44,7 +44,7 @@ class Serializer:
         return [] if self.quirks and not value else value
 
     def undocumented_fields(self) -> dict[str, Any]:
-        """Fields no document names; only with quirks."""
+        """Fields that are not documented; only with quirks."""
         return {"sandbox_extra": {"since": "today"}} if self.quirks else {}
 
     def lead(self, lead: LeadRecord) -> dict[str, Any]:
@@ -59,7 +59,7 @@ class Serializer:
         return fields
 
     def detail(self, lead: LeadRecord) -> dict[str, Any]:
-        """The lead in the answer of a call for one: the base format, with quirks a part of it."""
+        """The lead in the response for one lead: the base format, with quirks only a part of it."""
         return self.some(lead, BRIEF_FIELDS) if self.quirks else self.lead(lead)
 
     def some(self, lead: LeadRecord, names: tuple[str, ...]) -> dict[str, Any]:

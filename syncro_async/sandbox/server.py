@@ -1,4 +1,4 @@
-"""The sandbox on a port: real sockets, and real broken connections."""
+"""Serves the sandbox on a TCP port, with connections that really break."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ if TYPE_CHECKING:
     from syncro_async.sandbox.app import Sandbox
 
 _BACKLOG = 512
-# Longer than a caller that waits for its next window leaves a connection idle.
+# Longer than the idle time of a connection whose client waits for its next window.
 _KEEP_ALIVE = 75
-# Close at once and tell the other side with a reset instead of an orderly end.
-_NO_LINGERING = struct.pack("ii", 1, 0)
+# Linger with timeout 0: close sends a reset instead of an orderly end.
+_RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
 
 class _BreakableProtocol(H11Protocol):
-    """uvicorn's protocol; an application that raises `ConnectionDropped` loses its connection."""
+    """uvicorn's protocol; the exception `ConnectionDropped` drops the connection."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -44,34 +44,35 @@ class _BreakableProtocol(H11Protocol):
             self._drop()
 
     def _drop(self) -> None:
-        # What uvicorn sees of it: a client that left, which it takes quietly.
+        # uvicorn then sees a disconnected client, which it does not log.
         self.cycle.disconnected = True
         if self.cycle.response_started or self.transport.is_closing():
             self.transport.close()
             return
         sock = self.transport.get_extra_info("socket")
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGERING)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
         self.transport.abort()
 
 
 class _PromptServer(uvicorn.Server):
-    """uvicorn's server; it does not wait for answers under way when it is told to stop."""
+    """uvicorn's server with a shutdown that does not wait for unfinished responses."""
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        for answering in tuple(self.server_state.tasks):
-            answering.cancel()
+        for task in tuple(self.server_state.tasks):
+            task.cancel()
         await super().shutdown(sockets)
 
 
 @contextmanager
 def serving(sandbox: Sandbox, host: str = "127.0.0.1", port: int = 0) -> Iterator[str]:
-    """Serve the sandbox from a thread of its own; yields the base URL, `http://…/api/v1`.
+    """Serve the sandbox from a background thread; yields the base URL, `http://…/api/v1`.
 
-    Port 0 takes a free one. Leaving the block closes every connection, answered or not, within a
-    second. Raises `OSError` saying so when the port is taken.
+    `sandbox`: the sandbox to serve. `host`: the address to listen on. `port`: the TCP port; 0
+    (default) selects a free one. The end of the block closes every connection within a second.
+    Raises `OSError` when the port is in use or the host is not an address of this machine.
     """
     server = _server(sandbox)
-    # The socket is closed here too: a server told to stop while it starts may leave it open.
+    # A server that stops during its start may leave the socket open, so close it here.
     with _listen(host, port) as listener:
         thread = threading.Thread(
             target=server.run, args=([listener],), name="syncro-sandbox", daemon=True
@@ -91,9 +92,12 @@ def run(
     *,
     ready: Callable[[str], object] | None = None,
 ) -> None:
-    """Serve the sandbox until Ctrl-C; `ready` is called with the base URL once it listens.
+    """Serve the sandbox until Ctrl-C.
 
-    Raises `OSError` saying so when the port is taken.
+    `sandbox`: the sandbox to serve. `host`: the address to listen on. `port`: the TCP port
+    (default 8000); 0 selects a free one. `ready`: called with the base URL as soon as the port
+    accepts connections. Raises `OSError` when the port is in use or the host is not an address of
+    this machine.
     """
     server = _server(sandbox)
     with _listen(host, port) as listener:
@@ -108,7 +112,9 @@ def _listen(host: str, port: int) -> socket.socket:
         return socket.create_server((host, port), backlog=_BACKLOG)
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
-            message = f"port {port} of {host} is taken by another program; choose another, or 0"
+            message = (
+                f"port {port} of {host} is in use by another program; choose another port, or 0"
+            )
             raise OSError(errno.EADDRINUSE, message) from None
         raise
 

@@ -1,4 +1,4 @@
-"""Field rules, with the complaints of the API reference, 'Errors and limits'."""
+"""Validation of fields, with the messages of the API reference, 'Errors and limits'."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _WHOLE = re.compile(r"[+-]?\d{1,18}")
 
 
 class Form:
-    """The sent fields of one request, read one by one.
+    """The fields of one request, read one at a time.
 
-    Each reader gives the field's value, or None when it is absent, null, blank or wrong; `settle`
-    raises all complaints together. A blank text counts as absent, numeric text as a number.
+    Each reader returns the field's value, or None when it is absent, null, blank or invalid.
+    `validate` raises all errors together. A blank text counts as absent, numeric text as a number.
     """
 
     def __init__(self, fields: Mapping[str, Any]) -> None:
@@ -32,31 +32,31 @@ class Form:
         self._errors: dict[str, list[str]] = {}
 
     def validate(self) -> None:
-        """Raise `Invalid` (422) when any rule was broken."""
+        """Raise `ValidationFailed` (422) when a field is invalid."""
         if self._errors:
             raise invalid(self._errors)
 
     def validated(self, value: T | None) -> T:
-        """The value of a required field, once `settle` has raised if it or any other is wrong."""
+        """The value of a required field, after `validate`."""
         self.validate()
         return cast("T", value)
 
-    def fail(self, name: str, complaint: str) -> None:
-        """Note a complaint, such as `is required.`, about a field."""
-        self._errors.setdefault(name, []).append(f"The {_words(name)} field {complaint}")
+    def fail(self, name: str, problem: str) -> None:
+        """Record an error of a field; `problem` is for instance `is required.`."""
+        self._errors.setdefault(name, []).append(f"The {_field_name(name)} field {problem}")
 
     def unknown(self, name: str) -> None:
-        """Note that a field names something that does not exist or cannot be chosen."""
-        self._errors.setdefault(name, []).append(f"The selected {_words(name)} is invalid.")
+        """Record that the field's value does not exist or is not allowed."""
+        self._errors.setdefault(name, []).append(f"The selected {_field_name(name)} is invalid.")
 
     def require(self, name: str, why: str = "") -> None:
-        """Complain when the field is absent (or an empty list); `why` continues the sentence."""
-        if self._sent(name) in (None, []):
+        """Record an error when the field is absent or an empty list; `why` ends the sentence."""
+        if self._send(name) in (None, []):
             self.fail(name, f"is required{why}.")
 
     def text(self, name: str) -> str | None:
         """A string."""
-        value = self._sent(name)
+        value = self._send(name)
         if value is None or isinstance(value, str):
             return value
         self.fail(name, "must be a string.")
@@ -71,7 +71,7 @@ class Form:
         return None
 
     def url(self, name: str) -> str | None:
-        """An address of the web."""
+        """An HTTP or HTTPS URL."""
         value = self.text(name)
         if value is None or _is_address(value):
             return value
@@ -79,8 +79,8 @@ class Form:
         return None
 
     def integer(self, name: str, *, among: Container[int] | None = None) -> int | None:
-        """A whole number; with `among`, the id of something that exists."""
-        value = self._sent(name)
+        """An integer; with `among`, one of those."""
+        value = self._send(name)
         if value is None:
             return None
         if isinstance(value, bool) or not _WHOLE.fullmatch(str(value)):
@@ -92,11 +92,11 @@ class Form:
             return None
         return number
 
-    def size(self, name: str, usual: int, *, most: int | None = None) -> int:
-        """A whole number from 1 to `most`, or `usual` when none was sent."""
+    def size(self, name: str, default: int, *, most: int | None = None) -> int:
+        """An integer from 1 to `most`, or `default` when it is absent."""
         number = self.integer(name)
         if number is None:
-            return usual
+            return default
         if number < 1:
             self.fail(name, "must be at least 1.")
         elif most is not None and number > most:
@@ -105,7 +105,7 @@ class Form:
 
     def number(self, name: str) -> float | None:
         """A number."""
-        value = self._sent(name)
+        value = self._send(name)
         if value is None:
             return None
         try:
@@ -118,8 +118,8 @@ class Form:
         return None
 
     def texts(self, name: str) -> list[str] | None:
-        """A list of strings, each once, in the order sent."""
-        value = self._sent(name)
+        """A list of strings without duplicates, in the order sent."""
+        value = self._send(name)
         if value is None:
             return None
         if not isinstance(value, list):
@@ -131,8 +131,8 @@ class Form:
         return list(dict.fromkeys(item for item in value if isinstance(item, str)))
 
     def mapping(self, name: str) -> dict[str, Any] | None:
-        """An object; PHP cannot tell an empty one from an empty list."""
-        value = self._sent(name)
+        """An object; in PHP an empty object and an empty list are the same."""
+        value = self._send(name)
         if value is None or isinstance(value, dict):
             return value
         if value != []:
@@ -140,9 +140,9 @@ class Form:
         return None
 
     def moment(self, name: str, *, day_ends: bool = False) -> str | None:
-        """A date or an ISO 8601 moment, as UTC text that compares with a lead's moments.
+        """A date or an ISO 8601 datetime, as UTC text that compares with a lead's datetimes.
 
-        A date means its first moment, or with `day_ends` its last second.
+        A date means its first second, or with `day_ends` its last second.
         """
         value = self.text(name)
         if value is None:
@@ -167,7 +167,7 @@ class Form:
         return None
 
     def time(self, name: str) -> str | None:
-        """A time of the day, `HH:MM`."""
+        """A time of day, `HH:MM`."""
         value = self.text(name)
         if value is None or _TIME.fullmatch(value):
             return value
@@ -175,21 +175,21 @@ class Form:
         return None
 
     def flag(self, name: str) -> bool | None:
-        """Yes or no: true, false, 1 or 0, the numbers also as text."""
-        value = self._sent(name)
+        """A boolean: true, false, 1 or 0; the numbers also as text."""
+        value = self._send(name)
         if value is None or (isinstance(value, int | str) and value in _FLAGS):
             return None if value is None else _FLAGS[value]
         self.fail(name, "must be true or false.")
         return None
 
-    def _sent(self, name: str) -> Any:
+    def _send(self, name: str) -> Any:
         value = self._fields.get(name)
         if isinstance(value, str):
             return value.strip() or None
         return value
 
 
-def _words(name: str) -> str:
+def _field_name(name: str) -> str:
     return name.replace("_", " ")
 
 

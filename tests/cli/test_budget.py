@@ -13,8 +13,8 @@ from syncro_async.sandbox import Sandbox
 from tests.cli.run_cli import Run, Serve
 
 ALONE = (
-    "syncro: note: no limiter is named, so only this command's own calls are counted; name the one"
-    " your programs share with --limiter or SYNCRO_LIMITER to see theirs\n"
+    "syncro: note: no limiter is given, so only the calls of this command are counted; to see those"
+    " of your programs, give the limiter that they share with --limiter or SYNCRO_LIMITER\n"
 )
 
 
@@ -69,19 +69,19 @@ def test_used_slots_those_in_flight_and_the_pause_can_be_seen() -> None:
     assert table["waiting"] == "2 interactive, 7 bulk"
     assert table["next free in"] == "41.5 s"
     assert table["paused by a 429 for"] == "31.0 s"
-    assert "left to strangers" not in table
+    assert "reserved for other programs" not in table
 
 
 def test_what_is_left_to_strangers_can_be_seen_and_a_wide_window_is_drawn_small() -> None:
     bar, table = drawn(Budget(1000, 60.0, 1000, 0, 0, 0.0, foreign_estimate=1000))
     assert bar.count("░") == 60
-    assert table["left to strangers"] == "1000"
+    assert table["reserved for other programs"] == "1000"
 
 
 def test_a_line_has_the_counts_and_no_time() -> None:
     assert line(Budget(60, 60.0, 20, 5, 9, 41.5, waiting_bulk=7, used=35)) == (
         "35 used, 5 in flight, 20 available of 60; waiting: 2 interactive, 7 bulk;"
-        " left to strangers: 0"
+        " reserved for other programs: 0"
     )
 
 
@@ -96,7 +96,7 @@ def test_without_a_terminal_a_watch_says_what_has_changed_and_nothing_twice(
     assert (code, err) == (0, "")
     assert out == (
         "1 used, 0 in flight, 59 available of 60; waiting: 0 interactive, 0 bulk;"
-        " left to strangers: 0\n"
+        " reserved for other programs: 0\n"
     )
 
 

@@ -42,19 +42,19 @@ def test_a_good_key_is_told_its_account_and_scopes_for_seven_reads(run: Run, ser
     ran = run("doctor")
     assert (ran.code, ran.err) == (0, "")
     assert of(ran, "key") == [("ok", "the API accepts it → nothing to do")]
-    account = "ACME Imóveis (id 1, plan pro) → see that it is the one you mean"
+    account = "ACME Imóveis (id 1, plan pro) → check that this is the intended account"
     assert of(ran, "account") == [("ok", account)]
     (has, not_told) = of(ran, "scopes")
     assert has == ("ok", f"{', '.join(PROBES)} → nothing to do")
-    assert not_told[1].startswith(f"no read can tell: {', '.join(NOT_PROBED)} → ")
+    assert not_told[1].startswith(f"not tested by reads: {', '.join(NOT_PROBED)} → ")
     ((state, clock),) = of(ran, "clock")
     assert (state, clock.endswith("→ nothing to do")) == ("ok", True)
     ((state, budget),) = of(ran, "budget")
     assert (state, budget) == ("ok", "53 of 60 calls in 60 s are free → nothing to do")
     ((state, limiter),) = of(ran, "limiter")
     assert (state, limiter.partition(" → ")[0]) == (
-        "note",
-        "none is named: each program counts alone",
+        "warn",
+        "none is given: each program counts alone",
     )
     assert limiter.endswith("give all of them the same SYNCRO_LIMITER")
     assert {arrival.method for arrival in sandbox.arrivals} == {"GET"}
@@ -78,12 +78,14 @@ def test_each_scope_that_is_missing_has_its_line(
     assert ran.code == 0  # a key with few scopes may be meant
     missing = [scope for scope in PROBES if scope != "leads:read"]
     assert of(ran, "scope") == [
-        ("note", f"{scope} is missing → give it to the key if you need it") for scope in missing
+        ("warn", f"{scope} is missing → give it to the key if you need it") for scope in missing
     ]
     assert of(ran, "scopes")[0] == ("ok", "leads:read → nothing to do")
-    assert of(ran, "account") == [
-        ("note", "the key may not tell → give the key users:read, or ask who made it")
-    ]
+    account = (
+        "not readable with this key → give the key the scope users:read, or ask the person who"
+        " created it"
+    )
+    assert of(ran, "account") == [("warn", account)]
 
 
 @pytest.mark.parametrize(
@@ -91,13 +93,13 @@ def test_each_scope_that_is_missing_has_its_line(
     [
         (
             EXPIRED_KEY,
-            "mend key refused: API Key expirada. → make a new key and set SYNCRO_API_KEY to it",
+            "error key refused: API Key expirada. → make a new key and set SYNCRO_API_KEY to it",
         ),
         (
             "crm_of_nobody",
-            "mend key refused: API Key inválida. → set SYNCRO_API_KEY to a key of your account",
+            "error key refused: API Key inválida. → set SYNCRO_API_KEY to a key of your account",
         ),
-        (SUSPENDED_KEY, "mend account inactive: Conta inativa. → ask its owner"),
+        (SUSPENDED_KEY, "error account inactive: Conta inativa. → ask the owner of the account"),
     ],
 )
 def test_a_key_that_opens_nothing_costs_one_request(
@@ -108,8 +110,8 @@ def test_a_key_that_opens_nothing_costs_one_request(
     monkeypatch.setenv("SYNCRO_API_KEY", key)
     ran = run("doctor")
     assert ran.code == 1
-    assert [" ".join(words) for words in said(ran) if words[0] == "mend"] == [finding]
-    assert of(ran, "scopes")[0][1] == f"cannot be told: {', '.join(PROBES)} → mend the rest first"
+    assert [" ".join(words) for words in said(ran) if words[0] == "error"] == [finding]
+    assert of(ran, "scopes")[0][1] == f"unknown: {', '.join(PROBES)} → fix the errors above first"
     assert key not in ran.out
     assert len(sandbox.arrivals) == 1
 
@@ -154,8 +156,8 @@ def test_one_read_that_fails_does_not_hide_the_others(
     monkeypatch.setenv("SYNCRO_API_KEY", READ_ONLY_KEY)
     ran = run("doctor")
     assert ran.code == 0
-    failed = "tasks:read cannot be told: GET /tasks → 500: Internal Server Error → run this again"
-    assert of(ran, "scope") == [("note", failed)]
+    failed = "tasks:read unknown: GET /tasks → 500: Internal Server Error → run this again"
+    assert of(ran, "scope") == [("warn", failed)]
     assert "tasks:read" not in of(ran, "scopes")[0][1]
     assert "webhooks:read" in of(ran, "scopes")[0][1]
 
@@ -167,7 +169,7 @@ def test_a_budget_that_others_have_spent_is_told_with_the_wait(run: Run, serve: 
     assert ran.code == 1
     assert of(ran, "key") == [("ok", "the API accepts it → nothing to do")]
     ((state, budget),) = of(ran, "budget")
-    assert (state, budget.startswith("the server answered 429")) == ("mend", True)
+    assert (state, budget.startswith("the server answered 429")) == ("error", True)
     assert "SYNCRO_LIMITER" in budget
     assert len(sandbox.arrivals) == 4
 
@@ -178,7 +180,7 @@ def test_a_clock_that_is_off_is_to_be_set(run: Run, serve: Serve, off: float, wo
     ran = run("doctor")
     assert ran.code == 1
     ((state, clock),) = of(ran, "clock")
-    assert state == "mend"
+    assert state == "error"
     assert words in clock
     assert "set this machine's clock" in clock
 
@@ -191,8 +193,8 @@ def test_a_server_that_cannot_be_reached_is_told_with_what_to_check(
     ran = run("doctor", "--base-url", "http://127.0.0.1:9/api/v1")
     assert ran.code == 1
     ((state, key),) = of(ran, "key")
-    assert (state, "check SYNCRO_BASE_URL" in key) == ("mend", True)
-    assert of(ran, "clock") == [("note", "no answer tells the server's time → nothing to do")]
+    assert (state, "check SYNCRO_BASE_URL" in key) == ("error", True)
+    assert of(ran, "clock") == [("warn", "no response has the server's time → nothing to do")]
 
 
 def states(outcomes: dict[str, Any], budget: Any = FREE) -> dict[str, str]:
@@ -200,7 +202,7 @@ def states(outcomes: dict[str, Any], budget: Any = FREE) -> dict[str, str]:
 
 
 def test_a_queue_of_other_programs_is_no_fault() -> None:
-    assert states({"users:read": BudgetWaitError("long", wait_needed=40.0)})["budget"] == "note"
+    assert states({"users:read": BudgetWaitError("long", wait_needed=40.0)})["budget"] == "warn"
 
 
 def test_a_limiter_that_is_out_of_reach_is_to_be_mended_before_anything_is_sent(
@@ -211,8 +213,8 @@ def test_a_limiter_that_is_out_of_reach_is_to_be_mended_before_anything_is_sent(
     ran = run("doctor", "--limiter", "redis://127.0.0.1:9/0")
     assert ran.code == 1
     ((state, limiter),) = of(ran, "limiter")
-    assert (state, limiter.endswith("→ check SYNCRO_LIMITER")) == ("mend", True)
-    assert of(ran, "key") == [("note", "cannot be told → mend the rest first")]
+    assert (state, limiter.endswith("→ check SYNCRO_LIMITER")) == ("error", True)
+    assert of(ran, "key") == [("warn", "unknown → fix the errors above first")]
     assert sandbox.arrivals == []
 
 
@@ -224,7 +226,7 @@ def test_the_budget_is_the_one_that_all_programs_share(
         ran = run("doctor", "--limiter", f"sqlite://{tmp_path}/budget.db")
         ((_, budget),) = of(ran, "budget")
         assert budget.startswith(f"{free} of 60 calls in 60 s are free")
-        shared = "within reach, and shared by all programs that name it → nothing to do"
+        shared = "reachable, and shared by all programs that use it → nothing to do"
         assert of(ran, "limiter") == [("ok", shared)]
 
 

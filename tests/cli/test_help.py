@@ -86,7 +86,7 @@ def test_help_says_where_the_key_comes_from_and_why(run: Run, words: tuple[str, 
         (("leads", "export", "-", "--key", "x"), "--key"),
         (("leads", "export", "-", "--stage-id", "won"), "--stage-id"),
         (("leads", "export", "-", "--format", "xml"), "--format"),
-        (("leads", "export", "-", "--updated-since", "yesterday"), "'yesterday' is neither"),
+        (("leads", "export", "-", "--updated-since", "yesterday"), "'yesterday' is not a date"),
         (("leads", "export", "-", "--created-to", "2026-06-30T10:00:00"), "no time zone"),
         (("leads", "export", "-"), "SYNCRO_API_KEY"),
         (("leads", "sync"), "DB"),
@@ -149,7 +149,7 @@ def test_a_date_or_a_moment_with_its_time_zone_is_understood(text: str, expected
 
 @pytest.mark.parametrize("text", ["", "30/06/2026", "2026-13-01", "2026-06-30T25:00:00Z"])
 def test_any_other_date_is_refused(text: str) -> None:
-    with pytest.raises(typer.BadParameter, match="is neither"):
+    with pytest.raises(typer.BadParameter, match="is not a date"):
         when(text)
 
 

@@ -41,7 +41,7 @@ from syncro_async.errors import (
     UnprocessableError,
     ValidationError,
 )
-from syncro_async.integrations.error_responses import ERROR_RESPONSES, error_response
+from syncro_async.integrations.error_responses import ERROR_TEXTS, error_response
 from syncro_async.integrations.fastapi import SyncroDep, add_error_handlers, syncro_lifespan
 from syncro_async.sandbox import EXPIRED_KEY, Sandbox, Trouble
 from syncro_async.testing.fake_clock import FakeClock
@@ -130,7 +130,7 @@ def test_no_error_of_a_call_is_without_a_case() -> None:
 def test_the_printed_table_names_each_error_with_its_status_and_code() -> None:
     printed = (Path(__file__).parents[2] / "docs" / "fastapi.md").read_text(encoding="utf-8")
     rows = [line for line in printed.splitlines() if line.startswith("| `")]
-    for kind, (status, code, _) in ERROR_RESPONSES.items():
+    for kind, (status, code, _) in ERROR_TEXTS.items():
         (row,) = [row for row in rows if f"`{kind.__name__}`" in row]
         assert f"| {status}" in row
         assert f"`{code}`" in row

@@ -124,7 +124,7 @@ async def test_background_work_that_fails_is_in_the_log(
         with caplog.at_level(logging.ERROR, "leads_service"):
             answer = await web.post("/retaggings", json={"having": "vip", "add": "seen"})
     assert answer.status_code == 202
-    assert "retagging 'vip' was not finished" in caplog.text
+    assert "retagging 'vip' did not finish" in caplog.text
 
 
 async def test_two_hundred_callers_draw_no_429_and_are_all_answered(

@@ -174,7 +174,7 @@ async def test_two_clients_have_two_names(clock: FakeClock, options: dict[str, A
 
 async def test_two_clients_of_one_name_are_refused(options: dict[str, Any]) -> None:
     twice = syncro_lifespan(inner=syncro_lifespan(**options), **options)
-    with pytest.raises(ConfigurationError, match=r"app\.state\.syncro is taken"):
+    with pytest.raises(ConfigurationError, match=r"app\.state\.syncro exists already"):
         async with running(FastAPI(lifespan=twice)):
             pass
 

@@ -70,7 +70,7 @@ def test_a_taken_port_is_said_clearly() -> None:
     with serving(Sandbox(0)) as url:
         port = urlsplit(url).port
         assert port is not None
-        with pytest.raises(OSError, match=f"port {port} of 127.0.0.1 is taken") as caught:
+        with pytest.raises(OSError, match=f"port {port} of 127.0.0.1 is in use") as caught:
             serving(Sandbox(0), port=port).__enter__()
         assert caught.value.errno == errno.EADDRINUSE
 
@@ -208,7 +208,7 @@ def test_run_refuses_a_taken_port_before_it_serves() -> None:
     with serving(Sandbox(0)) as url:
         port = urlsplit(url).port
         assert port is not None
-        with pytest.raises(OSError, match="is taken"):
+        with pytest.raises(OSError, match="is in use"):
             run(Sandbox(0), port=port)
 
 

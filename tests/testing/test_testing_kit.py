@@ -86,7 +86,7 @@ class TestTheLimit:
     @pytest.mark.parametrize("limit", [{"calls": 0}, {"seconds": 0}, {"seconds": float("nan")}])
     def test_must_be_one(self, limit: dict[str, float]) -> None:
         ask: Callable[..., int] = assert_within_limit
-        with pytest.raises(ValueError, match="is no limit"):
+        with pytest.raises(ValueError, match="is not a limit"):
             ask([], **limit)
 
     @given(st.lists(st.integers(0, 40), max_size=30), st.integers(1, 5), st.integers(1, 20))

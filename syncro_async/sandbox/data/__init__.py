@@ -1,1 +1,1 @@
-"""The data that the sandbox keeps."""
+"""The stored data of the sandbox."""

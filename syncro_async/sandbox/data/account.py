@@ -1,10 +1,10 @@
-"""The sample account around its leads: pipelines, users, sequences, numbers, templates."""
+"""The sample data of the account without its leads."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-# Ids that the examples of the API reference use mean here what they mean there.
+# The ids of the examples in the API reference have the same meaning here.
 PIPELINE_ID = 1
 SECOND_PIPELINE_ID = 2
 FIRST_STAGE_ID = 4
@@ -29,7 +29,7 @@ UNAPPROVED_TEMPLATE_ID = 3
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """A stage of a pipeline; entering one that is `mandatory` brings tasks that hold the lead."""
+    """A stage of a pipeline; a `mandatory` one adds tasks that keep the lead in it."""
 
     id: int
     pipeline_id: int
@@ -40,12 +40,12 @@ class Stage:
 
     @property
     def status(self) -> str:
-        """What the `status` filter compares: `won`, `lost`, else `open`."""
+        """The value for the filter `status`: `won`, `lost` or `open`."""
         return "won" if self.is_won else "lost" if self.is_lost else "open"
 
     @property
     def color(self) -> str:
-        """What the stage looks like on a board."""
+        """The color of the stage on a board."""
         return {"won": "#22c55e", "lost": "#ef4444", "open": "#3b82f6"}[self.status]
 
 
@@ -71,7 +71,10 @@ class Sequence:
 
 @dataclass(frozen=True, slots=True)
 class Instance:
-    """A connected WhatsApp number: `official` ones keep the 24 h window, `failing` ones fail."""
+    """A connected WhatsApp number.
+
+    `official`: free text is allowed only within 24 h. `failing`: every message fails.
+    """
 
     id: int
     display_name: str

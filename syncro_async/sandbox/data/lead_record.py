@@ -1,4 +1,4 @@
-"""One lead as the sandbox keeps it."""
+"""The stored record of one lead."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ if TYPE_CHECKING:
 
 
 class LeadRecord(dict[str, Any]):
-    """The fields of a lead, with the JSON they were last sent as.
+    """The fields of a lead, with a cache of its JSON.
 
-    Set fields by item (`record["name"] = ...`): that forgets the JSON. Lists and maps inside are
-    replaced, never changed in place. `updated_at`, `assigned_to`, `score` and `score_updated_at`
-    are kept here too, though an answer shows them only on request or never.
+    Set fields by item (`record["name"] = ...`): that clears the cache. Replace lists and maps,
+    never change them in place. `updated_at`, `assigned_to`, `score` and `score_updated_at` are
+    stored here too, although a response contains them only with `include`, or never.
     """
 
     __slots__ = ("encoded", "listeners")
@@ -30,5 +30,5 @@ class LeadRecord(dict[str, Any]):
     def __setitem__(self, name: str, value: Any) -> None:
         super().__setitem__(name, value)
         self.encoded.clear()
-        for tell in self.listeners:
-            tell(self, name)
+        for listener in self.listeners:
+            listener(self, name)

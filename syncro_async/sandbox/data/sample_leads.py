@@ -1,4 +1,4 @@
-"""Sample leads with Brazilian names: the same for the same seed, whatever their number."""
+"""Sample leads with Brazilian names; the same seed gives the same leads."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from syncro_async.sandbox.data.account import (
 )
 from syncro_async.sandbox.data.lead_record import LeadRecord
 
-# The first lead is an ordinary one in an open stage; the others here have something special.
+# The first lead is an ordinary one in an open stage; each of the others has a special property.
 ORDINARY_LEAD_ID = 1
 BLOCKED_LEAD_ID = 2
 CLOSED_WINDOW_LEAD_ID = 3
@@ -64,16 +64,16 @@ _STAGES = (
     23,
 )
 
-_BEGINNING = datetime(2025, 9, 1, 8, 0, 0, tzinfo=UTC)
-_YEAR = 300 * 24 * 60
+_FIRST_CREATED_AT = datetime(2025, 9, 1, 8, 0, 0, tzinfo=UTC)
+_CREATION_RANGE = 300 * 24 * 60
 _MINUTES_BETWEEN = 13
-# Coprime to the hundred million eight-digit numbers, so that no two leads share a telephone.
+# Coprime to 100,000,000, so that no two leads have the same phone number.
 _PHONE_STEP = 7_919
 
 
 def sample_leads(count: int, seed: int) -> Iterator[LeadRecord]:
-    """Make `count` leads, with the ids from 1 on."""
-    random = Random(seed)  # noqa: S311 - sample data, to be the same every time
+    """Create `count` leads with ids from 1."""
+    random = Random(seed)  # noqa: S311 - sample data must be reproducible
     names = [
         (first, last, _ascii(f"{first}.{last}"))
         for first in _FIRST_NAMES.split()
@@ -87,35 +87,35 @@ def sample_leads(count: int, seed: int) -> Iterator[LeadRecord]:
         yield LeadRecord(lead)
 
 
-def how_many(lead_id: int, samples: int) -> int:
-    """How many things of a kind a lead has: sample leads 0 to 2, those made later none."""
+def sample_count(lead_id: int, samples: int) -> int:
+    """The number of related records of each kind: 0 to 2 for a sample lead, 0 for a new one."""
     if lead_id == COMPLETE_LEAD_ID:
         return 2
     return lead_id % 3 if lead_id <= samples else 0
 
 
 def moment(value: datetime) -> str:
-    """A moment as the API writes it, in whole seconds."""
+    """A datetime in the format of the API, in whole seconds."""
     return value.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def _lead(lead_id: int, luck: int, names: list[tuple[str, str, str]]) -> dict[str, Any]:
-    luck, name = divmod(luck, len(names))
-    luck, stage = divmod(luck, len(_STAGES))
-    luck, trade = divmod(luck, len(_TRADES))
-    luck, source = divmod(luck, len(_SOURCES))
-    luck, tag = divmod(luck, len(_TAGS) * 2)
-    luck, birthday = divmod(luck, 15_000)
-    luck, value = divmod(luck, 400)
+def _lead(lead_id: int, bits: int, names: list[tuple[str, str, str]]) -> dict[str, Any]:
+    bits, name = divmod(bits, len(names))
+    bits, stage = divmod(bits, len(_STAGES))
+    bits, trade = divmod(bits, len(_TRADES))
+    bits, source = divmod(bits, len(_SOURCES))
+    bits, tag = divmod(bits, len(_TAGS) * 2)
+    bits, birthday = divmod(bits, 15_000)
+    bits, value = divmod(bits, 400)
     first, last, address = names[name]
     phone = lead_id * _PHONE_STEP % 100_000_000
-    created = _BEGINNING + timedelta(minutes=lead_id * _MINUTES_BETWEEN % _YEAR)
+    created = _FIRST_CREATED_AT + timedelta(minutes=lead_id * _MINUTES_BETWEEN % _CREATION_RANGE)
     at = f"{created:%Y-%m-%dT%H:%M:%S}Z"
     trade_name = _TRADES[trade]
     return {
         "id": lead_id,
         "name": f"{first} {last}",
-        "phone": f"+55{_AREA_CODES[luck % len(_AREA_CODES)]}9{phone:08}",
+        "phone": f"+55{_AREA_CODES[bits % len(_AREA_CODES)]}9{phone:08}",
         "email": f"{address}.{lead_id}@example.com",
         "company": trade_name and f"{trade_name} {last}",
         "birthday": f"{1960 + birthday % 45}-{1 + birthday % 12:02}-{1 + birthday % 28:02}",
@@ -134,7 +134,7 @@ def _lead(lead_id: int, luck: int, names: list[tuple[str, str, str]]) -> dict[st
         "custom_fields": {"tamanho_empresa": _SIZES[value % 4]} if value % 3 else {},
         "assigned_to": OWNER_ID + birthday % 3,
         "updated_at": at,
-        "score": luck % 101,
+        "score": bits % 101,
         "score_updated_at": at,
     }
 

@@ -1,4 +1,4 @@
-"""What the sandbox remembers of its leads."""
+"""The stored leads and their history."""
 
 from __future__ import annotations
 
@@ -34,42 +34,42 @@ Order = Literal["oldest_first", "newest_first", "last_changed_first"]
 
 
 class Store:
-    """The leads by id, in ascending order, and what happened to them.
+    """The leads by id, in ascending order, and their history.
 
-    Whatever changes a lead ends with `touch`, which stamps it and makes its JSON anew.
+    Every change of a lead ends with `touch`, which sets `updated_at` and clears its cached JSON.
     """
 
     def __init__(self, leads: int, seed: int, order: Order = "oldest_first") -> None:
         self.order = order
         self.leads: dict[int, LeadRecord] = {}
-        # Which leads have, or once had, that email or phone: an upsert must find its own quickly.
-        self._had: defaultdict[tuple[str, str], list[int]] = defaultdict(list)
+        # Ids of the leads that have or had this email or phone: an upsert looks them up.
+        self._ids_by_key: defaultdict[tuple[str, str], list[int]] = defaultdict(list)
         for lead in sample_leads(leads, seed):
-            self._keep(lead)
+            self._store(lead)
         self.samples = leads
         self.tasks = TaskTable(self.leads, leads)
         self.webhooks = WebhookTable()
         self.sales = History(list)
         self.lost_sales = History(list)
-        self.held_by = History(list)
+        self.blocking_tasks = History(list)
         self.enrollments = History(list)
         self.events = History(list)
         self._histories = (
-            *(self.sales, self.lost_sales, self.held_by, self.enrollments, self.events),
+            *(self.sales, self.lost_sales, self.blocking_tasks, self.enrollments, self.events),
         )
         self._conversations: dict[int, dict[str, Any]] = {}
         self._ids: dict[str, Iterator[int]] = {"lead": count(leads + 1)}
         for lead in self.leads.values():
-            self._arrived(lead, STAGES[lead["stage_id"]], lead["created_at"])
+            self._record_stage_entry(lead, STAGES[lead["stage_id"]], lead["created_at"])
             if lead["id"] == COMPLETE_LEAD_ID:
                 self._complete(lead)
 
     def new_id(self, kind: str) -> int:
-        """The next id of that kind of thing."""
+        """The next id of this kind of record."""
         return next(self._ids.setdefault(kind, count(1)))
 
-    def listed(self) -> Collection[LeadRecord]:
-        """The leads as a list shows them; no document promises an order, so there are several."""
+    def in_list_order(self) -> Collection[LeadRecord]:
+        """The leads in the order of the list; the API does not document one, so it is a setting."""
         if self.order == "oldest_first":
             return self.leads.values()
         newest_first = list(reversed(self.leads.values()))
@@ -78,25 +78,25 @@ class Store:
         return newest_first
 
     def find(self, lead_id: str) -> LeadRecord:
-        """The lead of that id as it stands in a path. Raises `Refused` (404)."""
+        """The lead with the id from a path. Raises `RequestRejected` (404)."""
         lead = self.leads.get(int(lead_id)) if lead_id.isdecimal() and lead_id.isascii() else None
         if lead is None:
             raise not_found("Lead")
         return lead
 
     def add(self, lead: LeadRecord) -> None:
-        """Keep a new lead, with the sale or loss its stage means."""
-        self._keep(lead)
-        self._arrived(lead, STAGES[lead["stage_id"]], lead["created_at"])
+        """Store a new lead, with the sale or loss that belongs to its stage."""
+        self._store(lead)
+        self._record_stage_entry(lead, STAGES[lead["stage_id"]], lead["created_at"])
 
     def oldest_with(self, key: str, value: str) -> LeadRecord | None:
-        """The lead that has had this email or phone (`key`) for longest, if any has it now."""
-        ids = sorted(self._had.get((key, value), ()))
+        """The oldest lead with this email or phone (`key`), or None."""
+        ids = sorted(self._ids_by_key.get((key, value), ()))
         known = (self.leads.get(lead_id) for lead_id in ids)
         return next((lead for lead in known if lead is not None and lead[key] == value), None)
 
     def remove(self, lead: LeadRecord) -> None:
-        """Forget a lead and everything about it."""
+        """Delete a lead and everything that belongs to it."""
         lead_id = lead["id"]
         del self.leads[lead_id]
         self._conversations.pop(lead_id, None)
@@ -105,7 +105,7 @@ class Store:
             history.pop(lead_id, None)
 
     def touch(self, lead: LeadRecord, at: str, event: str, description: str) -> None:
-        """Note when a lead changed, and how."""
+        """Record the time and the kind of a change of a lead."""
         self.events[lead["id"]].append(
             {
                 "id": self.new_id("event"),
@@ -118,21 +118,21 @@ class Store:
         lead["updated_at"] = at
 
     def enter(self, lead: LeadRecord, stage: Stage, at: str, **deal: Any) -> None:
-        """Move a lead; a won or lost stage records a `deal` unless the lead came from its like."""
+        """Move a lead; a won or lost stage records a `deal`, except from one to another."""
         before = STAGES[lead["stage_id"]]
         lead["stage_id"] = stage.id
         lead["pipeline_id"] = stage.pipeline_id
         if before.id != stage.id and (before.status != stage.status or stage.status == "open"):
-            self._arrived(lead, stage, at, **deal)
+            self._record_stage_entry(lead, stage, at, **deal)
 
     def complete_tasks(self, lead_id: int, at: str) -> None:
-        """Complete the mandatory tasks that hold a lead in its stage."""
-        for task in self.held_by.pop(lead_id, ()):
+        """Complete the mandatory tasks that keep a lead in its stage."""
+        for task in self.blocking_tasks.pop(lead_id, ()):
             task.update(status="completed", completed_at=at, updated_at=at)
             self.leads[lead_id].encoded.clear()
 
     def conversation(self, lead: LeadRecord) -> dict[str, Any]:
-        """The lead's conversation, begun now if there was none."""
+        """The lead's conversation; it is created when there is none."""
         return self._conversations.setdefault(
             lead["id"],
             {
@@ -145,25 +145,25 @@ class Store:
         )
 
     def has_conversation(self, lead: LeadRecord) -> bool:
-        """Whether lead and account have ever talked; sample leads have, if they can be reached."""
+        """Whether there is a conversation: yes for every sample lead with a phone number."""
         known = lead["id"] <= self.samples and lead["phone"] is not None
         return known or lead["id"] in self._conversations
 
-    def window_is_open(self, lead: LeadRecord) -> bool:
-        """Whether the lead wrote within 24 hours: sample leads did, but for one; new ones never."""
+    def is_window_open(self, lead: LeadRecord) -> bool:
+        """Whether the 24 h window is open: for every sample lead except one, not for new ones."""
         return bool(lead["id"] <= self.samples) and lead["id"] != CLOSED_WINDOW_LEAD_ID
 
-    def _keep(self, lead: LeadRecord) -> None:
+    def _store(self, lead: LeadRecord) -> None:
         self.leads[lead["id"]] = lead
         for key in _KEYS:
-            self._note_key(lead, key)
-        lead.listeners = (self._note_key,)
+            self._index_key(lead, key)
+        lead.listeners = (self._index_key,)
 
-    def _note_key(self, lead: LeadRecord, name: str) -> None:
+    def _index_key(self, lead: LeadRecord, name: str) -> None:
         if name in _KEYS and lead[name] is not None:
-            self._had[name, lead[name]].append(lead["id"])
+            self._ids_by_key[name, lead[name]].append(lead["id"])
 
-    def _arrived(self, lead: LeadRecord, stage: Stage, at: str, **deal: Any) -> None:
+    def _record_stage_entry(self, lead: LeadRecord, stage: Stage, at: str, **deal: Any) -> None:
         lead_id = lead["id"]
         if stage.is_won:
             value = deal.get("value")
@@ -187,7 +187,7 @@ class Store:
                 }
             )
         elif stage.mandatory:
-            self.held_by[lead_id].append(self._mandatory_task(lead, at))
+            self.blocking_tasks[lead_id].append(self._mandatory_task(lead, at))
 
     def _mandatory_task(self, lead: LeadRecord, at: str) -> dict[str, Any]:
         fields = {
@@ -202,7 +202,7 @@ class Store:
         return self.tasks.add(fields, at)
 
     def _complete(self, lead: LeadRecord) -> None:
-        """Give a lead some of everything that leads get through the API only."""
+        """Add the records that other leads get only through the API."""
         at = lead["created_at"]
         self.lost_sales[lead["id"]].append(
             {

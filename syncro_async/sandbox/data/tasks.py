@@ -1,4 +1,4 @@
-"""What the sandbox remembers of its tasks."""
+"""The stored tasks."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from itertools import chain, count
 from typing import TYPE_CHECKING, Any
 
-from syncro_async.sandbox.data.sample_leads import how_many
+from syncro_async.sandbox.data.sample_leads import sample_count
 
 if TYPE_CHECKING:
     from syncro_async.sandbox.data.lead_record import LeadRecord
@@ -19,10 +19,10 @@ _MOST_SAMPLES_OF_A_LEAD = 2
 
 
 class TaskTable:
-    """The tasks of each lead and those of none; a lead's samples are made when first looked at.
+    """The tasks of each lead, and those without a lead.
 
-    The first task that is added has the id of the reference's example, the others count on from
-    the last sample.
+    The sample tasks of a lead are created at their first use. The first added task has the id of
+    the reference's example; the ids of the others follow the last sample.
     """
 
     def __init__(self, leads: Mapping[int, LeadRecord], samples: int) -> None:
@@ -32,19 +32,19 @@ class TaskTable:
         self._ids = chain((_EXAMPLE_ID,), count(_sample_id(samples + 1, 0)))
 
     def all(self) -> list[TaskRecord]:
-        """Every task, by its id."""
+        """Every task in the order of the ids."""
         tasks = chain(self._by_lead[None], *(self.of(lead_id) for lead_id in self._leads))
         return sorted(tasks, key=_by_id)
 
     def of(self, lead_id: int) -> list[TaskRecord]:
-        """The tasks of a lead, by their ids."""
+        """The tasks of a lead in the order of the ids."""
         tasks = self._by_lead.get(lead_id)
         if tasks is None:
             tasks = self._by_lead[lead_id] = self._samples_of(self._leads[lead_id])
         return tasks
 
     def add(self, fields: dict[str, Any], at: str) -> TaskRecord:
-        """Keep a new task, which is pending."""
+        """Store a new task with the status `pending`."""
         task = _record(next(self._ids), at, fields)
         lead_id = fields["lead_id"]
         tasks = self._by_lead[None] if lead_id is None else self.of(lead_id)
@@ -53,7 +53,7 @@ class TaskTable:
         return task
 
     def forget(self, lead_id: int) -> None:
-        """Forget the tasks of a lead."""
+        """Delete the tasks of a lead."""
         self._by_lead.pop(lead_id, None)
 
     def _samples_of(self, lead: LeadRecord) -> list[TaskRecord]:
@@ -69,7 +69,7 @@ class TaskTable:
         }
         return [
             _record(_sample_id(lead["id"], number), at, done)
-            for number in range(how_many(lead["id"], self._samples))
+            for number in range(sample_count(lead["id"], self._samples))
         ]
 
 

@@ -1,4 +1,4 @@
-"""What the sandbox remembers of its webhook subscriptions."""
+"""The stored webhook subscriptions."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ WebhookRecord = dict[str, Any]
 
 
 class WebhookTable:
-    """The subscriptions by id: one whose deliveries arrive, and one that was given up."""
+    """The subscriptions by id: an active one, and one that is disabled after failures."""
 
     def __init__(self) -> None:
         self.all: dict[int, WebhookRecord] = {}
@@ -31,7 +31,7 @@ class WebhookTable:
         )
 
     def add(self, target_url: str, events: list[str], source: str, at: str) -> WebhookRecord:
-        """Keep a new subscription."""
+        """Store a new subscription."""
         webhook_id = next(self._ids)
         webhook = self.all[webhook_id] = {
             "id": webhook_id,
@@ -48,7 +48,7 @@ class WebhookTable:
         return webhook
 
     def find(self, webhook_id: str) -> WebhookRecord:
-        """The subscription of that id as it stands in a path. Raises `Refused` (404)."""
+        """The subscription with the id from a path. Raises `RequestRejected` (404)."""
         known = webhook_id.isdecimal() and webhook_id.isascii()
         webhook = self.all.get(int(webhook_id)) if known else None
         if webhook is None:

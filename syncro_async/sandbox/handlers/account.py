@@ -1,4 +1,4 @@
-"""The calls that show what an account consists of: itself, users, pipelines, WhatsApp."""
+"""The endpoints for account, users, pipelines and WhatsApp numbers and templates."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ if TYPE_CHECKING:
     from syncro_async.sandbox.request import ApiRequest
 
 
-def show_account(asked: ApiRequest) -> Response:
+def show_account(request: ApiRequest) -> Response:
     """`GET /account`."""
-    return json_response({"success": True, "account": ACCOUNT | asked.wire.undocumented_fields()})
+    return json_response({"success": True, "account": ACCOUNT | request.wire.undocumented_fields()})
 
 
-def list_users(asked: ApiRequest) -> Response:
+def list_users(request: ApiRequest) -> Response:
     """`GET /users`."""
     data = [
         {"id": user.id, "name": user.name, "email": user.email, "role": user.role}
-        | asked.wire.undocumented_fields()
+        | request.wire.undocumented_fields()
         for user in USERS.values()
     ]
     return json_response({"success": True, "data": data})
 
 
-def list_pipelines(asked: ApiRequest) -> Response:
+def list_pipelines(request: ApiRequest) -> Response:
     """`GET /pipelines`."""
     pipelines = [
         {
@@ -53,14 +53,14 @@ def list_pipelines(asked: ApiRequest) -> Response:
                 if stage.pipeline_id == pipeline_id
             ],
         }
-        | asked.wire.undocumented_fields()
+        | request.wire.undocumented_fields()
         for pipeline_id, name in PIPELINES.items()
     ]
     reasons = [{"id": reason_id, "name": name} for reason_id, name in LOST_REASONS.items()]
     return json_response({"success": True, "pipelines": pipelines, "lost_reasons": reasons})
 
 
-def list_instances(asked: ApiRequest) -> Response:
+def list_instances(request: ApiRequest) -> Response:
     """`GET /whatsapp/instances`."""
     data = [
         {
@@ -74,15 +74,15 @@ def list_instances(asked: ApiRequest) -> Response:
             "supports_buttons": one.official,
             "has_window_restriction": one.official,
         }
-        | asked.wire.undocumented_fields()
+        | request.wire.undocumented_fields()
         for one in INSTANCES.values()
     ]
     return json_response({"success": True, "data": data})
 
 
-def list_templates(asked: ApiRequest) -> Response:
-    """`GET /whatsapp/templates`; of a template's fields no document names more than these two."""
-    form = asked.filters()
+def list_templates(request: ApiRequest) -> Response:
+    """`GET /whatsapp/templates`; only these two fields of a template are documented."""
+    form = request.filters()
     wanted = {
         "instance_id": form.integer("instance_id"),
         "status": form.text("status"),
@@ -90,7 +90,7 @@ def list_templates(asked: ApiRequest) -> Response:
     }
     form.validate()
     data = [
-        {"id": one.id, "name": one.name} | asked.wire.undocumented_fields()
+        {"id": one.id, "name": one.name} | request.wire.undocumented_fields()
         for one in TEMPLATES.values()
         if all(value in (None, getattr(one, name)) for name, value in wanted.items())
     ]

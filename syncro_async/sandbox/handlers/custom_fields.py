@@ -1,4 +1,4 @@
-"""The account's custom fields, and the call that lists them (API reference, 'Custom fields')."""
+"""The custom fields and their endpoint (API reference, 'Custom fields')."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class CustomField:
-    """One definition, as the call shows it."""
+    """One definition, with the fields of the response."""
 
     id: int
     name: str
@@ -47,8 +47,8 @@ CUSTOM_FIELDS = (
 )
 
 
-def list_custom_fields(asked: ApiRequest) -> Response:
-    """`GET /custom-fields`; with `active_only`, those in use."""
-    only_active = asked.query.get("active_only") in ("1", "true")
+def list_custom_fields(request: ApiRequest) -> Response:
+    """`GET /custom-fields`; with `active_only`, only active ones."""
+    only_active = request.query.get("active_only") in ("1", "true")
     shown = [field for field in CUSTOM_FIELDS if field.is_active or not only_active]
     return json_response({"success": True, "data": [asdict(field) for field in shown]})

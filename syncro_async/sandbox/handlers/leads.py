@@ -13,11 +13,11 @@ from syncro_async.sandbox.data.lead_record import LeadRecord
 from syncro_async.sandbox.handlers.custom_fields import CUSTOM_FIELDS
 from syncro_async.sandbox.handlers.relations import (
     RelationContext,
-    asked_in_list,
-    asked_of_one,
+    lead_relations,
+    list_relations,
     related,
 )
-from syncro_async.sandbox.request import page_asked, page_meta
+from syncro_async.sandbox.request import page_meta, requested_page
 from syncro_async.sandbox.responses import Response, json_response, rule_violation
 from syncro_async.sandbox.serialization import BRIEF_FIELDS, CREATED_FIELDS
 
@@ -32,14 +32,14 @@ if TYPE_CHECKING:
 _SECONDS = len("2026-06-30T10:00:00")
 
 
-def list_leads(asked: ApiRequest) -> Response:
+def list_leads(request: ApiRequest) -> Response:
     """`GET /leads`."""
-    form = asked.filters()
-    page, per_page = page_asked(form)
+    form = request.filters()
+    page, per_page = requested_page(form)
     filters = _filters(form)
-    include = asked_in_list(form.text("include"))
+    include = list_relations(form.text("include"))
     form.validate()
-    leads = asked.store.listed()
+    leads = request.store.in_list_order()
     first = (page - 1) * per_page
     if filters:
         matching = [lead for lead in leads if all(fits(lead) for fits in filters)]
@@ -49,28 +49,28 @@ def list_leads(asked: ApiRequest) -> Response:
         total = len(leads)
         shown = list(islice(leads, min(first, total), first + per_page))
     meta = page_meta(total, page, per_page)
-    data = [_encoded(asked, lead, include) for lead in shown]
+    data = [_encoded(request, lead, include) for lead in shown]
     return json_response(
-        {"success": True, "data": data, "meta": meta | asked.wire.undocumented_fields()}
+        {"success": True, "data": data, "meta": meta | request.wire.undocumented_fields()}
     )
 
 
-def get_lead(asked: ApiRequest) -> Response:
+def get_lead(request: ApiRequest) -> Response:
     """`GET /leads/{id}`."""
-    lead = asked.store.find(asked.parts[0])
-    form = asked.filters()
-    include = asked_of_one(form.text("include"))
+    lead = request.store.find(request.parts[0])
+    form = request.filters()
+    include = lead_relations(form.text("include"))
     form.validate()
-    extra = related(include, RelationContext(asked.store, lead, asked.wire))
-    return json_response({"success": True, "lead": asked.wire.detail(lead) | extra})
+    extra = related(include, RelationContext(request.store, lead, request.wire))
+    return json_response({"success": True, "lead": request.wire.detail(lead) | extra})
 
 
-def _encoded(asked: ApiRequest, lead: LeadRecord, include: frozenset[str]) -> msgspec.Raw:
-    """The lead's JSON: made once for each set of relations, until the lead changes."""
+def _encoded(request: ApiRequest, lead: LeadRecord, include: frozenset[str]) -> msgspec.Raw:
+    """The lead's JSON, cached for each set of relations until the lead changes."""
     known = lead.encoded.get(include)
     if known is None:
-        fields = asked.wire.lead(lead) | related(
-            include, RelationContext(asked.store, lead, asked.wire)
+        fields = request.wire.lead(lead) | related(
+            include, RelationContext(request.store, lead, request.wire)
         )
         known = lead.encoded[include] = msgspec.Raw(msgspec.json.encode(fields))
     return known
@@ -89,7 +89,7 @@ def _filters(form: Form) -> list[Filter]:
         filters.append(lambda lead: not wanted.isdisjoint(lead["tags"]))
     q = (form.text("q") or "").casefold()
     if q:
-        filters.append(lambda lead: _mentions(lead, q))
+        filters.append(lambda lead: _contains_text(lead, q))
     _since(filters, "updated_at", form.moment("updated_since"))
     _since(filters, "created_at", form.moment("created_from"))
     until = form.moment("created_to", day_ends=True)
@@ -105,11 +105,11 @@ def _equal(filters: list[Filter], name: str, wanted: Any) -> None:
 
 def _since(filters: list[Filter], name: str, moment: str | None) -> None:
     if moment is not None:
-        # Without its Z, a moment in whole seconds sorts before the same one with a fraction.
+        # Text without the Z sorts whole seconds before the same second with a fraction.
         filters.append(lambda lead: lead[name][:_SECONDS] >= moment)
 
 
-def _mentions(lead: LeadRecord, q: str) -> bool:
+def _contains_text(lead: LeadRecord, q: str) -> bool:
     return q in f"{lead['name']}\n{lead['email'] or ''}\n{lead['phone'] or ''}".casefold()
 
 
@@ -126,100 +126,100 @@ _MATCHES = {
 }
 
 
-def create_lead(asked: ApiRequest) -> Response:
+def create_lead(request: ApiRequest) -> Response:
     """`POST /leads`."""
-    form = asked.form()
+    form = request.form()
     for name in _REQUIRED:
         form.require(name)
     fields = _lead_fields(form)
     form.validate()
-    lead = _create(asked, fields)
-    return json_response({"success": True, "lead": asked.wire.some(lead, CREATED_FIELDS)}, 201)
+    lead = _create(request, fields)
+    return json_response({"success": True, "lead": request.wire.some(lead, CREATED_FIELDS)}, 201)
 
 
-def upsert_lead(asked: ApiRequest) -> Response:
-    """`POST /leads/upsert`: an existing lead keeps what was not sent, or sent empty."""
-    form = asked.form()
+def upsert_lead(request: ApiRequest) -> Response:
+    """`POST /leads/upsert`: an existing lead keeps the fields that are absent or empty."""
+    form = request.form()
     keys = _MATCHES[form.choice("match_by", _MATCHES) or "email_or_phone"]
     if not any(form.text(key) for key in keys):
         for key, other in zip(keys, reversed(keys), strict=True):
             form.require(key, f" when {other} is not present" if other != key else "")
-    lead = _match(asked.store, {key: form.text(key) for key in keys})
+    lead = _match(request.store, {key: form.text(key) for key in keys})
     if lead is None:
         for name in _REQUIRED:
             form.require(name)
-    fields = _lead_fields(form, home=lead["pipeline_id"] if lead else None)
+    fields = _lead_fields(form, current_pipeline=lead["pipeline_id"] if lead else None)
     form.validate()
     created = lead is None
     if lead is None:
-        lead = _create(asked, fields)
+        lead = _create(request, fields)
     else:
-        _update(asked, lead, fields)
-    answer = {"success": True, "created": created, "lead": asked.wire.some(lead, BRIEF_FIELDS)}
+        _update(request, lead, fields)
+    answer = {"success": True, "created": created, "lead": request.wire.some(lead, BRIEF_FIELDS)}
     return json_response(answer, 201 if created else 200)
 
 
-def move_lead(asked: ApiRequest) -> Response:
+def move_lead(request: ApiRequest) -> Response:
     """`PUT /leads/{id}/stage`."""
-    lead = asked.store.find(asked.parts[0])
-    form = asked.form()
+    lead = request.store.find(request.parts[0])
+    form = request.form()
     form.require("pipeline_id")
     stage = _required_stage(form, form.integer("pipeline_id", among=PIPELINES))
-    _refuse_if_held(asked.store, lead)
-    return _moved(asked, lead, stage)
+    _require_tasks_done(request.store, lead)
+    return _move(request, lead, stage)
 
 
-def mark_won(asked: ApiRequest) -> Response:
+def mark_won(request: ApiRequest) -> Response:
     """`PUT /leads/{id}/won`."""
-    lead = asked.store.find(asked.parts[0])
-    form = asked.form()
+    lead = request.store.find(request.parts[0])
+    form = request.form()
     value = form.number("value")
     stage = _required_stage(form)
     if not stage.is_won:
         raise rule_violation("A etapa informada não é uma etapa de ganho.")
-    _refuse_if_held(asked.store, lead)
-    return _moved(asked, lead, stage, value=value)
+    _require_tasks_done(request.store, lead)
+    return _move(request, lead, stage, value=value)
 
 
-def mark_lost(asked: ApiRequest) -> Response:
+def mark_lost(request: ApiRequest) -> Response:
     """`PUT /leads/{id}/lost`."""
-    lead = asked.store.find(asked.parts[0])
-    form = asked.form()
+    lead = request.store.find(request.parts[0])
+    form = request.form()
     reason_id = form.integer("reason_id", among=LOST_REASONS)
     stage = _required_stage(form)
     if not stage.is_lost:
         raise rule_violation("A etapa informada não é uma etapa de perda.")
-    _refuse_if_held(asked.store, lead)
-    return _moved(asked, lead, stage, reason_id=reason_id)
+    _require_tasks_done(request.store, lead)
+    return _move(request, lead, stage, reason_id=reason_id)
 
 
-def delete_lead(asked: ApiRequest) -> Response:
+def delete_lead(request: ApiRequest) -> Response:
     """`DELETE /leads/{id}`."""
-    asked.store.remove(asked.store.find(asked.parts[0]))
+    request.store.remove(request.store.find(request.parts[0]))
     return json_response({"success": True})
 
 
-def add_tags(asked: ApiRequest) -> Response:
+def add_tags(request: ApiRequest) -> Response:
     """`POST /leads/{id}/tags`."""
-    lead = asked.store.find(asked.parts[0])
-    form = asked.form()
+    lead = request.store.find(request.parts[0])
+    form = request.form()
     form.require("tags")
     tags = form.texts("tags") or []
     form.validate()
-    return _tagged(asked, lead, list(dict.fromkeys([*lead["tags"], *tags])))
+    return _set_tags(request, lead, list(dict.fromkeys([*lead["tags"], *tags])))
 
 
-def remove_tag(asked: ApiRequest) -> Response:
-    """`DELETE /leads/{id}/tags/{tag}`; a tag the lead does not have is no error."""
-    lead = asked.store.find(asked.parts[0])
-    return _tagged(asked, lead, [tag for tag in lead["tags"] if tag != asked.parts[1]])
+def remove_tag(request: ApiRequest) -> Response:
+    """`DELETE /leads/{id}/tags/{tag}`; a tag that the lead does not have is not an error."""
+    lead = request.store.find(request.parts[0])
+    return _set_tags(request, lead, [tag for tag in lead["tags"] if tag != request.parts[1]])
 
 
-def _lead_fields(form: Form, home: int | None = None) -> dict[str, Any]:
-    """The sent fields of a lead; `home` is the pipeline of its stage unless another is sent."""
+def _lead_fields(form: Form, current_pipeline: int | None = None) -> dict[str, Any]:
+    """The sent fields of a lead; `current_pipeline` is the pipeline when none is sent."""
     fields: dict[str, Any] = {name: form.text(name) for name in _TEXTS}
     pipeline_id = form.integer("pipeline_id", among=PIPELINES)
-    stage = _stage(form, home if pipeline_id is None else pipeline_id)
+    stage = _stage(form, current_pipeline if pipeline_id is None else pipeline_id)
     fields["stage_id"] = stage and stage.id
     fields["value"] = form.number("value")
     fields["tags"] = form.texts("tags")
@@ -241,11 +241,11 @@ def _required_stage(form: Form, pipeline_id: int | None = None) -> Stage:
     return form.validated(_stage(form, pipeline_id))
 
 
-def _create(asked: ApiRequest, fields: dict[str, Any]) -> LeadRecord:
-    store = asked.store
-    if asked.max_leads is not None and len(store.leads) >= asked.max_leads:
+def _create(request: ApiRequest, fields: dict[str, Any]) -> LeadRecord:
+    store = request.store
+    if request.max_leads is not None and len(store.leads) >= request.max_leads:
         raise rule_violation("Limite de leads do plano atingido.", limit_reached=True)
-    at = asked.at
+    at = request.at
     lead = LeadRecord(
         {
             **fields,
@@ -265,7 +265,7 @@ def _create(asked: ApiRequest, fields: dict[str, Any]) -> LeadRecord:
 
 
 def _match(store: Store, keys: dict[str, str | None]) -> LeadRecord | None:
-    """The oldest lead of that email, else of that telephone."""
+    """The oldest lead with the email, else the oldest with the phone number."""
     for key, wanted in keys.items():
         lead = None if wanted is None else store.oldest_with(key, wanted)
         if lead is not None:
@@ -273,7 +273,7 @@ def _match(store: Store, keys: dict[str, str | None]) -> LeadRecord | None:
     return None
 
 
-def _update(asked: ApiRequest, lead: LeadRecord, fields: dict[str, Any]) -> None:
+def _update(request: ApiRequest, lead: LeadRecord, fields: dict[str, Any]) -> None:
     stage_id = fields.pop("stage_id")
     custom = lead["custom_fields"] | fields.pop("custom_fields")
     for name, value in fields.items():
@@ -281,12 +281,12 @@ def _update(asked: ApiRequest, lead: LeadRecord, fields: dict[str, Any]) -> None
             lead[name] = value
     lead["custom_fields"] = custom
     if stage_id is not None:
-        asked.store.enter(lead, STAGES[stage_id], asked.at)
-    asked.store.touch(lead, asked.at, "updated", "Lead atualizado")
+        request.store.enter(lead, STAGES[stage_id], request.at)
+    request.store.touch(lead, request.at, "updated", "Lead atualizado")
 
 
-def _refuse_if_held(store: Store, lead: LeadRecord) -> None:
-    tasks = store.held_by.get(lead["id"])
+def _require_tasks_done(store: Store, lead: LeadRecord) -> None:
+    tasks = store.blocking_tasks.get(lead["id"])
     if tasks:
         raise rule_violation(
             "Complete mandatory tasks before moving the lead.",
@@ -295,14 +295,14 @@ def _refuse_if_held(store: Store, lead: LeadRecord) -> None:
         )
 
 
-def _moved(asked: ApiRequest, lead: LeadRecord, stage: Stage, **deal: Any) -> Response:
-    at = asked.at
-    asked.store.enter(lead, stage, at, **deal)
-    asked.store.touch(lead, asked.at, "stage_changed", f"Movido para {stage.name}")
+def _move(request: ApiRequest, lead: LeadRecord, stage: Stage, **deal: Any) -> Response:
+    at = request.at
+    request.store.enter(lead, stage, at, **deal)
+    request.store.touch(lead, request.at, "stage_changed", f"Movido para {stage.name}")
     return json_response({"success": True, "lead_id": lead["id"]})
 
 
-def _tagged(asked: ApiRequest, lead: LeadRecord, tags: list[str]) -> Response:
+def _set_tags(request: ApiRequest, lead: LeadRecord, tags: list[str]) -> Response:
     lead["tags"] = tags
-    asked.store.touch(lead, asked.at, "updated", "Tags alteradas")
+    request.store.touch(lead, request.at, "updated", "Tags alteradas")
     return json_response({"success": True, "lead_id": lead["id"], "tags": tags})

@@ -1,4 +1,4 @@
-"""The calls that reach out to a lead: nurture sequences and WhatsApp messages."""
+"""The endpoints for nurture sequences and WhatsApp messages."""
 
 from __future__ import annotations
 
@@ -25,21 +25,21 @@ _APPROVED_TEMPLATES = frozenset(one.id for one in TEMPLATES.values() if one.stat
 _UNTIL_NEXT_STEP = timedelta(days=1)
 
 
-def enroll(asked: ApiRequest) -> Response:
+def enroll(request: ApiRequest) -> Response:
     """`POST /leads/{id}/enroll-sequence`."""
-    lead = asked.store.find(asked.parts[0])
-    form = asked.form()
+    lead = request.store.find(request.parts[0])
+    form = request.form()
     form.require("sequence_id")
     sequence_id = form.validated(form.integer("sequence_id", among=_ACTIVE_SEQUENCES))
     enrollment = {
-        "id": asked.store.new_id("enrollment"),
+        "id": request.store.new_id("enrollment"),
         "sequence_id": sequence_id,
         "current_step": 1,
         "status": "active",
-        "next_step_at": moment(datetime.fromisoformat(asked.at) + _UNTIL_NEXT_STEP),
+        "next_step_at": moment(datetime.fromisoformat(request.at) + _UNTIL_NEXT_STEP),
     }
-    asked.store.enrollments[lead["id"]].append(enrollment)
-    asked.store.touch(lead, asked.at, "sequence_enrolled", "Inscrito em sequência")
+    request.store.enrollments[lead["id"]].append(enrollment)
+    request.store.touch(lead, request.at, "sequence_enrolled", "Inscrito em sequência")
     return json_response(
         {
             "success": True,
@@ -47,24 +47,24 @@ def enroll(asked: ApiRequest) -> Response:
             "sequence_id": sequence_id,
             "lead_sequence_id": enrollment["id"],
             "status": "active",
-            "next_step_at": asked.wire.moment(str(enrollment["next_step_at"])),
+            "next_step_at": request.wire.moment(str(enrollment["next_step_at"])),
         }
     )
 
 
-def unenroll(asked: ApiRequest) -> Response:
+def unenroll(request: ApiRequest) -> Response:
     """`DELETE /leads/{id}/enroll-sequence/{sequence_id}`."""
-    lead = asked.store.find(asked.parts[0])
+    lead = request.store.find(request.parts[0])
     current = [
         one
-        for one in asked.store.enrollments.get(lead["id"], ())
-        if str(one["sequence_id"]) == asked.parts[1] and one["status"] == "active"
+        for one in request.store.enrollments.get(lead["id"], ())
+        if str(one["sequence_id"]) == request.parts[1] and one["status"] == "active"
     ]
     if not current:
         raise not_found("Inscrição")
     for one in current:
         one.update(status="exited_manual", next_step_at=None)
-    asked.store.touch(lead, asked.at, "sequence_exited", "Removido de sequência")
+    request.store.touch(lead, request.at, "sequence_exited", "Removido de sequência")
     return json_response(
         {
             "success": True,
@@ -75,10 +75,10 @@ def unenroll(asked: ApiRequest) -> Response:
     )
 
 
-def send_whatsapp(asked: ApiRequest) -> Response:
+def send_whatsapp(request: ApiRequest) -> Response:
     """`POST /leads/{id}/send-whatsapp`."""
-    lead = asked.store.find(asked.parts[0])
-    form = asked.form()
+    lead = request.store.find(request.parts[0])
+    form = request.form()
     form.require("type")
     kind = form.choice("type", ("text", "image"))
     if form.text("media_url") is None:
@@ -90,17 +90,17 @@ def send_whatsapp(asked: ApiRequest) -> Response:
         form.text(name)
     instance = _instance(form)
     form.validate()
-    _refuse_without_phone(lead)
-    if instance.official and not asked.store.window_is_open(lead):
+    _require_phone(lead)
+    if instance.official and not request.store.is_window_open(lead):
         message = "Janela de 24h fechada — use um template."
         raise rule_violation(message, skip_reason="window_closed")
-    return json_response(_sent(asked, lead, instance))
+    return json_response(_send(request, lead, instance))
 
 
-def send_template(asked: ApiRequest) -> Response:
-    """`POST /leads/{id}/send-whatsapp-template`: allowed outside the 24 h window too."""
-    lead = asked.store.find(asked.parts[0])
-    form = asked.form()
+def send_template(request: ApiRequest) -> Response:
+    """`POST /leads/{id}/send-whatsapp-template`: also allowed outside of the 24 h window."""
+    lead = request.store.find(request.parts[0])
+    form = request.form()
     form.require("template_id")
     template_id = form.integer("template_id", among=_APPROVED_TEMPLATES)
     if template_id is not None and TEMPLATES[template_id].needs_media:
@@ -109,29 +109,29 @@ def send_template(asked: ApiRequest) -> Response:
     form.texts("variables")
     instance = _instance(form)
     template = TEMPLATES[form.validated(template_id)]
-    _refuse_without_phone(lead)
-    return json_response(_sent(asked, lead, instance) | {"template_name": template.name})
+    _require_phone(lead)
+    return json_response(_send(request, lead, instance) | {"template_name": template.name})
 
 
 def _instance(form: Form) -> Instance:
     return INSTANCES[form.integer("instance_id", among=INSTANCES) or MAIN_INSTANCE_ID]
 
 
-def _refuse_without_phone(lead: LeadRecord) -> None:
+def _require_phone(lead: LeadRecord) -> None:
     if lead["phone"] is None:
         raise rule_violation("Lead sem telefone.")
 
 
-def _sent(asked: ApiRequest, lead: LeadRecord, instance: Instance) -> dict[str, Any]:
-    """Hand a message to the provider of the number. Raises `Refused` (502) when that fails."""
+def _send(request: ApiRequest, lead: LeadRecord, instance: Instance) -> dict[str, Any]:
+    """Send a message. Raises `RequestRejected` (502) when the provider fails."""
     if instance.failing:
         raw = {"error": {"code": 131_000, "message": "Something went wrong"}}
         message = "Falha ao enviar: o provedor recusou a mensagem."
         raise error(502, {"success": False, "message": message, "raw": raw})
-    message_id = asked.store.new_id("message")
-    conversation = asked.store.conversation(lead)
-    conversation.update(last_message_at=asked.at, instance_id=instance.id)
-    asked.store.touch(lead, asked.at, "message_sent", "Mensagem enviada")
+    message_id = request.store.new_id("message")
+    conversation = request.store.conversation(lead)
+    conversation.update(last_message_at=request.at, instance_id=instance.id)
+    request.store.touch(lead, request.at, "message_sent", "Mensagem enviada")
     return {
         "success": True,
         "conversation_id": conversation["id"],

@@ -1,4 +1,4 @@
-"""What `include` adds to a lead (API reference, 'Leads', 'Extra relations')."""
+"""The relations that `include` adds to a lead (API reference, 'Leads', 'Extra relations')."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from syncro_async.sandbox.data.account import SEQUENCES, USERS
-from syncro_async.sandbox.data.sample_leads import how_many
+from syncro_async.sandbox.data.sample_leads import sample_count
 
 if TYPE_CHECKING:
     from syncro_async.sandbox.data.lead_record import LeadRecord
@@ -23,7 +23,7 @@ _PRODUCTS = (("Plano Anual", 1200.0), ("Treinamento", 350.0), ("Suporte", 99.9))
 
 @dataclass(frozen=True, slots=True)
 class RelationContext:
-    """A lead, where its relations are kept, and how they are written."""
+    """A lead, the store of its relations, and their serializer."""
 
     store: Store
     lead: LeadRecord
@@ -38,7 +38,7 @@ def _owner(of: RelationContext) -> dict[str, Any]:
 
 def _products(of: RelationContext) -> dict[str, Any]:
     products = []
-    for number in range(_how_many(of)):
+    for number in range(_sample_count(of)):
         name, price = _PRODUCTS[number]
         quantity = 1 + (of.lead["id"] + number) % 4
         discount = 10.0 * number
@@ -66,7 +66,7 @@ def _contacts(of: RelationContext) -> dict[str, Any]:
             "email": f"contato{number + 1}.{of.lead['id']}@example.com",
             "is_primary": number == 0,
         }
-        for number in range(_how_many(of))
+        for number in range(_sample_count(of))
     ]
     return {"contacts": contacts}
 
@@ -79,7 +79,7 @@ def _notes(of: RelationContext) -> dict[str, Any]:
             "author": USERS[12 + number].name,
             "created_at": of.wire.moment(of.lead["created_at"]),
         }
-        for number in range(_how_many(of))
+        for number in range(_sample_count(of))
     ]
     return {"notes_list": notes}
 
@@ -145,7 +145,7 @@ def _score(of: RelationContext) -> dict[str, Any]:
 
 
 def _siblings(of: RelationContext) -> dict[str, Any]:
-    # The reference gives neither relation a shape: the deals are leads, the totals sums over them.
+    # The reference documents no shape; here the siblings are leads, and the totals are sums.
     same = [
         other
         for other in of.store.leads.values()
@@ -162,7 +162,7 @@ def _siblings(of: RelationContext) -> dict[str, Any]:
 
 
 def _events(of: RelationContext) -> dict[str, Any]:
-    beginning = {
+    created = {
         "id": 1_000_000 + of.lead["id"],
         "event_type": "created",
         "description": "Lead criado",
@@ -172,7 +172,7 @@ def _events(of: RelationContext) -> dict[str, Any]:
     return {
         "events": [
             event | {"created_at": of.wire.moment(event["created_at"])}
-            for event in (beginning, *of.store.events.get(of.lead["id"], ()))
+            for event in (created, *of.store.events.get(of.lead["id"], ()))
         ]
     }
 
@@ -185,7 +185,7 @@ def _conversation(of: RelationContext) -> dict[str, Any]:
     return {"conversation": known | {"phone": of.lead["phone"], "last_message_at": last}}
 
 
-_ANYWHERE: dict[str, Callable[[RelationContext], dict[str, Any]]] = {
+_LIST_RELATIONS: dict[str, Callable[[RelationContext], dict[str, Any]]] = {
     "owner": _owner,
     "products": _products,
     "contacts": _contacts,
@@ -195,17 +195,17 @@ _ANYWHERE: dict[str, Callable[[RelationContext], dict[str, Any]]] = {
     "sequences": _sequences,
     "score": _score,
 }
-_ONE_AT_A_TIME = {"events": _events, "conversation": _conversation, "siblings": _siblings}
-_ALL = _ANYWHERE | _ONE_AT_A_TIME
+_LEAD_ONLY_RELATIONS = {"events": _events, "conversation": _conversation, "siblings": _siblings}
+_ALL = _LIST_RELATIONS | _LEAD_ONLY_RELATIONS
 
 
-def asked_in_list(include: str | None) -> frozenset[str]:
-    """The relations a listing adds, of those in a comma-separated text; others are ignored."""
-    return _tokens(include).intersection(_ANYWHERE)
+def list_relations(include: str | None) -> frozenset[str]:
+    """The relations for a list, from a comma-separated text; unknown ones are ignored."""
+    return _tokens(include).intersection(_LIST_RELATIONS)
 
 
-def asked_of_one(include: str | None) -> frozenset[str]:
-    """The relations the answer for one lead adds, of those in a comma-separated text."""
+def lead_relations(include: str | None) -> frozenset[str]:
+    """The relations for one lead, from a comma-separated text; unknown ones are ignored."""
     return _tokens(include).intersection(_ALL)
 
 
@@ -221,5 +221,5 @@ def _tokens(include: str | None) -> frozenset[str]:
     return frozenset(token.strip() for token in (include or "").split(","))
 
 
-def _how_many(of: RelationContext) -> int:
-    return how_many(of.lead["id"], of.store.samples)
+def _sample_count(of: RelationContext) -> int:
+    return sample_count(of.lead["id"], of.store.samples)

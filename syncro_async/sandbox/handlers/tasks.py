@@ -1,4 +1,4 @@
-"""The calls about tasks: the filtered, paged list, and a new one (API reference, 'Tasks')."""
+"""The endpoints for tasks (API reference, 'Tasks')."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from syncro_async.sandbox.data.account import USERS
-from syncro_async.sandbox.request import page_asked, page_meta
+from syncro_async.sandbox.request import page_meta, requested_page
 from syncro_async.sandbox.responses import Response, json_response
 
 if TYPE_CHECKING:
@@ -26,24 +26,24 @@ _COPIED = (
 )
 
 
-def list_tasks(asked: ApiRequest) -> Response:
+def list_tasks(request: ApiRequest) -> Response:
     """`GET /tasks`."""
-    form = asked.filters()
-    page, per_page = page_asked(form)
+    form = request.filters()
+    page, per_page = requested_page(form)
     filters = _filters(form)
     form.validate()
-    tasks = [task for task in asked.store.tasks.all() if all(fits(task) for fits in filters)]
+    tasks = [task for task in request.store.tasks.all() if all(fits(task) for fits in filters)]
     first = (page - 1) * per_page
-    data = [_written(asked, task) for task in tasks[first : first + per_page]]
+    data = [_to_json(request, task) for task in tasks[first : first + per_page]]
     meta = page_meta(len(tasks), page, per_page)
     return json_response(
-        {"success": True, "data": data, "meta": meta | asked.wire.undocumented_fields()}
+        {"success": True, "data": data, "meta": meta | request.wire.undocumented_fields()}
     )
 
 
-def create_task(asked: ApiRequest) -> Response:
-    """`POST /tasks`; the reference shows no answer, so it is made like that for a new lead."""
-    form = asked.form()
+def create_task(request: ApiRequest) -> Response:
+    """`POST /tasks`; its response is not documented and has the form of that for a new lead."""
+    form = request.form()
     for name in ("subject", "type", "due_date"):
         form.require(name)
     sent = {
@@ -52,16 +52,16 @@ def create_task(asked: ApiRequest) -> Response:
         "priority": form.choice("priority", _PRIORITIES),
         "due_date": form.day("due_date"),
         "due_time": form.time("due_time"),
-        "lead_id": form.integer("lead_id", among=asked.store.leads),
+        "lead_id": form.integer("lead_id", among=request.store.leads),
         "assigned_to": form.integer("assigned_to", among=USERS),
     }
     form.validate()
     fields = {name: value for name, value in sent.items() if value is not None}
-    task = asked.store.tasks.add({"lead_id": None, "assigned_to": None, **fields}, asked.at)
-    lead = asked.store.leads.get(task["lead_id"])
+    task = request.store.tasks.add({"lead_id": None, "assigned_to": None, **fields}, request.at)
+    lead = request.store.leads.get(task["lead_id"])
     if lead is not None:
         lead.encoded.clear()
-    return json_response({"success": True, "task": _written(asked, task)}, 201)
+    return json_response({"success": True, "task": _to_json(request, task)}, 201)
 
 
 def _filters(form: Form) -> list[Filter]:
@@ -83,15 +83,15 @@ def _equal(filters: list[Filter], name: str, wanted: Any) -> None:
         filters.append(lambda task: bool(task[name] == wanted))
 
 
-def _written(asked: ApiRequest, task: TaskRecord) -> dict[str, Any]:
-    lead = asked.store.leads.get(task["lead_id"])
+def _to_json(request: ApiRequest, task: TaskRecord) -> dict[str, Any]:
+    lead = request.store.leads.get(task["lead_id"])
     user = USERS.get(task["assigned_to"])
     due = f"{task['due_date']}T{task['due_time'] or _END_OF_DAY}"
     fields = {name: task[name] for name in _COPIED}
     fields["lead"] = lead and {name: lead[name] for name in ("id", "name", "phone", "email")}
     fields["assigned_user"] = user and {"id": user.id, "name": user.name}
-    # No document says whose midnight it is; here it is UTC's.
-    fields["is_overdue"] = task["status"] == "pending" and due < asked.at[:_MINUTES]
+    # The time zone of `due_date` is not documented; here it is UTC.
+    fields["is_overdue"] = task["status"] == "pending" and due < request.at[:_MINUTES]
     for name in ("completed_at", "created_at", "updated_at"):
-        fields[name] = asked.wire.moment(task[name])
-    return fields | asked.wire.undocumented_fields()
+        fields[name] = request.wire.moment(task[name])
+    return fields | request.wire.undocumented_fields()

@@ -1,4 +1,4 @@
-"""The calls about webhook subscriptions (API reference); nothing is ever delivered to them."""
+"""The endpoints for webhook subscriptions; the sandbox delivers no events."""
 
 from __future__ import annotations
 
@@ -12,42 +12,44 @@ if TYPE_CHECKING:
     from syncro_async.sandbox.request import ApiRequest
     from syncro_async.sandbox.validation import Form
 
-# Those that the reference names.
+# The events of the API reference.
 SUPPORTED_EVENTS = (
     *("lead.created", "lead.updated", "lead.stage_changed", "lead.won", "task.completed"),
 )
 
 
-def list_webhooks(asked: ApiRequest) -> Response:
+def list_webhooks(request: ApiRequest) -> Response:
     """`GET /webhooks`."""
-    data = [_written(asked, webhook) for webhook in asked.store.webhooks.all.values()]
+    data = [_to_json(request, webhook) for webhook in request.store.webhooks.all.values()]
     return json_response({"success": True, "data": data, "supported_events": SUPPORTED_EVENTS})
 
 
-def create_webhook(asked: ApiRequest) -> Response:
-    """`POST /webhooks`: the only answer that shows the secret, sent or made."""
-    form = asked.form()
+def create_webhook(request: ApiRequest) -> Response:
+    """`POST /webhooks`: the only response with the secret, sent or generated."""
+    form = request.form()
     form.require("target_url")
     form.require("events")
     target_url, events = form.url("target_url"), _events(form)
     source = form.choice("source", ("api", "n8n")) or "api"
     secret = form.text("secret")
-    webhook = asked.store.webhooks.add(form.validated(target_url), events or [], source, asked.at)
-    made = hashlib.sha256(f"{webhook['id']} {asked.at}".encode()).hexdigest()
+    webhook = request.store.webhooks.add(
+        form.validated(target_url), events or [], source, request.at
+    )
+    made = hashlib.sha256(f"{webhook['id']} {request.at}".encode()).hexdigest()
     answer = {"id": webhook["id"], "secret": secret or made, "events": webhook["events"]}
-    return json_response({"success": True, **answer, **asked.wire.undocumented_fields()}, 201)
+    return json_response({"success": True, **answer, **request.wire.undocumented_fields()}, 201)
 
 
-def get_webhook(asked: ApiRequest) -> Response:
+def get_webhook(request: ApiRequest) -> Response:
     """`GET /webhooks/{id}`."""
-    webhook = asked.store.webhooks.find(asked.parts[0])
-    return json_response({"success": True, **_written(asked, webhook)})
+    webhook = request.store.webhooks.find(request.parts[0])
+    return json_response({"success": True, **_to_json(request, webhook)})
 
 
-def update_webhook(asked: ApiRequest) -> Response:
-    """`PUT /webhooks/{id}`: what is not sent stays."""
-    webhook = asked.store.webhooks.find(asked.parts[0])
-    form = asked.form()
+def update_webhook(request: ApiRequest) -> Response:
+    """`PUT /webhooks/{id}`: absent fields keep their values."""
+    webhook = request.store.webhooks.find(request.parts[0])
+    form = request.form()
     sent = {
         "target_url": form.url("target_url"),
         "events": _events(form) or None,
@@ -58,10 +60,10 @@ def update_webhook(asked: ApiRequest) -> Response:
     return json_response({"success": True})
 
 
-def delete_webhook(asked: ApiRequest) -> Response:
+def delete_webhook(request: ApiRequest) -> Response:
     """`DELETE /webhooks/{id}`."""
-    webhook = asked.store.webhooks.find(asked.parts[0])
-    del asked.store.webhooks.all[webhook["id"]]
+    webhook = request.store.webhooks.find(request.parts[0])
+    del request.store.webhooks.all[webhook["id"]]
     return json_response({"success": True})
 
 
@@ -73,7 +75,7 @@ def _events(form: Form) -> list[str] | None:
     return events
 
 
-def _written(asked: ApiRequest, webhook: WebhookRecord) -> dict[str, Any]:
+def _to_json(request: ApiRequest, webhook: WebhookRecord) -> dict[str, Any]:
     moments = ("last_success_at", "last_failure_at", "created_at")
-    written = {name: asked.wire.moment(webhook[name]) for name in moments}
-    return {**webhook, **written, **asked.wire.undocumented_fields()}
+    written = {name: request.wire.moment(webhook[name]) for name in moments}
+    return {**webhook, **written, **request.wire.undocumented_fields()}
