@@ -274,7 +274,7 @@ def test_the_next_good_run_takes_the_old_file_of_unreadable_leads_away(
 def test_a_pause_the_server_asked_for_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     print_pauses(GateClosed(36.0, at=1.0))
     print_pauses(SlotWaited("GET", "/leads", "bulk", 36.0))
-    assert capsys.readouterr().err == "syncro: the server answered 429, going on in 36 s\n"
+    assert capsys.readouterr().err == "syncro: the server answered 429, the next call is in 36 s\n"
 
 
 def test_a_reader_that_leaves_early_is_an_end_in_one_line(serve: Serve) -> None:
