@@ -7,6 +7,7 @@ keep concurrent calls apart.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable, Iterable
 
@@ -188,13 +189,18 @@ class Observers:
         return bool(self._observers) or logger.isEnabledFor(logging.INFO)
 
     def __call__(self, event: Event) -> None:
-        """Tell the log and every observer; what an observer raises is logged, and no more."""
+        """Write the event to the log and call every observer with it.
+
+        What an observer raises is logged and goes no further, so that an observer cannot end a
+        call. This includes `asyncio.CancelledError`: no `await` runs here, so it is not the
+        cancellation of the caller's task.
+        """
         log_event(event)
         inside_out = isinstance(event, CallEnded)
         for observer in reversed(self._observers) if inside_out else self._observers:
             try:
                 observer(event)
-            except Exception:
+            except (Exception, asyncio.CancelledError):
                 logger.exception("an observer failed on %s", type(event).__name__)
 
 

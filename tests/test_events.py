@@ -93,11 +93,12 @@ class TestObservers:
             await client.request("GET", "/leads", params={"q": "ana@example.com"})
         assert "ana" not in repr(seen)
 
-    async def test_every_observer_is_told_and_one_that_fails_breaks_nothing(
-        self, caplog: pytest.LogCaptureFixture
+    @pytest.mark.parametrize("error", [RuntimeError, asyncio.CancelledError])
+    async def test_an_observer_that_fails_does_not_affect_the_call_or_the_others(
+        self, caplog: pytest.LogCaptureFixture, error: type[BaseException]
     ) -> None:
         def fails(event: Event) -> None:
-            raise RuntimeError(f"no use for {type(event).__name__}")
+            raise error(f"no use for {type(event).__name__}")
 
         seen: list[Event] = []
         app = App(Answer(500), WELL)
@@ -106,7 +107,7 @@ class TestObservers:
             assert client.budget().in_flight == 0
         assert len(seen) == 8
         assert caplog.text.count("an observer failed on RequestSent") == 2
-        assert "RuntimeError: no use for RequestSent" in caplog.text
+        assert f"{error.__name__}: no use for RequestSent" in caplog.text
 
     async def test_one_that_fails_on_an_abandoned_call_breaks_nothing(
         self, caplog: pytest.LogCaptureFixture
