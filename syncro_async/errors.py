@@ -190,7 +190,11 @@ class APIError(SyncroError):
     `status` is the HTTP status, `code` the machine-readable code where the service has one,
     `message` the server's own words, `body` the decoded body (bytes when it is not JSON),
     `retry_after` the seconds the server asked to wait, or None, `advice` what its reference says.
+    `not_processed` is True where the answer proves that the request was not processed: then also
+    a call that must not be repeated is sent again.
     """
+
+    not_processed: bool = False
 
     def __init__(
         self,

@@ -28,6 +28,8 @@ class Dialect:
     `key_reasons` and `suspended` are the messages of a 401 and a 403 that say why. `codes` maps
     the service's codes to exceptions where the status alone does not tell; each has to be the
     exception of its status or a child of it. `advice` says what to do about a code.
+    `not_processed` holds the codes that the service documents as "the request was not processed":
+    after one of them every call may be sent again, also a write that must not be repeated.
 
     `paging` is how lists come (None: whoever asks for one has to say). `headers` and `params` go
     with every request; a parameter of the call itself has precedence. `resources` names the
@@ -51,6 +53,7 @@ class Dialect:
     suspended: frozenset[str] = frozenset()
     codes: Mapping[str, type[APIError]] = field(default_factory=dict)
     advice: Mapping[str, str] = field(default_factory=dict)
+    not_processed: frozenset[str] = frozenset()
     paging: Paging | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     params: Mapping[str, Any] = field(default_factory=dict)

@@ -80,6 +80,8 @@ ROUTEMCP = RouteMCP(
         "PROVIDER_AUTH_FAILED": ProviderAuthenticationError,
         "CIRCUIT_OPEN": CircuitOpenError,
     },
+    # The call to the provider is refused before it is made.
+    not_processed=frozenset({"CIRCUIT_OPEN"}),
     advice={
         "INVALID_API_KEY": "send a valid sk_live_… or sk_test_… key",
         "FORBIDDEN": "use an API key that has access to this resource",

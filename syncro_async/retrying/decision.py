@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TypeGuard
 
 from syncro_async.errors import (
+    APIError,
     CircuitOpenError,
     ConnectionFailedError,
     NoAnswerError,
@@ -20,15 +21,19 @@ from syncro_async.errors import (
 )
 from syncro_async.retrying.policy import RetryPolicy, backoff
 
-# Statuses that another attempt may cure. 520-527 are a proxy's words for a broken origin.
-_TRANSIENT = frozenset({500, 502, 503, 504, *range(520, 528)})
-# A person has to act, the answer would be the same again, or we were told not to knock.
-_FINAL = (ProviderAuthenticationError, UnexpectedResponseError, CircuitOpenError)
+# Statuses after which another attempt can succeed. A proxy sends 520-527 for a broken origin.
+_TRANSIENT = frozenset({408, 425, 500, 502, 503, 504, *range(520, 528)})
+# The request was refused before it was processed (RFC 8470, section 5.2).
+_TOO_EARLY = 425
+# The server did not receive the request in time; what it did with the part it has is not defined.
+_REQUEST_TIMEOUT = 408
+# A person has to act, or the answer would be the same.
+_FINAL = (ProviderAuthenticationError, UnexpectedResponseError)
 
 
 @dataclass(frozen=True, slots=True)
 class RetryContext:
-    """How far a call has come: attempts charged, and seconds since it was first sent."""
+    """The state of a call: attempts charged so far, and seconds since it was first sent."""
 
     policy: RetryPolicy
     idempotent: bool
@@ -40,16 +45,21 @@ class RetryContext:
 def retry_delay(error: SyncroError, context: RetryContext) -> float | None:
     """Seconds until the next attempt, or None: raise the error now.
 
-    A wait that would not fit `max_elapsed` is not begun.
+    A `Retry-After` is never shortened. A wait that does not fit `max_elapsed` or `max_wait` does
+    not begin.
     """
-    if context.attempts >= context.policy.attempts:
+    if context.attempts >= context.policy.attempts or not _can_retry(error, context):
         return None
-    wait = _asked_wait(error, context)
-    if wait is None and _may_help(error, repeatable=context.idempotent):
+    requested = _requested_wait(error)
+    if requested is None:
         wait = backoff(context.policy, context.attempts)
-    if wait is None or context.elapsed + wait > context.policy.max_elapsed:
+    elif context.max_wait is not None and requested > context.max_wait:
         return None
-    return wait
+    elif isinstance(error, ServiceUnavailableError | ProviderRateLimitedError):
+        wait = requested
+    else:
+        wait = max(requested, backoff(context.policy, context.attempts))
+    return None if context.elapsed + wait > context.policy.max_elapsed else wait
 
 
 def throttles_key(error: SyncroError) -> TypeGuard[RateLimitedError]:
@@ -58,36 +68,44 @@ def throttles_key(error: SyncroError) -> TypeGuard[RateLimitedError]:
 
 
 def may_have_executed(error: SyncroError) -> bool:
-    """Whether the server may have carried the request out although it did not say so."""
+    """Whether the server may have processed the request although the call failed.
+
+    Only a failure that proves the opposite says no. A 503 proves nothing: a gateway also sends it
+    when the service behind it has processed the request.
+    """
     if isinstance(error, NoAnswerError):
         return not isinstance(error, ConnectionFailedError | UnexpectedResponseError)
-    return isinstance(error, ServerError) and not isinstance(error, ServiceUnavailableError)
+    if isinstance(error, APIError) and not error.not_processed:
+        return isinstance(error, ServerError) or error.status == _REQUEST_TIMEOUT
+    return False
 
 
 def leaves_outcome_unknown(error: SyncroError) -> bool:
-    """Whether a call that must not be repeated has to stop here, its fate unknown."""
+    """Whether a call that must not be repeated ends with an unknown outcome."""
     return may_have_executed(error) and not isinstance(error, ServerError | OutcomeUnknownError)
 
 
-def _asked_wait(error: SyncroError, trial: RetryContext) -> float | None:
-    """The time a 503 or a provider's 429 named: no work was done, every call may come again."""
-    wait = None
-    if isinstance(error, ServiceUnavailableError):
-        wait = error.retry_after
-    elif isinstance(error, ProviderRateLimitedError):
-        wait = error.pause
-    if wait is not None and trial.max_wait is not None and wait > trial.max_wait:
-        return None
-    return wait
+def _requested_wait(error: SyncroError) -> float | None:
+    """The seconds that the server asks the caller to wait."""
+    if isinstance(error, ProviderRateLimitedError):
+        return error.pause
+    return error.retry_after if isinstance(error, APIError) else None
 
 
-def _may_help(error: SyncroError, *, repeatable: bool) -> bool:
+def _can_retry(error: SyncroError, context: RetryContext) -> bool:
     if isinstance(error, ConnectionFailedError):
         return not error.permanent
-    if not repeatable or isinstance(error, _FINAL):
+    if isinstance(error, ProviderRateLimitedError):
+        return True
+    if isinstance(error, _FINAL) or not (context.idempotent or _is_not_processed(error)):
         return False
-    if isinstance(error, ServiceUnavailableError) and error.retry_after is not None:
-        return False  # a time too long for the caller: waiting less would only knock again
-    if isinstance(error, ServerError):
+    if isinstance(error, CircuitOpenError):
+        # The circuit closes at the time that the answer names; without one nobody knows when.
+        return error.retry_after is not None
+    if isinstance(error, APIError):
         return error.status in _TRANSIENT
     return isinstance(error, NoAnswerError)
+
+
+def _is_not_processed(error: SyncroError) -> bool:
+    return isinstance(error, APIError) and (error.not_processed or error.status == _TOO_EARLY)

@@ -112,12 +112,16 @@ class AttemptTrace:
                 raise StaleConnection
             # A CONNECT goes no further than to the proxy.
             attempt.bytes_sent = info["request"].method != b"CONNECT"
+            attempt.body_sent = False
+        elif event.endswith("send_request_body.complete"):
+            attempt.body_sent = True
         elif event.endswith("receive_response_body.complete") and trailing_bytes(self.response):
             self.tainted = True
             await self.response.extensions["network_stream"].aclose()
         else:
             attempt.bytes_sent = attempt.bytes_sent or False
             if event.endswith((".connect_tcp.complete", ".start_tls.complete")):
+                attempt.fresh = True
                 self._sockets.add(info["return_value"])
 
 

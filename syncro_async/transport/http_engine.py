@@ -37,6 +37,7 @@ from syncro_async.transport.decompression import ACCEPTED, DecompressionError, m
 from syncro_async.transport.http_errors import (
     is_certificate_error,
     is_connect_error,
+    is_handshake_refusal,
     is_timeout,
     iter_causes,
 )
@@ -173,7 +174,7 @@ class HttpEngine:
                 try:
                     reply = await self._send_request(transport, request, watch, seconds)
                 except StaleConnection:
-                    attempt.bytes_sent = None
+                    attempt.bytes_sent = attempt.body_sent = None
                     await row.discard(transport)
                     transport = row.acquire()
                 else:
@@ -303,6 +304,12 @@ def _translate(error: Exception, attempt: Attempt, seconds: float, host: str) ->
     if isinstance(error, httpx.ProxyError):
         return ConnectionFailedError(
             f"the proxy refused ({what})", permanent=str(error).startswith("407")
+        )
+    if attempt.answered_at is None and attempt.fresh and is_handshake_refusal(error):
+        return ConnectionFailedError(
+            f"{host} refused the TLS handshake: it demands a client certificate that it accepts"
+            f" ({what}); ask the operator of the service which certificate it needs",
+            permanent=True,
         )
     if _never_connected(error, attempt):
         return ConnectionFailedError(

@@ -26,6 +26,32 @@ def is_certificate_error(error: Exception) -> bool:
     return any(isinstance(link, ssl.SSLCertVerificationError) for link in iter_causes(error))
 
 
+# What a server sends when it refuses the client's certificate, or the lack of one (RFC 8446, 6.2).
+_CERTIFICATE_ALERTS = (
+    "ALERT_CERTIFICATE_REQUIRED",
+    "ALERT_BAD_CERTIFICATE",
+    "ALERT_UNSUPPORTED_CERTIFICATE",
+    "ALERT_CERTIFICATE_REVOKED",
+    "ALERT_CERTIFICATE_EXPIRED",
+    "ALERT_CERTIFICATE_UNKNOWN",
+    "ALERT_UNKNOWN_CA",
+    "ALERT_ACCESS_DENIED",
+    "ALERT_HANDSHAKE_FAILURE",
+)
+
+
+def is_handshake_refusal(error: Exception) -> bool:
+    """Whether the server ended the TLS handshake because of the client's certificate.
+
+    With TLS 1.3 the client's side of the handshake is complete before the server has checked the
+    certificate, so the alert comes with the first read. The server reads no request before that.
+    """
+    return any(
+        isinstance(link, ssl.SSLError) and (link.reason or "").endswith(_CERTIFICATE_ALERTS)
+        for link in iter_causes(error)
+    )
+
+
 def is_timeout(error: Exception) -> bool:
     """Whether somebody ran out of time; one without a cause is taken by its name.
 

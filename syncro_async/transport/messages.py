@@ -99,14 +99,17 @@ class Attempt(msgspec.Struct):
 
     `started` is True once its task runs, which settles its slot from then on; `begun` once it
     holds a connection of the pool. `written` tells whether a byte of the request may have left:
-    None where the transport does not say. `answered_at` is the moment the answer's headers were
-    there, with `status`, `content_type`, `date` (the header of that name), and `calls_left` where
-    the server said how many more it will count.
+    None where the transport does not say. `body_sent` tells whether the whole body was written,
+    and `fresh` whether the connection was opened for this attempt. `answered_at` is the moment the
+    answer's headers were there, with `status`, `content_type`, `date` (the header of that name),
+    and `remaining` where the server said how many more it will count.
     """
 
     task_started: bool = False
     on_wire: bool = False
     bytes_sent: bool | None = None
+    body_sent: bool | None = None
+    fresh: bool = False
     date: str | None = None
     answered_at: float | None = None
     status: int = 0

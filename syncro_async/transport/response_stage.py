@@ -16,6 +16,7 @@ from syncro_async.transport.error_parsing import excerpt, make_error, parse_body
 from syncro_async.transport.messages import Attempt, CallState, RawResponse, Send
 from syncro_async.transport.redaction import READ, ApiKey, redact_body
 
+_REQUEST_TIMEOUT = 408
 _WHOLE = re.compile(r"[0-9]{1,9}")
 
 
@@ -82,7 +83,11 @@ class ResponseStage:
         if 200 <= reply.status < 300:
             return reply
         if reply.status >= 400:
-            raise self.to_api_error(reply)
+            error = self.to_api_error(reply)
+            # A 408 that comes while the body is still being sent: the server has a part of it only.
+            if reply.status == _REQUEST_TIMEOUT and attempt.body_sent is False:
+                error.not_processed = True
+            raise error
         raise self.to_unexpected(reply, _no_result(reply))
 
     def _log_failure(self, exchange: CallState[Any], reply: RawResponse) -> None:
@@ -99,6 +104,7 @@ class ResponseStage:
         body = parse_body(self._redacted(reply.content))
         error = make_error(reply.status, body, self._dialect)
         error.retry_after = retry_after(reply.headers, body, self._clock.wall())
+        error.not_processed = error.code in self._dialect.not_processed
         if isinstance(error, RateLimitedError):
             asked = error.retry_after
             error.pause = self._pause(asked)

@@ -53,6 +53,12 @@ def answered(status: int, kind: type[APIError] = APIError, **more: Any) -> APIEr
     return kind("no", status=status, **more)
 
 
+def not_processed(status: int, kind: type[APIError] = APIError, **more: Any) -> APIError:
+    error = answered(status, kind, **more)
+    error.not_processed = True
+    return error
+
+
 def server_error(status: int) -> APIError:
     return answered(status, ServerError)
 
@@ -62,18 +68,31 @@ BACKOFF, RAISE, UNKNOWN = 1.0, "raise", "outcome unknown"
 TABLE: list[tuple[str, SyncroError, float | str, float | str]] = [
     ("connection never made", ConnectionFailedError("no"), BACKOFF, BACKOFF),
     ("certificate invalid", ConnectionFailedError("no", permanent=True), RAISE, RAISE),
-    ("503 with a time", answered(503, ServiceUnavailableError, retry_after=7.0), 7.0, 7.0),
-    ("503 with a time of 0", answered(503, ServiceUnavailableError, retry_after=0.0), 0.0, 0.0),
+    ("503 with a time", answered(503, ServiceUnavailableError, retry_after=7.0), 7.0, RAISE),
+    ("503 with a time of 0", answered(503, ServiceUnavailableError, retry_after=0.0), 0.0, RAISE),
     ("503 without a time", answered(503, ServiceUnavailableError), BACKOFF, RAISE),
-    ("open circuit with a time", answered(503, CircuitOpenError, retry_after=7.0), 7.0, 7.0),
-    ("open circuit without a time", answered(503, CircuitOpenError), RAISE, RAISE),
+    ("open circuit with a time", not_processed(503, CircuitOpenError, retry_after=7.0), 7.0, 7.0),
+    ("open circuit without a time", not_processed(503, CircuitOpenError), RAISE, RAISE),
+    ("a code that may mean anything", answered(503, CircuitOpenError, retry_after=7.0), 7.0, RAISE),
+    ("503, not processed", not_processed(503, ServiceUnavailableError), BACKOFF, BACKOFF),
+    ("408", answered(408), BACKOFF, UNKNOWN),
+    ("408 with a time", answered(408, retry_after=7.0), 7.0, UNKNOWN),
+    ("408 before the body was sent", not_processed(408), BACKOFF, BACKOFF),
+    ("425", answered(425), BACKOFF, BACKOFF),
+    ("425 with a time", answered(425, retry_after=7.0), 7.0, 7.0),
+    (
+        "500 with a time shorter than the backoff",
+        answered(500, ServerError, retry_after=0.1),
+        BACKOFF,
+        RAISE,
+    ),
     ("timeout", RequestTimeoutError("no"), BACKOFF, UNKNOWN),
     ("broken connection after sending", NoAnswerError("no"), BACKOFF, UNKNOWN),
     *((str(status), server_error(status), BACKOFF, RAISE) for status in (500, 502, 504)),
     *((str(status), server_error(status), BACKOFF, RAISE) for status in range(520, 528)),
     *((str(status), server_error(status), RAISE, RAISE) for status in (501, 505, 507, 511, 529)),
     *(
-        (f"{status} with a time", answered(status, ServerError, retry_after=7.0), BACKOFF, RAISE)
+        (f"{status} with a time", answered(status, ServerError, retry_after=7.0), 7.0, RAISE)
         for status in (500, 502, 504, 520)
     ),
     ("a provider's refusal", answered(502, ProviderError), BACKOFF, RAISE),
@@ -148,7 +167,7 @@ def test_a_wait_that_would_not_fit_max_elapsed_is_not_begun(
 
 @pytest.mark.parametrize("repeatable", [True, False])
 def test_a_503_that_asks_for_more_than_max_wait_is_raised(*, repeatable: bool) -> None:
-    error = answered(503, ServiceUnavailableError, retry_after=3600.0)
+    error = not_processed(503, ServiceUnavailableError, retry_after=3600.0)
     patient = RetryPolicy(max_elapsed=10_000.0)
     within = trial(repeatable=repeatable, max_wait=3600.0, policy=patient)
     beyond = trial(repeatable=repeatable, max_wait=3599.0, policy=patient)
@@ -167,7 +186,11 @@ def test_a_503_that_asks_for_more_than_max_wait_is_raised(*, repeatable: bool) -
         (UnexpectedResponseError("no", status=200, content_type=None, excerpt=""), False),
         (server_error(500), True),
         (answered(502, ProviderError), True),
-        (answered(503, ServiceUnavailableError), False),
+        (answered(503, ServiceUnavailableError), True),
+        (not_processed(503, ServiceUnavailableError), False),
+        (answered(408), True),
+        (not_processed(408), False),
+        (answered(425), False),
         (answered(404, NotFoundError), False),
         (ConfigurationError("no"), False),
     ],

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import os
+import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -60,11 +61,17 @@ async def _left(server: ScriptedServer) -> None:
 
 
 def socket(
-    script: Script, *, meanwhile: Meanwhile | None = None, trusted: str = "", served: str = ""
+    script: Script,
+    *,
+    meanwhile: Meanwhile | None = None,
+    trusted: str = "",
+    served: str = "",
+    demands: bool = False,
 ) -> Stage:
     """A server that answers by script, on a clock that stands still.
 
-    `served` names the certificate it has, `trusted` the one the client trusts.
+    `served` names the certificate it has, `trusted` the one the client trusts. With `demands` the
+    server refuses a client without a certificate.
     """
 
     @asynccontextmanager
@@ -76,8 +83,12 @@ def socket(
                 os.environ["SSL_CERT_FILE"] = str(pem(trusted, folder))
             scripts = (script,) if persists else (script, answers(WELL))
             tls = server_side(served, folder) if served else None
+            if demands and tls is not None:
+                scripts, tls = (_refuses_handshake(tls),), None
             async with ScriptedServer(*scripts, tls=tls) as server:
                 url = server.url.replace("127.0.0.1", "localhost") if served else server.url
+                if demands:
+                    url = url.replace("http:", "https:")
                 if meanwhile is not None:
                     task = asyncio.ensure_future(meanwhile(server, clock))
                 yield Place(url, lambda: len(server.requests), clock, left=lambda: _left(server))
@@ -87,6 +98,30 @@ def socket(
                         await task
 
     return stage
+
+
+def _refuses_handshake(tls: ssl.SSLContext) -> Script:
+    """A server that demands a certificate of the client, and sends the alert that it has none.
+
+    Not asyncio's own TLS, which closes the connection without the alert.
+    """
+    tls.verify_mode = ssl.CERT_REQUIRED
+
+    async def script(connection: Connection) -> None:
+        received, to_send = ssl.MemoryBIO(), ssl.MemoryBIO()
+        side = tls.wrap_bio(received, to_send, server_side=True)
+        while True:
+            try:
+                side.do_handshake()
+            except ssl.SSLWantReadError:
+                await connection.send(to_send.read())
+                received.write(await connection.read())
+            except ssl.SSLError:
+                break
+        await connection.send(to_send.read())
+        await connection.gone()
+
+    return script
 
 
 def no_tls(script: Script, **options: Any) -> Stage:

@@ -231,6 +231,12 @@ NO_CONNECTION: dict[str, Fault] = {
         "back",
         asks=False,
     ),
+    "the server demands a client certificate": Fault(
+        socket(answers(WELL), served="good", trusted="good", demands=True),
+        alike(Once(ConnectionFailedError)),
+        "back",
+        asks=False,
+    ),
     "the TLS handshake is cut off": never_sent(no_tls(hangs_up), recovers=False),
     "the TLS handshake gets no reply": never_sent(
         no_tls(says_nothing, timeout=0.05), recovers=False
@@ -355,8 +361,20 @@ REFUSALS: dict[str, Fault] = {
     "422 with fields": final(says(422, {"errors": {"name": ["?"]}}), ValidationError),
     "422 without": final(says(422, b"{"), UnprocessableError),
     "501": final(says(501), ServerError),
+    "408": Fault(says(408), not_for_writes(APIError, OutcomeUnknownError), "answer"),
+    "425": Fault(says(425), alike(Again(APIError)), "answer"),
+    "502 with Retry-After: 20": Fault(
+        says(502, retry_after="20"),
+        {**alike(Again(ProviderError, wait=20.0)), "other write": Once(ProviderError)},
+        "answer",
+    ),
     "503 with Retry-After: 20": Fault(
-        says(503, retry_after="20"), alike(Again(ServiceUnavailableError, wait=20.0)), "answer"
+        says(503, retry_after="20"),
+        {
+            **alike(Again(ServiceUnavailableError, wait=20.0)),
+            "other write": Once(ServiceUnavailableError),
+        },
+        "answer",
     ),
     "503 with Retry-After: 3600": final(says(503, retry_after="3600"), ServiceUnavailableError),
     "503 without a time": Fault(

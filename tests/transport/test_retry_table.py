@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
+import httpcore
 import httpx
 import pytest
 
 from syncro_async import AsyncClient, RetryPolicy
+from syncro_async.dialects import SYNCRO
 from syncro_async.errors import (
     APIError,
     BudgetWaitError,
@@ -84,13 +87,98 @@ async def test_a_429_is_waited_for_by_every_call_and_charges_no_attempt(name: st
     assert app.times == [8.0 * n for n in range(10)]
 
 
-@pytest.mark.parametrize("name", ALL)
-async def test_a_503_that_names_a_time_is_waited_for_by_every_call(name: str) -> None:
-    later = Answer(503, {"message": "Manutenção"}, (("retry-after", "40"),))
-    app = App(later, later, WELL)
+LATER = Answer(503, {"message": "Manutenção"}, (("retry-after", "40"),))
+
+
+@pytest.mark.parametrize("name", REPEATABLE)
+async def test_a_503_that_names_a_time_is_waited_for_by_repeatable_calls(name: str) -> None:
+    app = App(LATER, LATER, WELL)
     async with client_of(app) as client:
-        await ALL[name](client)
+        await REPEATABLE[name](client)
     assert app.times == [0.0, 40.0, 80.0]
+
+
+@pytest.mark.parametrize("name", ONCE_ONLY)
+async def test_a_503_that_names_a_time_does_not_send_any_other_write_again(name: str) -> None:
+    app = App(LATER, WELL)
+    async with client_of(app) as client:
+        with pytest.raises(ServiceUnavailableError) as caught:
+            await ONCE_ONLY[name](client)
+    assert (caught.value.retry_after, caught.value.attempts, len(app.asked)) == (40.0, 1, 1)
+
+
+@pytest.mark.parametrize("name", ALL)
+async def test_a_code_of_the_dialect_proves_that_nothing_was_processed(name: str) -> None:
+    dialect = replace(SYNCRO, not_processed=frozenset({"NOT_YET"}))
+    refused = Answer(503, {"code": "NOT_YET"}, (("retry-after", "40"),))
+    app = App(refused, WELL)
+    async with client_of(app, dialect=dialect) as client:
+        await ALL[name](client)
+    assert app.times == [0.0, 40.0]
+
+
+@pytest.mark.parametrize("status", [500, 502, 504, 520])
+async def test_a_server_error_that_names_a_time_is_waited_for_at_least_that_long(
+    status: int,
+) -> None:
+    app = App(Answer(status, b"", (("retry-after", "40"),)), WELL)
+    async with client_of(app) as client:
+        await client.leads.get(1)
+    assert app.times == [0.0, 40.0]
+
+
+@pytest.mark.parametrize("name", REPEATABLE)
+async def test_a_408_is_tried_again_where_that_does_no_harm(name: str) -> None:
+    app = App(Answer(408), WELL)
+    async with client_of(app, retry=at_once()) as client:
+        await REPEATABLE[name](client)
+    assert len(app.asked) == 2
+
+
+@pytest.mark.parametrize("name", ONCE_ONLY)
+async def test_a_write_that_a_408_answers_has_an_unknown_outcome(name: str) -> None:
+    app = App(Answer(408), WELL)
+    async with client_of(app, retry=at_once()) as client:
+        with pytest.raises(OutcomeUnknownError) as caught:
+            await ONCE_ONLY[name](client)
+    assert isinstance(caught.value.__cause__, APIError)
+    assert len(app.asked) == 1
+
+
+class _AnswersEarly(httpx.AsyncBaseTransport):
+    """Gets a 408 while it sends the first body, and reports its progress as httpcore does."""
+
+    def __init__(self) -> None:
+        self.requests = 0
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        self.requests += 1
+        trace = request.extensions["trace"]
+        about = {"request": httpcore.Request(request.method, str(request.url))}
+        for step in ("headers.started", "headers.complete", "body.started"):
+            await trace(f"http11.send_request_{step}", about)
+        if self.requests == 1:
+            return httpx.Response(408)
+        await trace("http11.send_request_body.complete", about)
+        return httpx.Response(200 if self.requests == 2 else 408, json={"success": True})
+
+
+async def test_a_write_whose_body_was_not_completely_sent_goes_again_after_a_408() -> None:
+    transport = _AnswersEarly()
+    async with AsyncClient("key", transport=transport, retry=at_once()) as client:
+        await client.request("POST", "/tasks", json={"subject": "x"})
+        assert transport.requests == 2
+        with pytest.raises(OutcomeUnknownError):
+            await client.request("POST", "/tasks", json={"subject": "x"})
+        assert transport.requests == 3
+
+
+@pytest.mark.parametrize("name", ALL)
+async def test_a_425_is_tried_again_by_every_call(name: str) -> None:
+    app = App(Answer(425), WELL)
+    async with client_of(app, retry=at_once()) as client:
+        await ALL[name](client)
+    assert len(app.asked) == 2
 
 
 @pytest.mark.parametrize("name", REPEATABLE)
@@ -263,8 +351,8 @@ class TestDelete:
 
     @pytest.mark.parametrize(
         "before",
-        [httpx.ConnectError("refused"), Answer(503), Answer(429)],
-        ids=["never sent", "503", "429"],
+        [httpx.ConnectError("refused"), Answer(425), Answer(429)],
+        ids=["never sent", "425", "429"],
     )
     async def test_a_404_after_an_attempt_that_did_nothing_is_an_error(
         self, before: Answer | Exception
