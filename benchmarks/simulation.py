@@ -39,8 +39,8 @@ from dataclasses import dataclass, field
 from importlib.metadata import version
 
 from syncro_async import __version__
-from syncro_async.limiting.budget.pacing import Pace
 from syncro_async.limiting.in_process import InProcessLimiter
+from syncro_async.limiting.leaky_bucket import Pace
 from syncro_async.limiting.protocol import Answered, Lane, Slot, SlotOutcome, Throttled
 from syncro_async.limiting.rate_limit import RateLimit
 from syncro_async.testing.fake_clock import FakeClock

@@ -34,7 +34,7 @@ from syncro_async.limiting.waiters import (
 )
 
 if TYPE_CHECKING:
-    from syncro_async.limiting.budget.pacing import Pace
+    from syncro_async.limiting.leaky_bucket import Pace
 
 
 class InProcessLimiter:
@@ -338,6 +338,6 @@ class InProcessLimiter:
 
 def _paces(rates: Sequence[RateLimit], clock: Clock) -> list[Pace]:
     """Import aiolimiter, and all it imports, for those only who shape a burst."""
-    from syncro_async.limiting.budget.pacing import Pace  # noqa: PLC0415
+    from syncro_async.limiting.leaky_bucket import Pace  # noqa: PLC0415
 
     return [Pace(rate, clock) for rate in rates]

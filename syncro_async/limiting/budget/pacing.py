@@ -1,70 +1,69 @@
-"""Spreads a window's calls out: `RateLimit.burst` of them at once, the rest evenly after."""
+"""Paces the bulk lane while interactive calls use the same key.
+
+A bulk job without pacing spends all slots of a window within a second. For the rest of the window
+no slot is free, and the priority of the interactive lane has no effect. With pacing the slots that
+the bulk lane spends return one after another, and an interactive call waits for the next one only.
+
+The functions are pure: they take a `BulkPace` and the time, and return a new `BulkPace` or a time.
+A limiter uses them in this way:
+
+    pace = note_interactive(pace, now)               # each interactive acquire, also a refused one
+    at = bulk_available_at(pace, now, interval)      # a bulk call may be granted when at <= now
+    pace = note_bulk(pace, now, interval)            # after the grant of a bulk call
+    pace = return_bulk(pace, interval)               # that grant was not used: nothing was sent
+
+where `interval = bulk_interval([(calls, hold_seconds), …])`. All times are seconds of one clock.
+"""
 
 from __future__ import annotations
 
-import asyncio
-from contextlib import suppress
-from typing import cast
+from collections.abc import Iterable
 
-from aiolimiter import AsyncLimiter
+import msgspec
 
-from syncro_async.clock import Clock
-from syncro_async.limiting.rate_limit import RateLimit
-
-# A call may leave this early (s), or a rounding error would cost it a second wait.
-_EARLY = 1e-6
+# How long the bulk lane stays paced after the last interactive call (s).
+INTERACTIVE_MEMORY = 600.0
 
 
-class Pace(AsyncLimiter):
-    """aiolimiter's leaky bucket, read on our clock.
+class BulkPace(msgspec.Struct, array_like=True, frozen=True):
+    """The state of the pacing of one key.
 
-    The limiter asks `has_capacity()` and then `spend()`s in one step, under its own lock; the
-    bucket's own queue stays empty, because order and lanes are the limiter's business.
+    `paced_until`: the bulk lane is paced before that time. `next_at`: when the next bulk call may
+    be sent while the lane is paced. A new key is not paced.
     """
 
-    __slots__ = ("_timepiece", "interval")
-
-    def __init__(self, rate: RateLimit, clock: Clock) -> None:
-        burst = rate.burst if rate.burst is not None else rate.calls
-        self.interval = rate.seconds / rate.calls
-        self._timepiece = _ClockAdapter(clock)
-        super().__init__(burst, burst * self.interval)
-
-    @property
-    def _loop(self) -> asyncio.AbstractEventLoop:
-        # All that the bucket's arithmetic asks of its loop is the time.
-        return cast("asyncio.AbstractEventLoop", self._timepiece)
-
-    def has_capacity(self, amount: float = 1) -> bool:
-        """Whether that many calls may leave right now."""
-        return super().has_capacity(amount - _EARLY / self.interval)
-
-    def spend(self) -> None:
-        """Take one call's worth; only right after `has_capacity()` said yes."""
-        with suppress(StopIteration):
-            self.acquire().send(None)
-
-    def refund(self) -> None:
-        """Return one call's worth: it was not sent after all."""
-        self._leak()
-        self._level = max(0.0, self._level - 1.0)
-
-    def room(self) -> int:
-        """How many calls may leave at once right now."""
-        self._leak()
-        return int(self.max_rate - self._level + _EARLY / self.interval)
-
-    def leaves_at(self, now: float, place: int, start: float) -> float:
-        """When the call with `place` others before it may leave, the first of them at `start`."""
-        self._leak()
-        level = max(0.0, self._level - (start - now) / self.interval)
-        return start + max(0.0, level + place + 1 - self.max_rate) * self.interval
+    paced_until: float = 0.0
+    next_at: float = 0.0
 
 
-class _ClockAdapter:
-    """The one method of an event loop that tells the time."""
+def bulk_interval(limits: Iterable[tuple[int, float]]) -> float:
+    """The time (s) between two bulk calls of a paced lane: that of the tightest limit.
 
-    __slots__ = ("time",)
+    `limits` has one pair for each limit: the calls of a window that this client may use now, and
+    how long a slot is held after its answer (window + guard, s).
+    """
+    return max(hold_seconds / calls for calls, hold_seconds in limits)
 
-    def __init__(self, clock: Clock) -> None:
-        self.time = clock.monotonic
+
+def note_interactive(pace: BulkPace, now: float) -> BulkPace:
+    """The state after an interactive call asked for a slot, whether it got one or not."""
+    return BulkPace(max(pace.paced_until, now + INTERACTIVE_MEMORY), pace.next_at)
+
+
+def note_bulk(pace: BulkPace, now: float, interval: float) -> BulkPace:
+    """The state after a bulk call was granted at `now`, also when the lane is not paced."""
+    return BulkPace(pace.paced_until, now + interval)
+
+
+def return_bulk(pace: BulkPace, interval: float) -> BulkPace:
+    """The state after a granted bulk call was not sent: the next one need not wait for it."""
+    return BulkPace(pace.paced_until, pace.next_at - interval)
+
+
+def bulk_available_at(pace: BulkPace, now: float, interval: float, place: int = 0) -> float:
+    """When the pacing lets the bulk call with `place` bulk calls before it be sent.
+
+    It is `now` when the lane is not paced, and never later than the end of the pacing.
+    """
+    paced = max(now, pace.next_at) + place * interval
+    return min(paced, max(now, pace.paced_until))
