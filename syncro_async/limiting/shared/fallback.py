@@ -1,4 +1,4 @@
-"""Lives on a part of the budget while the store of a shared one is unreachable."""
+"""Uses a share of the budget while the shared store is out of reach."""
 
 from __future__ import annotations
 
@@ -19,10 +19,11 @@ from syncro_async.limiting.shared.store import Store, StoreUnreachableError
 
 
 class FallbackSession(StoreSession):
-    """A desk that gives slots of its own in an outage: a share of each limit, at least one call.
+    """A session that grants slots of a local share while the store is out of reach.
 
-    What was answered before the outage counts against the share, and what is sent in it is told
-    to the store when that is back; who still waits then queues there.
+    The share of each limit is at least one call. What was answered before the outage counts
+    against the share. What is sent during the outage is reported to the store afterwards, and
+    the calls that still wait then join its queue.
     """
 
     def __init__(
@@ -40,10 +41,10 @@ class FallbackSession(StoreSession):
         self._local: _LocalBudget | None = None
 
     async def acquire(self, lane: Lane, *, max_wait: float | None, requeued: bool) -> Slot:
-        """Wait for a slot of the store's, or of the share in an outage. See `Limiter.acquire`."""
+        """Wait for a slot of the store, or of the share in an outage. See `Limiter.acquire`."""
         until = None if max_wait is None else self._clock.monotonic() + max_wait
         while True:
-            if self.is_closed:  # since the last time round
+            if self.is_closed:  # the client was closed during the last wait
                 raise client_is_closed()
             if until is not None:
                 max_wait = max(0.0, until - self._clock.monotonic())
@@ -61,17 +62,17 @@ class FallbackSession(StoreSession):
                     raise
 
     def is_valid(self, slot: Slot) -> bool:
-        """Whether a slot may still be used, as far as this process has heard."""
+        """Whether a slot may still be used, as far as this process knows."""
         return super().is_valid(slot) if self._local is None else self._local.own.is_valid(slot)
 
     async def release(self, slot: Slot, outcome: SlotOutcome) -> None:
-        """Note what became of a slot, also for the share while there is an outage."""
+        """Record the outcome of a slot, in an outage also for the share."""
         await super().release(slot, outcome)
         if self._local is not None:
             await self._local.own.release(slot, outcome)
 
     async def _begin(self) -> _LocalBudget:
-        """Live on the share from now on, with all that was sent before, and in its pause."""
+        """Start the local share with what was sent before, and with the pause that still runs."""
         own = InProcessLimiter(self._rates, self._clock)
         own.preload(*self.counted())
         outage = self._local = _LocalBudget(own)
@@ -87,9 +88,9 @@ class FallbackSession(StoreSession):
             self._local.over.set_result(error)
             self._local = None
 
-    def _apply(self, ruling: SyncResponse) -> None:
+    def _apply(self, response: SyncResponse) -> None:
         self._end(None)
-        super()._apply(ruling)
+        super()._apply(response)
 
     def _fail_all(self, error: Exception) -> None:
         if isinstance(error, SyncroError):
@@ -98,16 +99,16 @@ class FallbackSession(StoreSession):
 
 
 class _LocalBudget:
-    """The share that a process lives on, until it is `over`: the store answers, or is none."""
+    """The local share of a process; `over` is done when the store answers again or refuses."""
 
     def __init__(self, own: InProcessLimiter) -> None:
         self.own = own
         self.over: asyncio.Future[SyncroError | None] = asyncio.get_running_loop().create_future()
 
     async def acquire(self, lane: Lane, *, max_wait: float | None, requeued: bool) -> Slot | None:
-        """A slot of the share; None when the outage is over before there was one.
+        """A slot of the share, or None when the outage ends first.
 
-        Raises what the store said that is there again, and none for us.
+        Raises the error of a store that is back and refuses.
         """
         waiting = self.own.acquire(lane, max_wait=max_wait, requeued=requeued)
         taking = asyncio.ensure_future(waiting)
@@ -129,7 +130,7 @@ class _LocalBudget:
 
 
 async def _called_off(taking: asyncio.Future[Slot]) -> Slot | None:
-    """End it; the slot, if it was there already."""
+    """Cancel an acquire; returns the slot when it was granted already."""
     taking.cancel()
     await asyncio.wait({taking})
     return None if taking.cancelled() or taking.exception() else taking.result()

@@ -1,4 +1,4 @@
-"""What a ruling says about the time after it: when a call's turn comes, how the budget stands."""
+"""Computes from a response when a call gets its turn, and the snapshot of the budget."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from syncro_async.limiting.shared.messages import Limit, SyncResponse
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
-    """A ruling, heard at `heard_at` (monotonic s), and what one call takes (s)."""
+    """A response, received at `heard_at` (monotonic s), and the duration of a call (s)."""
 
     response: SyncResponse
     heard_at: float
@@ -26,14 +26,17 @@ class Forecast:
         object.__setattr__(self, "_schedules", rounds)
 
     def foreign(self) -> int:
-        """How many calls of the longest window are left to strangers."""
+        """How many calls of the longest window other clients use."""
         return max(
             limit.calls - kept
             for limit, kept in zip(self.limits, self.response.limits, strict=True)
         )
 
     def due_at(self, place: int) -> float | None:
-        """When the call with that many before it may go; None while only an answer can tell."""
+        """When the call with that many calls before it may be sent.
+
+        None when only the answer to another call decides.
+        """
         if self.response.half_open and (place or self.response.probe):
             return None
         if any(place >= len(free_in) for free_in in self.response.seconds_until_free):
@@ -42,14 +45,14 @@ class Forecast:
         return self.heard_at + max(soonest, self.response.gate_closed_for)
 
     def wait(self, place: int, now: float) -> float:
-        """In how many seconds the call with that many before it would be sent: an estimate."""
-        opener = self.latency if place or self.response.probe else 0.0
-        passes = self.response.gate_closed_for + (opener if self.response.half_open else 0.0)
+        """An estimate: in how many seconds the call with that many before it is sent."""
+        probe = self.latency if place or self.response.probe else 0.0
+        passes = self.response.gate_closed_for + (probe if self.response.half_open else 0.0)
         at = sent_at(place, self._schedules, lambda _: passes)
         return max(0.0, self.heard_at + at - now)
 
     def budget(self, rates: Sequence[RateLimit], waiting: int, now: float) -> Budget:
-        """A snapshot; `waiting` calls of this process have not joined the shared queue yet."""
+        """A snapshot; `waiting` calls of this process are not in the shared queue yet."""
         passed = now - self.heard_at
         idle = [sum(s <= passed for s in free_in) for free_in in self.response.seconds_until_free]
         kept = self.response.limits

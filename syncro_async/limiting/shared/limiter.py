@@ -1,4 +1,4 @@
-"""The limiter whose budget lies in a store, where other processes and hosts spend it too."""
+"""The limiter whose budget is kept in a store that several processes and hosts share."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from syncro_async.limiting.shared.store import Store, StoreUnreachableError
 
 
 class SharedLimiter:
-    """Keeps the rule of `slots` for one key, together with everybody who names the same store.
+    """Applies the slot rule to one key, together with all processes that use the same store.
 
-    `key` stands for base URL and API key; `timeout` is how long a request may last (s). In an
-    outage of the store calls fail, or with `local_share` they spend that part of the budget.
+    `key` is the hash of base URL and API key. `timeout` is how long a request may last (s). While
+    the store is out of reach, calls fail; with `local_share` they use that part of the budget.
     The store is closed with the limiter.
     """
 
@@ -39,12 +39,12 @@ class SharedLimiter:
         self._clock = clock
         self._newest: StoreSession | None = None
 
-        def desk() -> StoreSession:
+        def session() -> StoreSession:
             if local_share is None:
                 return StoreSession(store, key, limits_of(self._rates), timeout, clock)
             return FallbackSession(store, key, self._rates, timeout, clock, share=local_share)
 
-        self._sessions = PerLoop(desk, StoreSession.aclose)
+        self._sessions = PerLoop(session, StoreSession.aclose)
 
     @property
     def rates(self) -> tuple[RateLimit, ...]:
@@ -56,8 +56,8 @@ class SharedLimiter:
     ) -> Slot:
         """Wait for the right to send one request, and take it.
 
-        Raises `ConnectionFailedError` when the store has been unreachable for 2 s and there is no
-        local share to live on.
+        Raises `ConnectionFailedError` when the store has been out of reach for 2 s and the limiter
+        has no local share.
         """
         try:
             return await self._session().acquire(lane, max_wait=max_wait, requeued=requeued)
@@ -65,46 +65,46 @@ class SharedLimiter:
             raise _unreachable(error) from None
 
     def is_valid(self, slot: Slot) -> bool:
-        """Whether a slot may still be used; False once a 429 is known to have closed the gate."""
+        """Whether a slot may still be used; False after a 429 has paused the key."""
         return self._session().is_valid(slot)
 
     async def release(self, slot: Slot, outcome: SlotOutcome) -> None:
-        """Say what became of the request; the slot's clock starts accordingly."""
-        # Closed, or its event loop has gone: the store takes the slot for a dead one's.
+        """Report the outcome of the request; it decides when the slot returns."""
+        # After the end of the client or its event loop, the lease expires in the store.
         with suppress(ConfigurationError, RuntimeError):
             await self._session().release(slot, outcome)
 
     def budget(self) -> Budget:
-        """A snapshot, as the store told it when it was visited last; `refresh` visits it anew."""
-        desk = self._newest
-        if desk is None or desk.forecast is None:
+        """A snapshot of the last synchronisation; `refresh` makes a new one."""
+        session = self._newest
+        if session is None or session.forecast is None:
             tightest = min(self._rates, key=lambda rate: rate.calls)
             return Budget(tightest.calls, tightest.seconds, tightest.calls, 0, 0, 0.0)
-        return desk.forecast.budget(self._rates, desk.waiting_here(), self._clock.monotonic())
+        return session.forecast.budget(self._rates, session.waiting_here(), self._clock.monotonic())
 
     async def refresh(self) -> None:
-        """Have `budget()` be true now. Raises `ConnectionFailedError` in an outage."""
+        """Synchronise, so that `budget()` is current. Raises `ConnectionFailedError` in outages."""
         try:
             await self._session().synced()
         except StoreUnreachableError as error:
             raise _unreachable(error) from None
 
     async def aclose(self) -> None:
-        """Tell the store the last news and close it; calls that wait are turned away."""
+        """Report the last outcomes to the store and close it; waiting calls are rejected."""
         try:
             await self._sessions.aclose()
         finally:
             await self._store.aclose()
 
-    # Made of a URL for one client, it ends with that client.
+    # A limiter that was made from a URL belongs to one client and ends with it.
     end_with_client = aclose
 
     def _session(self) -> StoreSession:
-        desk = self._newest = self._sessions.get()
-        return desk
+        session = self._newest = self._sessions.get()
+        return session
 
 
 def _unreachable(error: StoreUnreachableError) -> ConnectionFailedError:
-    # What another attempt could bring has been waited for: `permanent` as far as a call goes.
-    told = f"{error}; without the shared budget nothing is sent"
-    return ConnectionFailedError(told, permanent=True)
+    # The session has already waited for the store, so the call does not try again.
+    reported = f"{error}; nothing was sent, because the shared budget is unknown"
+    return ConnectionFailedError(reported, permanent=True)

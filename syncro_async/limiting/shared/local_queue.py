@@ -1,4 +1,4 @@
-"""Keeps the calls of one event loop in order that wait for a turn in a shared queue."""
+"""Keeps the waiting calls of one event loop in order."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from itertools import chain
 from syncro_async.limiting.protocol import Slot
 from syncro_async.limiting.shared.messages import Join, SyncResponse
 
-# Longer queues of a lane wait here, in their order, so that the shared state stays small.
+# A longer queue of a lane stays in the process, so that the shared state stays small.
 IN_SHARED_QUEUE = 256
 
 
 class Waiter:
-    """A call that waits for a slot, until `gives_up_at` (monotonic s).
+    """A call that waits for a slot until `gives_up_at` (monotonic s).
 
-    `judged`: it was seen that its turn comes in time.
+    `accepted`: a forecast has shown that its turn comes in time.
     """
 
     __slots__ = ("accepted", "gives_up_at", "granted", "join")
@@ -31,11 +31,11 @@ class Waiter:
 
 
 class LocalQueue:
-    """Those in the shared queue or on their way to it (`joined`, by ticket), and those behind."""
+    """The calls in the shared queue (`joined`, by lease id), and the backlog behind them."""
 
     def __init__(self) -> None:
         self.joined: dict[str, Waiter] = {}
-        # By lane: whether it is bulk's.
+        # The key is True for the bulk lane.
         self._backlog: dict[bool, OrderedDict[str, Waiter]] = {
             False: OrderedDict(),
             True: OrderedDict(),
@@ -46,16 +46,16 @@ class LocalQueue:
 
     @property
     def backlog(self) -> int:
-        """How many wait until the shared queue has room for them."""
+        """How many calls wait for room in the shared queue."""
         return sum(map(len, self._backlog.values()))
 
-    def add(self, caller: Waiter) -> None:
-        """Come to the end of the lane; one that came first is not held back by its length."""
-        line = self.joined if caller.join.requeued else self._backlog[caller.join.bulk]
-        line[caller.join.lease_id] = caller
+    def add(self, waiter: Waiter) -> None:
+        """Add a call at the end of its lane; a requeued call skips the backlog."""
+        line = self.joined if waiter.join.requeued else self._backlog[waiter.join.bulk]
+        line[waiter.join.lease_id] = waiter
 
     def join(self) -> list[Waiter]:
-        """Let those join the shared queue now for whom it has room."""
+        """Move calls of the backlog into the shared queue while it has room, and return them."""
         joining: dict[str, Waiter] = {}
         for bulk, behind in self._backlog.items():
             room = IN_SHARED_QUEUE - sum(c.join.bulk == bulk for c in self.joined.values())
@@ -63,21 +63,21 @@ class LocalQueue:
         self.joined.update(joining)
         return list(joining.values())
 
-    def leave(self, caller: Waiter) -> bool:
-        """Give the place up; whether it was one that others may know of."""
-        self._backlog[caller.join.bulk].pop(caller.join.lease_id, None)
-        return self.joined.pop(caller.join.lease_id, None) is not None
+    def leave(self, waiter: Waiter) -> bool:
+        """Remove a call; True when other processes may know its place."""
+        self._backlog[waiter.join.bulk].pop(waiter.join.lease_id, None)
+        return self.joined.pop(waiter.join.lease_id, None) is not None
 
     def all(self) -> list[Waiter]:
-        """All who wait."""
+        """All waiting calls."""
         return [*self.joined.values(), *self._all_backlog()]
 
-    def positions(self, ruling: SyncResponse) -> Iterator[tuple[int, Waiter]]:
-        """Those whose place is known, with how many wait before each."""
-        for ticket, caller in self.joined.items():
-            if ticket in ruling.positions:
-                yield ruling.positions[ticket], caller
-        yield from enumerate(self._all_backlog(), start=ruling.waiting)
+    def positions(self, response: SyncResponse) -> Iterator[tuple[int, Waiter]]:
+        """The calls whose position is known, each with the number of calls before it."""
+        for lease_id, waiter in self.joined.items():
+            if lease_id in response.positions:
+                yield response.positions[lease_id], waiter
+        yield from enumerate(self._all_backlog(), start=response.waiting)
 
     def _all_backlog(self) -> Iterator[Waiter]:
         return chain.from_iterable(behind.values() for behind in self._backlog.values())

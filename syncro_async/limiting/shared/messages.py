@@ -1,4 +1,4 @@
-"""What a process says when it visits a shared budget, and what it is told there."""
+"""The request and the response of one synchronisation with a shared budget."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from syncro_async.limiting.rate_limit import RateLimit
 
 
 class Limit(msgspec.Struct, array_like=True, frozen=True):
-    """`calls` in any `hold` seconds: window and guard."""
+    """`calls` in any `hold_seconds` (window and guard, s)."""
 
     calls: int
     hold_seconds: float
 
 
 def limits_of(rates: Sequence[RateLimit]) -> list[Limit]:
-    """What is kept for these rates: one limit for each, in their order, then their bursts.
+    """The limits of these rates in their order, then the limits of their bursts.
 
-    A burst of b calls, b times as long as one call's share of the window, is a limit too: so it
-    holds for all processes together.
+    A burst of b calls is one more limit, b times as long as the share of one call of the window. So
+    it holds for all processes together.
     """
     windows = [Limit(rate.calls, rate.hold_seconds) for rate in rates]
     bursts = [
@@ -34,10 +34,9 @@ def limits_of(rates: Sequence[RateLimit]) -> list[Limit]:
 
 
 class Join(msgspec.Struct, array_like=True, frozen=True):
-    """A call waits; `first`: before all who did not, because a 429 turned it away.
+    """A call that waits. `requeued`: it goes before others, because it was answered with 429.
 
-    `ticket` names one turn in the queue and the slot it leads to, and nothing else ever: not
-    another call's, not the next attempt's, and not another process's.
+    `lease_id` names one turn in the queue and the slot that it leads to. It is never used again.
     """
 
     lease_id: str
@@ -46,11 +45,10 @@ class Join(msgspec.Struct, array_like=True, frozen=True):
 
 
 class Outcome(msgspec.Struct, array_like=True, frozen=True):
-    """What became of a slot. `back`: the server did not count the request.
+    """The outcome of a slot; `back` means that the server did not count the request.
 
-    `seconds` is how long ago it was answered or given up for lost, or how long the refusal pauses
-    the key, as it is when the visit is made. `left`: how many more calls the server said it would
-    count (-1: it did not say).
+    `seconds`: how long ago it was answered or lost, or how long a 429 pauses the key, at the time
+    of the request. `remaining`: how many more calls the server will count (-1: not known).
     """
 
     lease_id: str
@@ -60,14 +58,13 @@ class Outcome(msgspec.Struct, array_like=True, frozen=True):
 
 
 class SyncRequest(msgspec.Struct, array_like=True, frozen=True):
-    """What a process brings. `timeout` is how long a request of its may last (s).
+    """What a process reports. `timeout` is the longest duration of one of its requests (s).
 
-    `name` is this visit's own, nothing else's ever. `epoch`: that of the last ruling it had, empty
-    while nothing matters that it knows of. `flies`: slots on the wire that the store may not know.
-    `joins` names calls that wait: the new ones, and all of them when the last answer was lost;
-    those already in the queue keep their place. `leaves` names those that want no turn any more,
-    whether they still wait or were given a slot that nobody used. `leaves` and `settled` are told
-    again until a visit was answered.
+    `name` identifies this request. `epoch`: that of the last response, empty while the process
+    knows nothing that matters. `held`: slots in flight that the store may not have. `joins`:
+    waiting calls, the new ones, or all of them after a lost response; calls that are in the queue
+    keep their place. `leaves`: calls that have left the queue or do not use their slot. `leaves`
+    and `outcomes` are repeated until a request is answered.
     """
 
     owner: str
@@ -82,15 +79,15 @@ class SyncRequest(msgspec.Struct, array_like=True, frozen=True):
 
 
 class SyncResponse(msgspec.Struct, array_like=True, frozen=True):
-    """What it takes away. `epoch`: another one than before means that the store has forgotten.
+    """What the store answers. `epoch`: another one than before means that the state was lost.
 
-    `granted`: its calls that have a slot and may be sent, the new ones last and in their order.
-    `places`: how many wait before each of its others. A call that is in neither has lost its
-    place and joins again; a ticket that the process does not know (of a visit that came late, or
-    whose answer was lost) leaves. `free_in`: for each limit, in how many seconds each of its slots
-    is free (0.0: now; those on the wire are not among them). `limits`: what is kept to now, in
-    calls: fewer than the limit itself while somebody else uses the key. `half_open`: after the
-    pause one call goes alone; `opener`: its ticket while it is on the wire, else empty.
+    `granted`: the calls of the process that have a slot, the new ones last and in their order.
+    `positions`: how many calls wait before each of its other calls. A call that is in neither has
+    lost its place and joins again. A lease id that the process does not have (of a late request, or
+    after a lost response) leaves. `seconds_until_free`: for each limit, in how many seconds each
+    slot that is not in flight is free (0.0: now). `limits`: how many calls of each limit are ours,
+    fewer than the limit while other clients use the key. `half_open`: after the pause one call is
+    sent alone; `probe`: its lease id while it is in flight, else empty.
     """
 
     epoch: str
@@ -107,7 +104,7 @@ class SyncResponse(msgspec.Struct, array_like=True, frozen=True):
 
 
 def other_limits(limits: list[Limit]) -> ConfigurationError:
-    """The error of a visitor who wants others than these: two limits would mean none at all."""
+    """The error of a process with other limits: two limits for one budget cannot both hold."""
     kept = ", ".join(f"{limit.calls} in {limit.hold_seconds:g} s" for limit in limits)
     return ConfigurationError(
         f"another client uses the same key and base URL with other rates ({kept}, guard"

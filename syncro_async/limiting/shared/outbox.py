@@ -1,4 +1,4 @@
-"""What a process has to tell a shared budget: collected between visits, told until heard."""
+"""Collects what a process has to report to the shared budget, until the store acknowledges it."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from syncro_async.limiting.protocol import (
 )
 from syncro_async.limiting.shared.messages import Join, Limit, Outcome, SyncRequest
 
-# The epoch of no store.
+# An epoch that no store has.
 _NO_EPOCH = "never seen"
 
 
 class Outbox:
-    """Makes the visits of one owner, and forgets what was told once a visit was answered.
+    """The unacknowledged reports of one owner, and the requests that carry them.
 
-    It also remembers which slots it had answers for while they count, because the store may
-    forget: then `know_anew` has everything told again.
+    It also keeps every outcome whose slot still counts. When the store has lost its state,
+    `resend_all` puts these outcomes into the next request again.
     """
 
     def __init__(self, limits: list[Limit], timeout: float) -> None:
@@ -44,52 +44,55 @@ class Outbox:
         return bool(self._joins or self._leaves or self._held or self._outcomes)
 
     def new_lease_id(self) -> str:
-        """A name for one turn in the queue and the slot it leads to; never given twice."""
+        """A new name for one turn in the queue and for the slot that it leads to."""
         return f"{self.owner}:{next(self._numbers)}"
 
     def add_join(self, join: Join) -> None:
-        """A call waits; one that is told of anew comes after all who were told of before."""
+        """Report a waiting call; a call that is added again goes behind all others."""
         self._joins.pop(join.lease_id, None)
         self._joins[join.lease_id] = join
 
-    def add_leave(self, ticket: str) -> None:
-        """A call wants no turn any more, or no slot."""
-        self._joins.pop(ticket, None)
-        self._leaves[ticket] = None
+    def add_leave(self, lease_id: str) -> None:
+        """Report that a call has left the queue, or does not use its slot."""
+        self._joins.pop(lease_id, None)
+        self._leaves[lease_id] = None
 
-    def add_held(self, ticket: str) -> None:
-        """A slot is on the wire that the store may not know of."""
-        self._held[ticket] = None
+    def add_held(self, lease_id: str) -> None:
+        """Report a slot in flight that the store may not have."""
+        self._held[lease_id] = None
 
-    def add_outcome(self, ticket: str, outcome: SlotOutcome, now: float) -> None:
-        """What became of a slot; `now` is when that is noted (monotonic s)."""
-        self._held.pop(ticket, None)
-        self._outcomes[ticket] = outcome, now
+    def add_outcome(self, lease_id: str, outcome: SlotOutcome, now: float) -> None:
+        """Report the outcome of a slot, recorded at `now` (monotonic s)."""
+        self._held.pop(lease_id, None)
+        self._outcomes[lease_id] = outcome, now
         if isinstance(outcome, Answered | Unknown):
-            self._counted[ticket] = outcome, now
+            self._counted[lease_id] = outcome, now
 
-    def is_to_join(self, ticket: str) -> bool:
-        """Whether the store has yet to hear of that call."""
-        return ticket in self._joins
+    def is_to_join(self, lease_id: str) -> bool:
+        """Whether the join of that call is not acknowledged yet."""
+        return lease_id in self._joins
 
-    def is_over(self, ticket: str) -> bool:
-        """Whether the store has yet to hear that this slot is used or not wanted."""
-        return ticket in self._outcomes or ticket in self._leaves
+    def is_over(self, lease_id: str) -> bool:
+        """Whether the end of that slot is not acknowledged yet."""
+        return lease_id in self._outcomes or lease_id in self._leaves
 
     @property
     def has_throttled(self) -> bool:
-        """Whether the store has yet to hear of a 429."""
+        """Whether a 429 is not acknowledged yet."""
         return any(isinstance(outcome, Throttled) for outcome, _ in self._outcomes.values())
 
     @property
     def joining(self) -> int:
-        """How many calls wait that the store has yet to hear of."""
+        """The number of joins that are not acknowledged yet."""
         return len(self._joins)
 
     def build_request(self, now: float, *, busy: bool) -> SyncRequest:
-        """Everything that is to be told, as it is now; `busy`: it knew of calls of ours."""
+        """A request with everything that is not acknowledged at `now`.
+
+        `busy`: the store has calls of this process.
+        """
         self._forget(now)
-        # Else nothing is known that could be missing in the store.
+        # Without these, a store that lost its state lacks nothing of this process.
         doubts = self._counted or busy or self._uncertain
         return SyncRequest(
             owner=self.owner,
@@ -101,50 +104,53 @@ class Outbox:
             joins=list(self._joins.values()),
             leaves=list(self._leaves),
             outcomes=[
-                _settled(ticket, outcome, noted_at, now)
-                for ticket, (outcome, noted_at) in self._outcomes.items()
+                _settled(lease_id, outcome, noted_at, now)
+                for lease_id, (outcome, noted_at) in self._outcomes.items()
             ],
         )
 
-    def acknowledge(self, visit: SyncRequest, epoch: str) -> bool:
-        """A visit was answered. False when the store has forgotten what was told it before."""
-        for join in visit.joins:
+    def acknowledge(self, request: SyncRequest, epoch: str) -> bool:
+        """Remove what an answered request carried. False when the store lost its state since."""
+        for join in request.joins:
             self._joins.pop(join.lease_id, None)
-        for ticket in visit.leaves:
-            self._leaves.pop(ticket, None)
-        for ticket in visit.held:
-            self._held.pop(ticket, None)
-        for settled in visit.outcomes:
+        for lease_id in request.leaves:
+            self._leaves.pop(lease_id, None)
+        for lease_id in request.held:
+            self._held.pop(lease_id, None)
+        for settled in request.outcomes:
             self._outcomes.pop(settled.lease_id, None)
         self._epoch, self._uncertain = epoch, False
-        return visit.epoch in {"", epoch}
+        return request.epoch in {"", epoch}
 
     def mark_uncertain(self) -> None:
-        """The store is out of reach for long.
+        """Record that the store has been out of reach for long.
 
-        It may be empty when it is back, and others may have sent what they have yet to tell it,
-        even if nothing is known here that it could have forgotten.
+        Its state may be lost when it is back, and other processes may have sent requests that they
+        have not reported yet.
         """
         self._uncertain = True
         self._epoch = self._epoch or _NO_EPOCH
 
-    def resend_all(self, flying: Iterable[str]) -> None:
-        """The store has forgotten everything: tell it what still counts, and what is flying."""
+    def resend_all(self, in_flight: Iterable[str]) -> None:
+        """Report everything again to a store that lost its state.
+
+        `in_flight`: the lease ids of the slots in flight.
+        """
         self._outcomes = {**self._counted, **self._outcomes}
-        self._held.update(dict.fromkeys(flying))
+        self._held.update(dict.fromkeys(in_flight))
 
     def answered(self) -> list[float]:
-        """When each slot was answered for that may still count (monotonic s)."""
+        """The times (monotonic s) of the answers that may still count."""
         return [_counts_from(outcome, noted_at) for outcome, noted_at in self._counted.values()]
 
     def _forget(self, now: float) -> None:
-        """What is older than the longest window matters to nobody."""
+        """Drop what is older than the longest window."""
         since = now - self._longest
         for known in (self._counted, self._outcomes):
-            for ticket in [
+            for lease_id in [
                 t for t, (outcome, at) in known.items() if _counts_from(outcome, at) < since
             ]:
-                del known[ticket]
+                del known[lease_id]
 
 
 def _counts_from(outcome: SlotOutcome, noted_at: float) -> float:
@@ -159,13 +165,13 @@ def _counts_from(outcome: SlotOutcome, noted_at: float) -> float:
             return noted_at
 
 
-def _settled(ticket: str, outcome: SlotOutcome, noted_at: float, now: float) -> Outcome:
+def _settled(lease_id: str, outcome: SlotOutcome, noted_at: float, now: float) -> Outcome:
     match outcome:
         case Answered(at, left):
-            return Outcome(ticket, "answered", now - at, -1 if left is None else left)
+            return Outcome(lease_id, "answered", now - at, -1 if left is None else left)
         case Unknown():
-            return Outcome(ticket, "lost", now - noted_at)
+            return Outcome(lease_id, "lost", now - noted_at)
         case Throttled(pause):
-            return Outcome(ticket, "refused", max(0.0, noted_at + pause - now))
+            return Outcome(lease_id, "refused", max(0.0, noted_at + pause - now))
         case _:
-            return Outcome(ticket, "back")
+            return Outcome(lease_id, "back")

@@ -21,20 +21,20 @@ SCRIPT = "".join(
     for part in ("slots.lua", "queue.lua", "visit.lua")
 )
 
-# A visit that hangs is given up while there is time for another before its owner's places lapse.
+# A request that hangs ends early enough for another one before the owner's places expire (s).
 _PATIENCE = OWNER_TTL / 2
-# A visit takes a millisecond or two, so that thousands of keys need no more than these.
+# A request takes one or two milliseconds, so these are enough for thousands of keys.
 _CONNECTIONS = 16
 
 
 class RedisStore:
-    """A Redis or Valkey server, connected to on first use; one script there is one visit.
+    """A Redis or Valkey server, connected on first use; one script call is one synchronisation.
 
-    `url` is redis-py's: `redis://user:password@host:6379/0`, `rediss://` with TLS, `unix://`; its
-    query may hold redis-py's options (`?socket_timeout=3`). Times are the server's own clock. The
-    server holds one entry for each key that was used lately: `syncro_async:` and the key's hash.
-    An event loop has its own connections. Raises `ConfigurationError` when redis-py is missing or
-    the URL is none.
+    `url` is that of redis-py: `redis://user:password@host:6379/0`, `rediss://` with TLS, `unix://`;
+    its query may hold options of redis-py (`?socket_timeout=3`). Times are those of the server. The
+    server has one entry for each key that was used lately: `syncro_async:` and the hash of the key.
+    Each event loop has its own connections. Raises `ConfigurationError` when redis-py is not
+    installed or the URL cannot be read.
     """
 
     def __init__(self, url: str) -> None:
@@ -42,18 +42,18 @@ class RedisStore:
         self._scripts: dict[asyncio.AbstractEventLoop, AsyncScript] = {}
         self._new_script()
 
-    async def sync(self, key: str, visit: SyncRequest) -> SyncResponse:
-        """Apply the visit to the key's state on the server. See `Store.attend`."""
+    async def sync(self, key: str, request: SyncRequest) -> SyncResponse:
+        """Apply the request to the state of the key on the server. See `Store.sync`."""
         from redis.exceptions import ConnectionError as BrokenError
         from redis.exceptions import RedisError
 
         script = self._script()
-        keys, arguments = [f"syncro_async:{key}"], [msgspec.msgpack.encode(visit), b""]
+        keys, arguments = [f"syncro_async:{key}"], [msgspec.msgpack.encode(request), b""]
         try:
             try:
                 reply = await script(keys, arguments)
             except BrokenError:
-                # A connection kept open may have died since; a visit may be told twice.
+                # A connection from the pool may be broken; a request may be applied twice.
                 reply = await script(keys, arguments)
         except (RedisError, OSError) as error:
             raise StoreUnreachableError(f"the limiter's Redis: {error}") from error.with_traceback(
@@ -62,7 +62,7 @@ class RedisStore:
         return to_response(reply)
 
     async def aclose(self) -> None:
-        """Close the running event loop's connections; harmless when there are none."""
+        """Close the connections of the running event loop; does nothing without any."""
         script = self._scripts.pop(asyncio.get_running_loop(), None)
         if script is not None:
             await script.registered_client.aclose()
@@ -71,14 +71,14 @@ class RedisStore:
         loop = asyncio.get_running_loop()
         script = self._scripts.get(loop)
         if script is None:
-            # Each step is one of the dictionary's own: other threads may be here as well.
+            # Each step is one atomic operation of the dictionary, because other threads use it.
             for closed in [other for other in list(self._scripts) if other.is_closed()]:
                 self._scripts.pop(closed, None)
             script = self._scripts[loop] = self._new_script()
         return script
 
     def _new_script(self) -> AsyncScript:
-        """The script, with a client that opens its connections when it is used."""
+        """The script, with a client that connects on first use."""
         try:
             from redis.asyncio import BlockingConnectionPool, Redis
             from redis.asyncio.retry import Retry
@@ -94,12 +94,12 @@ class RedisStore:
                 timeout=_PATIENCE,
                 socket_timeout=_PATIENCE,
                 socket_connect_timeout=_PATIENCE,
-                # Whether to try again is decided by whoever sends the visit.
+                # The caller of sync() decides about another attempt.
                 retry=Retry(NoBackoff(), 0),
             )
-            pool.connection_class(**pool.connection_kwargs)  # an option it does not know shows here
+            pool.connection_class(**pool.connection_kwargs)  # raises for an unknown option
         except (TypeError, ValueError):
-            # What is wrong with it may show the password.
+            # The text of the error may show the password.
             raise ConfigurationError(
                 "the limiter's URL is none that redis-py can read; write it like"
                 " redis://user:password@host:6379/0"
@@ -108,7 +108,7 @@ class RedisStore:
 
 
 def to_response(reply: Any) -> SyncResponse:
-    """Read the script's answer. Raises `ConfigurationError` when it has other limits in use."""
+    """Decode the reply of the script. Raises `ConfigurationError` for other limits in use."""
     attended, packed = reply
     if not attended:
         raise other_limits(msgspec.msgpack.decode(packed, type=list[Limit]))

@@ -1,4 +1,4 @@
-"""Stands in a shared queue for the calls of one event loop."""
+"""Synchronises the calls of one event loop with a shared store."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from syncro_async.limiting.shared.state import HEARTBEAT, OWNER_TTL
 from syncro_async.limiting.shared.store import Store, StoreUnreachableError
 from syncro_async.limiting.waiters import SHORTEST_ADVICE, too_long
 
-# A slot may be due this very moment, and be due still: so long is waited before it is asked for
-# again (s), or rounding could have it asked for without an end.
+# The shortest time between two requests for a slot that is due (s). Without it, rounding could
+# cause an endless loop of requests.
 _ROUNDING = 1e-6
 
 
 class StoreSession:
-    """One place at the store for all tasks of an event loop.
+    """The state that all tasks of one event loop share with the store.
 
-    A clerk visits the store while calls wait or are on the wire: when there is news that others
-    wait for, when the next slot is due, and every `HEARTBEAT` to show that it lives. It ends by
-    itself. All state is changed between two awaits.
+    A background task synchronises with the store while calls wait or are in flight: when an
+    outcome concerns other processes, when the next slot is due, and every `HEARTBEAT`. It ends
+    when nothing waits and nothing is in flight. State changes only between two awaits.
     """
 
     def __init__(
@@ -58,36 +58,36 @@ class StoreSession:
     async def acquire(self, lane: Lane, *, max_wait: float | None, requeued: bool) -> Slot:
         """Wait for a slot. See `Limiter.acquire`; raises `StoreUnreachableError` in an outage."""
         gives_up_at = math.inf if max_wait is None else self._clock.monotonic() + max_wait
-        caller = Waiter(Join(self._outbox.new_lease_id(), lane == "bulk", requeued), gives_up_at)
-        self._queue.add(caller)
+        waiter = Waiter(Join(self._outbox.new_lease_id(), lane == "bulk", requeued), gives_up_at)
+        self._queue.add(waiter)
         if requeued:
-            self._outbox.add_join(caller.join)
+            self._outbox.add_join(waiter.join)
         self._enqueue_backlog()
         self._restart_sync()
         try:
-            return await self._wait(caller)
+            return await self._wait(waiter)
         except BaseException:
-            # Cancelled: the place, or the slot that was just given to it, goes to the next.
-            self._leave(caller)
+            # Cancelled: the place, or the slot that was just granted, goes to the next waiter.
+            self._leave(waiter)
             raise
 
-    async def _wait(self, caller: Waiter) -> Slot:
-        """Wait to be woken, or to be turned away when the time is over."""
-        if caller.gives_up_at == math.inf:
-            return await caller.granted
-        # Its turn may have come in this very moment: the store is asked, and it is judged.
-        timer = self._clock.call_at(caller.gives_up_at, self._request_sync)
+    async def _wait(self, waiter: Waiter) -> Slot:
+        """Wait for the grant, or for the rejection when `max_wait` is over."""
+        if waiter.gives_up_at == math.inf:
+            return await waiter.granted
+        # The turn may come at this moment, so the store decides and not the timer.
+        timer = self._clock.call_at(waiter.gives_up_at, self._request_sync)
         try:
-            return await caller.granted
+            return await waiter.granted
         finally:
             timer.cancel()
 
     def is_valid(self, slot: Slot) -> bool:
-        """Whether a slot may still be used, as far as this process has heard."""
+        """Whether a slot may still be used, as far as this process knows."""
         return slot.is_probe or self._gate_is_open
 
     async def release(self, slot: Slot, outcome: SlotOutcome) -> None:
-        """Note what became of a slot; the clerk tells the store."""
+        """Record the outcome of a slot; the background task reports it to the store."""
         if self._held.pop(slot.lease_id, None) is None:
             return
         now = self._clock.monotonic()
@@ -97,7 +97,7 @@ class StoreSession:
         elif isinstance(outcome, Throttled):
             self._gate_is_open = False
             self._paused_until = max(self._paused_until, now + outcome.pause)
-        # An answer's slot returns a window later: mostly that can wait for the next visit.
+        # The slot of an answered call returns a window later, so the report can usually wait.
         soon = min(limit.hold_seconds for limit in self._limits) < HEARTBEAT
         if soon or slot.is_probe or isinstance(outcome, NotCounted | Throttled):
             self._request_sync()
@@ -105,109 +105,109 @@ class StoreSession:
             self._wake_sync()
 
     def adopt(self, slot: Slot) -> None:
-        """A slot that was given without the store: it will be told of it."""
+        """Add a slot that was granted without the store, and report it to the store later."""
         slot.lease_id = self._outbox.new_lease_id()
         self._held[slot.lease_id] = slot
         self._outbox.add_held(slot.lease_id)
         self._wake_sync()
 
     def counted(self) -> tuple[list[float], int]:
-        """When slots were answered for that still count, and how many are on the wire."""
+        """The times of the answers that still count, and the number of calls in flight."""
         return self._outbox.answered(), len(self._held)
 
     def paused_for(self) -> float | None:
-        """How much of a pause is left (s), as far as is known here; None: the gate is open."""
+        """The rest of the pause (s), as far as this process knows; None without a pause."""
         if self._gate_is_open:
             return None
         return max(0.0, self._paused_until - self._clock.monotonic())
 
     @property
     def is_cut_off(self) -> bool:
-        """Whether the store has been unreachable for longer than a hiccup lasts."""
+        """Whether the store has been unreachable for `OWNER_TTL` or longer."""
         return self._clock.monotonic() - self._unreachable_since >= OWNER_TTL
 
     def waiting_here(self) -> int:
-        """How many calls wait that the store does not know of yet."""
+        """How many waiting calls are not in the shared queue yet."""
         return self._outbox.joining + self._queue.backlog
 
     async def synced(self) -> None:
-        """Return once the store was visited anew. Raises `StoreUnreachableError`."""
-        visit: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._syncs.add(visit)
+        """Return after a new synchronisation. Raises `StoreUnreachableError`."""
+        request: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._syncs.add(request)
         self._restart_sync()
         try:
-            await visit
+            await request
         finally:
-            self._syncs.discard(visit)
+            self._syncs.discard(request)
 
     async def aclose(self) -> None:
-        """Turn away who waits, tell the store the last news, and leave its queue."""
+        """Reject the waiters, report the last outcomes to the store, and leave its queue."""
         self.is_closed = True
         self._fail_all(client_is_closed())
-        clerk, self._sync_task = self._sync_task, None
-        if clerk is not None:
-            clerk.cancel()
-            await asyncio.wait({clerk})
+        task, self._sync_task = self._sync_task, None
+        if task is not None:
+            task.cancel()
+            await asyncio.wait({task})
         if self._outbox:
-            # What the store does not hear it takes for dead, and waits a little longer.
+            # Without this report the store waits until the leases expire.
             with suppress(StoreUnreachableError, SyncroError):
                 await self._sync()
 
     # ------------------------------------------------------------------ the queue, no await
 
     def _enqueue_backlog(self) -> None:
-        """Let calls join the shared queue, as far as it has room for them."""
-        for caller in self._queue.join():
-            self._outbox.add_join(caller.join)
+        """Move calls of the backlog into the shared queue, as far as it has room."""
+        for waiter in self._queue.join():
+            self._outbox.add_join(waiter.join)
             self._sync_requested.set()
 
-    def _leave(self, caller: Waiter) -> None:
-        ticket = caller.join.lease_id
-        joined = self._queue.leave(caller)
-        if self._held.pop(ticket, None) is not None or joined:
-            self._outbox.add_leave(ticket)
+    def _leave(self, waiter: Waiter) -> None:
+        lease_id = waiter.join.lease_id
+        joined = self._queue.leave(waiter)
+        if self._held.pop(lease_id, None) is not None or joined:
+            self._outbox.add_leave(lease_id)
             self._request_sync()
 
-    def _reject_hopeless(self, outlook: Forecast) -> None:
-        """Turn those away who cannot wait as long as it will take."""
+    def _reject_hopeless(self, forecast: Forecast) -> None:
+        """Reject the waiters whose turn comes after their `max_wait`."""
         now = self._clock.monotonic()
-        for place, caller in list(self._queue.positions(outlook.response)):
-            left = caller.gives_up_at - now
-            hopeless = left < outlook.response.gate_closed_for
-            if left == math.inf or (caller.accepted and left > 0.0 and not hopeless):
+        for place, waiter in list(self._queue.positions(forecast.response)):
+            left = waiter.gives_up_at - now
+            hopeless = left < forecast.response.gate_closed_for
+            if left == math.inf or (waiter.accepted and left > 0.0 and not hopeless):
                 continue
-            needed, allowed = outlook.wait(place, now), None if caller.accepted else max(0.0, left)
-            if caller.accepted:
-                # Where an estimate has just proved too hopeful, it is not repeated.
+            needed, allowed = forecast.wait(place, now), None if waiter.accepted else max(0.0, left)
+            if waiter.accepted:
+                # The earlier estimate was too low, so the error does not repeat it.
                 needed = max(needed, SHORTEST_ADVICE)
-            caller.accepted = True
+            waiter.accepted = True
             if needed > left:
-                self._reject(caller, too_long(needed, allowed))
+                self._reject(waiter, too_long(needed, allowed))
 
-    def _reject(self, caller: Waiter, error: Exception) -> None:
-        self._leave(caller)
-        if not caller.granted.done():
-            caller.granted.set_exception(error)
+    def _reject(self, waiter: Waiter, error: Exception) -> None:
+        self._leave(waiter)
+        if not waiter.granted.done():
+            waiter.granted.set_exception(error)
 
     def _reject_all(self, error: Exception) -> None:
-        for caller in self._queue.all():
-            self._reject(caller, copy(error))
+        for waiter in self._queue.all():
+            self._reject(waiter, copy(error))
 
     def _fail_all(self, error: Exception) -> None:
-        """Nobody will be served any more."""
+        """Fail every waiter and every refresh."""
         self._reject_all(error)
         self._fail_refreshes(error)
 
-    # ------------------------------------------------------------------ the clerk
+    # ------------------------------------------------------------------ the background task
 
     def _restart_sync(self) -> None:
-        """Have the store visited now, by a new clerk when the last one was cancelled."""
+        """Synchronise now; start a new background task when the last one was cancelled."""
         self._may_start = True
         self._request_sync()
 
     def _request_sync(self) -> None:
-        """Have the store visited now."""
-        # A coroutine that the collector closes comes here when its event loop has gone.
+        """Synchronise now."""
+        # The garbage collector can close a coroutine after its event loop was closed.
         with suppress(RuntimeError):
             self._sync_requested.set()
             self._wake_sync()
@@ -224,7 +224,7 @@ class StoreSession:
         return bool(self._queue or self._held or self._outbox or self._syncs)
 
     async def _sync_loop(self) -> None:
-        """Visit the store as often as it takes, until nobody waits and nothing flies."""
+        """Synchronise until nothing waits and nothing is in flight."""
         try:
             while self._is_active():
                 if not self._sync_requested.is_set():
@@ -234,20 +234,22 @@ class StoreSession:
                     await self._sync()
                 except StoreUnreachableError as error:
                     self._on_unreachable(error)
-            self._unreachable_since = math.inf  # or a hiccup much later would be called an outage
+            self._unreachable_since = math.inf  # a later failure starts a new outage
         except SyncroError as error:
-            # The store is there, and is none for us: asked again it would say the same.
+            # The store answered and refused: another request would get the same answer.
             self._unreachable_since = math.inf
             self._fail_all(error)
         except (asyncio.CancelledError, Exception) as error:
-            # Cancelled, the event loop is about to end: another clerk would be in its way.
+            # After a cancellation the event loop is ending: no new task may start.
             self._may_start = not isinstance(error, asyncio.CancelledError)
-            # Whatever it was, nobody is left waiting for it.
-            self._fail_all(StoreUnreachableError("nobody asks the limiter's store any more"))
+            # No waiter may wait for a task that has ended.
+            self._fail_all(
+                StoreUnreachableError("the task that asks the limiter's store has ended")
+            )
             raise
 
     async def _wait_next_sync(self) -> None:
-        """Wait for news, for the moment the next slot is due, or for the next heartbeat."""
+        """Wait for a request to synchronise, the next slot, or the next heartbeat."""
         timer = self._clock.call_at(self._next_sync_at(), self._sync_requested.set)
         try:
             await self._sync_requested.wait()
@@ -266,64 +268,67 @@ class StoreSession:
         return min(latest, max(due_at, self.forecast.heard_at + _ROUNDING))
 
     async def _sync(self) -> None:
-        """One visit. Raises `StoreUnreachableError`, and `ConfigurationError` for a wrong store."""
+        """Synchronise once.
+
+        Raises `StoreUnreachableError`, and `ConfigurationError` for a store that cannot be used.
+        """
         now = self._clock.monotonic()
         if now - self._synced_at >= OWNER_TTL or self._unreachable_since < math.inf:
             self._rejoin(list(self._queue.joined.values()))
         waiting = self.forecast is not None and self.forecast.response.positions
-        visit = self._outbox.build_request(now, busy=bool(self._held or waiting))
+        request = self._outbox.build_request(now, busy=bool(self._held or waiting))
         asked_for = self._syncs.copy()
-        ruling = await self._store.sync(self._key, visit)
-        # Cancelled in between: the news stays, and may be told twice.
+        response = await self._store.sync(self._key, request)
+        # When this await is cancelled, the outbox keeps its content and may send it twice.
         self._unreachable_since, self._synced_at = math.inf, now
-        if not self._outbox.acknowledge(visit, ruling.epoch):
+        if not self._outbox.acknowledge(request, response.epoch):
             self._outbox.resend_all(self._held)
             self._sync_requested.set()
-        self._apply(ruling)
+        self._apply(response)
         self._syncs -= asked_for
         for visited in asked_for:
             if not visited.done():
                 visited.set_result(None)
 
-    def _apply(self, ruling: SyncResponse) -> None:
-        """Learn what was decided: who goes, who waits, whose place is gone."""
+    def _apply(self, response: SyncResponse) -> None:
+        """Apply the response: grants, positions, and places that the store does not have."""
         now = self._clock.monotonic()
-        self.forecast = Forecast(ruling, now, self._limits, self._latency)
-        self._gate_is_open = not ruling.half_open and not self._outbox.has_throttled
-        self._paused_until = max(self._paused_until, now + ruling.gate_closed_for)
-        for ticket in ruling.granted:
-            self._grant(ticket, self.forecast)
-        for ticket in ruling.positions:
-            if ticket not in self._queue.joined and not self._outbox.is_over(ticket):
-                self._outbox.add_leave(ticket)
+        self.forecast = Forecast(response, now, self._limits, self._latency)
+        self._gate_is_open = not response.half_open and not self._outbox.has_throttled
+        self._paused_until = max(self._paused_until, now + response.gate_closed_for)
+        for lease_id in response.granted:
+            self._grant(lease_id, self.forecast)
+        for lease_id in response.positions:
+            if lease_id not in self._queue.joined and not self._outbox.is_over(lease_id):
+                self._outbox.add_leave(lease_id)
                 self._sync_requested.set()
         joined = self._queue.joined.items()
-        placeless = [caller for ticket, caller in joined if ticket not in ruling.positions]
-        if not all(self._outbox.is_to_join(caller.join.lease_id) for caller in placeless):
+        placeless = [waiter for lease_id, waiter in joined if lease_id not in response.positions]
+        if not all(self._outbox.is_to_join(waiter.join.lease_id) for waiter in placeless):
             self._rejoin(placeless)
             self._sync_requested.set()
         self._reject_hopeless(self.forecast)
         self._enqueue_backlog()
 
     def _rejoin(self, callers: list[Waiter]) -> None:
-        """Join once more with those whose place may be gone, before who came after them."""
-        for caller in callers:
-            self._outbox.add_join(caller.join)
+        """Join again with the waiters whose place may be lost, before later waiters."""
+        for waiter in callers:
+            self._outbox.add_join(waiter.join)
 
-    def _grant(self, ticket: str, outlook: Forecast) -> None:
-        caller = self._queue.joined.pop(ticket, None)
-        if caller is not None and not caller.granted.done():
-            opener = ticket == outlook.response.probe
-            slot = Slot(outlook.heard_at, opener, foreign=outlook.foreign(), lease_id=ticket)
-            self._held[ticket] = slot
-            caller.granted.set_result(slot)
-        elif ticket not in self._held and not self._outbox.is_over(ticket):
-            # Its caller has left, or it was given on a visit whose answer was lost.
-            self._outbox.add_leave(ticket)
+    def _grant(self, lease_id: str, forecast: Forecast) -> None:
+        waiter = self._queue.joined.pop(lease_id, None)
+        if waiter is not None and not waiter.granted.done():
+            probe = lease_id == forecast.response.probe
+            slot = Slot(forecast.heard_at, probe, foreign=forecast.foreign(), lease_id=lease_id)
+            self._held[lease_id] = slot
+            waiter.granted.set_result(slot)
+        elif lease_id not in self._held and not self._outbox.is_over(lease_id):
+            # The waiter has left, or the response that granted the slot was lost.
+            self._outbox.add_leave(lease_id)
             self._sync_requested.set()
 
     def _on_unreachable(self, error: StoreUnreachableError) -> None:
-        """The store did not answer: a hiccup is waited out, an outage is told to who waits."""
+        """Handle a store that did not answer: after `OWNER_TTL` the waiters fail."""
         self._unreachable_since = min(self._unreachable_since, self._clock.monotonic())
         self._fail_refreshes(error)
         if self.is_cut_off:
@@ -331,8 +336,8 @@ class StoreSession:
             self._reject_all(error)
 
     def _fail_refreshes(self, error: Exception) -> None:
-        """Tell those who asked for a visit that there was none."""
-        for visit in self._syncs:
-            if not visit.done():
-                visit.set_exception(copy(error))
+        """Fail the refreshes that wait for a synchronisation."""
+        for request in self._syncs:
+            if not request.done():
+                request.set_exception(copy(error))
         self._syncs.clear()

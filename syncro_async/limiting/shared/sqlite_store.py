@@ -17,10 +17,10 @@ from syncro_async.limiting.shared.messages import SyncRequest, SyncResponse
 from syncro_async.limiting.shared.state import OWNER_TTL, BudgetState, state_for, sync
 from syncro_async.limiting.shared.store import StoreUnreachableError
 
-# How long a visit waits for other processes to let go of the file (s): they hold it for less than
-# a millisecond, and a visit that waits longer would have its owner taken for dead.
+# How long a request waits for the lock of the file (s). Other processes hold it for less than a
+# millisecond, and a longer wait would let the places of the owner expire.
 _LOCK_PATIENCE = OWNER_TTL / 2
-# Budgets nobody has asked about for this long (s) are forgotten.
+# A budget that was not used for this long (s) is deleted.
 _FORGOTTEN_AFTER = 86_400.0
 _MAKE = "CREATE TABLE budgets (key TEXT PRIMARY KEY, seen REAL, state BLOB)"
 
@@ -29,11 +29,11 @@ _write_state = msgspec.msgpack.Encoder().encode
 
 
 class SqliteStore:
-    """One file, made and opened on first use.
+    """An SQLite file, created and opened on first use.
 
-    It is worked on in a thread of its own for each event loop: waiting for the disk or for
-    another process never holds the loop up. Times are the host's monotonic clock, which all its
-    processes share, and which starts anew when the host does: the state copes with that.
+    Each event loop uses it in a thread of its own, so that a wait for the disk or for another
+    process does not block the loop. Times are those of the monotonic clock of the host. It starts
+    again when the host does, and the state allows for that.
     """
 
     def __init__(self, path: Path, clock: Clock) -> None:
@@ -41,18 +41,18 @@ class SqliteStore:
         self._clock = clock
         self._files: dict[asyncio.AbstractEventLoop, _File] = {}
 
-    async def sync(self, key: str, visit: SyncRequest) -> SyncResponse:
-        """Apply the visit to the key's state, atomically across processes. See `Store.attend`."""
+    async def sync(self, key: str, request: SyncRequest) -> SyncResponse:
+        """Apply the request to the state, atomically across processes. See `Store.sync`."""
         loop = asyncio.get_running_loop()
         file = self._files.get(loop)
         if file is None:
             self._leave_closed_loops()
             file = self._files[loop] = _File(self._path, self._clock)
-        # Cancelled meanwhile, the thread goes on to the end of the visit: it may be told again.
-        return await loop.run_in_executor(file.thread, file.sync, key, visit)
+        # After a cancellation the thread still finishes the request, which may be sent again.
+        return await loop.run_in_executor(file.thread, file.sync, key, request)
 
     async def aclose(self) -> None:
-        """Close the running loop's file and end its thread; harmless when never opened."""
+        """Close the file of the running event loop and end its thread."""
         self._leave_closed_loops()
         loop = asyncio.get_running_loop()
         file = self._files.pop(loop, None)
@@ -60,8 +60,8 @@ class SqliteStore:
             await loop.run_in_executor(file.thread, file.close)
 
     def _leave_closed_loops(self) -> None:
-        # Each step is one of the dictionary's own: other loops' threads may be here as well, and a
-        # lock would be held for ever in a child that is forked meanwhile.
+        # Each step is one atomic operation of the dictionary. A lock could stay locked in a child
+        # that is forked meanwhile.
         for loop in list(self._files):
             file = self._files.pop(loop, None) if loop.is_closed() else None
             if file is not None:
@@ -69,7 +69,7 @@ class SqliteStore:
 
 
 class _File:
-    """The file as one thread has it open."""
+    """The file as one thread has opened it."""
 
     def __init__(self, path: Path, clock: Clock) -> None:
         self._path = path
@@ -78,23 +78,23 @@ class _File:
         self._opened_as: tuple[int, int] | None = None
         self.thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="syncro-budget")
 
-    def sync(self, key: str, visit: SyncRequest) -> SyncResponse:
+    def sync(self, key: str, request: SyncRequest) -> SyncResponse:
         try:
-            return self._transact(self._opened(), key, visit)
+            return self._transact(self._opened(), key, request)
         except (sqlite3.Error, msgspec.MsgspecError) as error:
             self._disconnect()
             raise self._explained(error) from error.with_traceback(None)
 
     def close(self) -> None:
-        """Let go of the file; the thread ends by itself."""
+        """Close the file; the thread ends by itself."""
         self._disconnect()
         self.thread.shutdown(wait=False)
 
     def _opened(self) -> sqlite3.Connection:
         if self._connection is None or self._opened_as != self._identity():
-            # Whoever deletes the file and makes it anew would else have another than we have.
+            # The file was deleted and created again by another program.
             self._disconnect()
-            # Each transaction is begun below; the thread that closes it may be another one.
+            # Transactions are explicit, and another thread may close the connection.
             self._connection = sqlite3.connect(
                 self._path, timeout=_LOCK_PATIENCE, isolation_level=None, check_same_thread=False
             )
@@ -103,7 +103,7 @@ class _File:
         return self._connection
 
     def _identity(self) -> tuple[int, int] | None:
-        """Which file is there, whatever its name."""
+        """Device and inode of the file that has this name now."""
         try:
             found = self._path.stat()
         except FileNotFoundError:
@@ -111,7 +111,7 @@ class _File:
         return found.st_dev, found.st_ino
 
     def _prepare(self, connection: sqlite3.Connection) -> None:
-        """Make the table in a new file; one that is somebody else's stays as it is."""
+        """Create the table in a new file; raises for a file with other tables."""
         connection.execute("PRAGMA synchronous=NORMAL")
         with _transaction(connection):
             tables = dict(connection.execute("SELECT name, sql FROM sqlite_master"))
@@ -119,33 +119,33 @@ class _File:
                 connection.execute(_MAKE)
             elif tables.get("budgets") != _MAKE:
                 raise sqlite3.DatabaseError("it holds other tables")
-        # Another process that does the same now makes it fail at once, and does it for both.
+        # This fails when another process does the same now, which is enough.
         with suppress(sqlite3.OperationalError):
             connection.execute("PRAGMA journal_mode=WAL")
 
     def _transact(
-        self, connection: sqlite3.Connection, key: str, visit: SyncRequest
+        self, connection: sqlite3.Connection, key: str, request: SyncRequest
     ) -> SyncResponse:
         with _transaction(connection):
             now = self._clock.monotonic()
             row = connection.execute("SELECT state FROM budgets WHERE key = ?", (key,)).fetchone()
-            state = state_for(None if row is None else _read_state(row[0]), visit, now)
-            ruling = sync(state, visit, now)
+            state = state_for(None if row is None else _read_state(row[0]), request, now)
+            response = sync(state, request, now)
             entry = (key, now, _write_state(state))
             connection.execute("INSERT OR REPLACE INTO budgets VALUES (?, ?, ?)", entry)
             if row is None:
                 old = (now, _FORGOTTEN_AFTER)
                 connection.execute("DELETE FROM budgets WHERE abs(seen - ?) > ?", old)
-        return ruling
+        return response
 
     def _explained(self, error: Exception) -> StoreUnreachableError | ConfigurationError:
         code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
         if isinstance(error, sqlite3.OperationalError) and code != sqlite3.SQLITE_ERROR:
-            # Locked, read-only, no folder, a full disk: it may be different the next time.
+            # Locked, read-only, no folder, a full disk: another attempt may succeed.
             return StoreUnreachableError(f"the limiter's file {self._path} cannot be used: {error}")
         return ConfigurationError(
-            f"the limiter's file {self._path} is damaged, or no file of a limiter ({error});"
-            " stop the programs that use it and delete it, or name another"
+            f"the limiter's file {self._path} is damaged, or is not the file of a limiter"
+            f" ({error}); stop the programs that use it and delete it, or name another file"
         )
 
     def _disconnect(self) -> None:
@@ -156,12 +156,12 @@ class _File:
 
 @contextmanager
 def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
-    """Alone with the file, from the first look at it."""
+    """A write transaction that locks the file from its first read."""
     connection.execute("BEGIN IMMEDIATE")
     try:
         yield
         connection.execute("COMMIT")
     except BaseException:
-        with suppress(sqlite3.Error):  # what went wrong before is the news
+        with suppress(sqlite3.Error):  # the first error is the one to raise
             connection.execute("ROLLBACK")
         raise

@@ -1,23 +1,22 @@
-"""The budget of one key as several processes share it: what a visit to it does.
+"""The budget of one key as several processes share it, and what one synchronisation does to it.
 
-A process visits the store (SQLite, Redis) with what happened to its calls and who waits, and
-leaves with the slots it was given and with what it needs to know when to come again. Everything
-here is arithmetic on a state that the store locks, loads and saves around it: no clock, no wait,
-no I/O. The files in `lua/` say the same in Redis's language; one test leads both through the same
-histories.
+A process sends a request with the outcomes of its calls and with its waiting calls. The response
+has the slots that were granted to it, and what it needs to choose the time of its next request.
+Everything here is arithmetic on a state that the store locks, loads and saves: no clock, no wait,
+no I/O. The files in `lua/` do the same for Redis; a test compares both on the same histories.
 
-The rule is that of `slots`: a slot is taken from the send until W + guard after the answer. A
-waiter may go when more slots are free than others wait before it: nobody waits for a process that
-is late to come, and nobody's turn is taken. Two things are added because processes die. A waiting
-place lapses when its owner was not seen for `OWNER_LAPSES`; a slot on the wire whose owner died
-comes back one request timeout, one window and one guard after it was taken.
+The rule is that of `slot_ledger`: a slot is taken from the send until W + guard after the answer. A
+waiter gets a slot when more slots are free than waiters are before it, so a slow process delays
+nobody and loses no turn. Processes can die, so two rules are added. A place in the queue expires
+when its owner was silent for `OWNER_TTL`. A slot in flight whose owner died returns one timeout,
+one window and one guard after its grant.
 
-A visit whose answer was lost may be told again, also late, also merged into the next one: what
-is known already changes nothing, and every answer names all the slots that the visitor has.
+A request whose response was lost may arrive again, late, or merged into the next one. What the
+state has already changes nothing, and every response names all slots of the owner.
 
-A store may forget everything (a server that restarts, a file that is deleted). A state therefore
-has an epoch, and a visitor says which one it knows; one who knows another holds everybody up for
-`AMNESIA`, long enough for all to come and tell again what they have sent.
+A store can lose its state (a server restarts, a file is deleted). A state therefore has an epoch,
+and a request names the epoch that its process knows. When they differ, nobody sends for
+`STATE_LOSS_PAUSE`, so that all processes can report again what they have sent.
 """
 
 from __future__ import annotations
@@ -42,15 +41,15 @@ from syncro_async.limiting.shared.messages import (
     other_limits,
 )
 
-# A process with calls in the queue or on the wire comes at least this often (s).
+# The longest time (s) between two requests of a process with calls that wait or are in flight.
 HEARTBEAT = 0.5
 OWNER_TTL = 2.0
-# How long nobody may send after the store has forgotten everything (s).
+# How long nobody may send after the loss of the state (s).
 STATE_LOSS_PAUSE = 2 * HEARTBEAT
 
 
 class QueueEntry(msgspec.Struct, array_like=True, frozen=True):
-    """Somebody in the queue."""
+    """A waiting call in the queue."""
 
     lease_id: str
     owner: str
@@ -58,10 +57,11 @@ class QueueEntry(msgspec.Struct, array_like=True, frozen=True):
 
 
 class Lease(msgspec.Struct, array_like=True, frozen=True):
-    """A slot on the wire; `lapses_at` counts once its owner has died.
+    """A slot in flight; `expires_at` applies after the death of its owner.
 
-    `mark` + `KeyState.booked` is how many of the slots that may have been counted by now could be
-    counted in this one's window: those taken when it was given, and those booked since.
+    `booked_at_grant` + `BudgetState.booked_total` is how many of the slots that may be counted by
+    now could be counted in the window of this one: those taken at its grant, and those booked
+    since.
     """
 
     owner: str
@@ -72,10 +72,10 @@ class Lease(msgspec.Struct, array_like=True, frozen=True):
 class BudgetState(msgspec.Struct):
     """Everything that is shared about one key.
 
-    `now` is its own time: it follows `clock`, what the store's clock showed last, and stands
-    still when that jumps back. `answered` is by ticket, so that nothing counts twice. `in_a_row`
-    is how many interactive calls went since bulk had its turn; calls that go before their turn
-    comes, their owners being early, count for when it comes, so it may be any number.
+    `now` is the time of the state: it follows `clock`, the last time of the store, and stops while
+    that is behind. `answered` has one entry for each lease id, so that nothing counts twice.
+    `lane_debt` is how many interactive calls were granted since the last turn of the bulk lane. It
+    can have any value, because calls can be granted before their turn.
     """
 
     limits: list[Limit]
@@ -96,45 +96,47 @@ class BudgetState(msgspec.Struct):
     share: OwnShare | None = None
 
 
-def state_for(state: BudgetState | None, visit: SyncRequest, clock: float) -> BudgetState:
-    """The state to attend the visit on: what the store has, or a new one.
+def state_for(state: BudgetState | None, request: SyncRequest, clock: float) -> BudgetState:
+    """The state for this request: that of the store, or a new one.
 
     Raises `ConfigurationError` when it was made with other limits and is in use.
     """
     if state is None:
         return BudgetState(
-            limits=visit.limits, epoch=visit.name, clock=clock, now=clock, created_at=clock
+            limits=request.limits, epoch=request.name, clock=clock, now=clock, created_at=clock
         )
-    if state.limits != visit.limits:
+    if state.limits != request.limits:
         _advance(state, clock)
         _expire(state)
         if state.answered or state.leases or state.interactive or state.bulk:
             raise other_limits(state.limits)
-        state.limits, state.share = visit.limits, None
+        state.limits, state.share = request.limits, None
     return state
 
 
-def sync(state: BudgetState, visit: SyncRequest, clock: float) -> SyncResponse:
-    """Let a process tell its news, give it the slots that are its turn, and answer it.
+def sync(state: BudgetState, request: SyncRequest, clock: float) -> SyncResponse:
+    """Apply the reports of a process, grant the slots that are its turn, and respond.
 
-    `clock` is what the store's clock shows (s).
+    `clock` is the time of the store (s).
     """
     _advance(state, clock)
-    state.heartbeats[visit.owner] = state.now
+    state.heartbeats[request.owner] = state.now
     _expire(state)
-    _restore(state, visit)
-    for settled in visit.outcomes:
+    _restore(state, request)
+    for settled in request.outcomes:
         _record_outcome(state, settled)
-    _join(state, visit)
-    _leave(state, visit.leaves)
-    _grant(state, visit)
+    _join(state, request)
+    _leave(state, request.leaves)
+    _grant(state, request)
     return SyncResponse(
         epoch=state.epoch,
-        granted=[ticket for ticket, slot in state.leases.items() if slot.owner == visit.owner],
+        granted=[
+            lease_id for lease_id, slot in state.leases.items() if slot.owner == request.owner
+        ],
         positions={
             place.lease_id: before
             for before, (place, _) in enumerate(_in_order(state))
-            if place.owner == visit.owner
+            if place.owner == request.owner
         },
         seconds_until_free=[_free_in(state, limit) for limit in state.limits],
         limits=[_calls(state, limit) for limit in state.limits],
@@ -153,16 +155,16 @@ def _advance(state: BudgetState, clock: float) -> None:
 
 
 def _expire(state: BudgetState) -> None:
-    """Drop what no longer counts: old answers, dead owners' places, their overdue slots."""
+    """Drop what no longer counts: old answers, places of dead owners, and their overdue slots."""
     oldest = state.now - _longest(state).hold_seconds
-    state.answered = {ticket: at for ticket, at in state.answered.items() if at > oldest}
+    state.answered = {lease_id: at for lease_id, at in state.answered.items() if at > oldest}
     since = state.now - OWNER_TTL
     alive = state.heartbeats = {owner: at for owner, at in state.heartbeats.items() if at > since}
     if state.probe and state.leases[state.probe].owner not in alive:
         state.probe = ""
     state.leases = {
-        ticket: slot
-        for ticket, slot in state.leases.items()
+        lease_id: slot
+        for lease_id, slot in state.leases.items()
         if slot.owner in alive or slot.expires_at > state.now
     }
     _keep(state, lambda place: place.owner in alive)
@@ -170,13 +172,13 @@ def _expire(state: BudgetState) -> None:
     state.share = recover(state.share, longest.calls, longest.hold_seconds, state.now)
 
 
-def _restore(state: BudgetState, visit: SyncRequest) -> None:
-    """Take up what a visitor knows and the store has forgotten."""
-    if visit.epoch not in {"", state.epoch}:
+def _restore(state: BudgetState, request: SyncRequest) -> None:
+    """Add what the process reports and the state does not have."""
+    if request.epoch not in {"", state.epoch}:
         state.closed_until = max(state.closed_until, state.now + STATE_LOSS_PAUSE)
-    for ticket in visit.held:
-        if ticket not in state.leases and ticket not in state.answered:
-            state.leases[ticket] = _new_lease(state, visit)
+    for lease_id in request.held:
+        if lease_id not in state.leases and lease_id not in state.answered:
+            state.leases[lease_id] = _new_lease(state, request)
 
 
 def _record_outcome(state: BudgetState, settled: Outcome) -> None:
@@ -187,7 +189,7 @@ def _record_outcome(state: BudgetState, settled: Outcome) -> None:
         if slot is not None:
             _count_foreign(state, settled, slot.booked_at_grant + state.booked_total)
         if opened:
-            # A 429 to a call sent before the pause may have closed the gate again meanwhile.
+            # A 429 to a call that was sent earlier may have started a new pause.
             state.half_open = state.now < state.closed_until
         return
     if settled.kind == "lost":
@@ -200,17 +202,17 @@ def _record_outcome(state: BudgetState, settled: Outcome) -> None:
 
 
 def _note_uncounted(state: BudgetState) -> None:
-    """A slot was given for nothing; in a pause that says how much the server let through."""
+    """Learn from a slot that the server did not count, during the probe of a pause."""
     if state.half_open:
         state.share = decrement(state.share)
 
 
-def _count(state: BudgetState, ticket: str, at: float) -> None:
-    state.answered.setdefault(ticket, at)
+def _count(state: BudgetState, lease_id: str, at: float) -> None:
+    state.answered.setdefault(lease_id, at)
 
 
 def _count_foreign(state: BudgetState, settled: Outcome, ours: int) -> None:
-    """Book as many slots as the server must have counted for somebody else."""
+    """Book as many slots as the server must have counted for other clients."""
     if settled.remaining < 0:
         return
     strangers = _calls(state, _longest(state)) - settled.remaining - ours
@@ -224,7 +226,7 @@ def _refuse(state: BudgetState, pause: float) -> None:
     state.closed_until = max(state.closed_until, state.now + pause)
     state.half_open = True
     limit = _longest(state)
-    # In its first window the state does not know what was sent before.
+    # In its first window the state does not have what was sent before.
     if not again and state.now - state.created_at > limit.hold_seconds:
         through, until = _taken(state, limit), state.closed_until
         state.share = reduce_after_429(
@@ -232,32 +234,32 @@ def _refuse(state: BudgetState, pause: float) -> None:
         )
 
 
-def _end_lease(state: BudgetState, ticket: str) -> Lease | None:
-    """Take a slot off the wire; the opener's end lets another call try the gate."""
-    if state.probe == ticket:
+def _end_lease(state: BudgetState, lease_id: str) -> Lease | None:
+    """End a slot in flight; after the end of a probe another call may be the probe."""
+    if state.probe == lease_id:
         state.probe = ""
-    return state.leases.pop(ticket, None)
+    return state.leases.pop(lease_id, None)
 
 
-def _join(state: BudgetState, visit: SyncRequest) -> None:
+def _join(state: BudgetState, request: SyncRequest) -> None:
     known = {place.lease_id for place in [*state.interactive, *state.bulk]}
-    for join in visit.joins:
+    for join in request.joins:
         if join.lease_id in state.leases:
-            # It was given its slot unheard, so it will be sent only now.
-            state.leases[join.lease_id] = _new_lease(state, visit)
+            # The response with the grant was lost, so the call is sent only now.
+            state.leases[join.lease_id] = _new_lease(state, request)
         elif join.lease_id not in known:
             known.add(join.lease_id)
             lane = state.bulk if join.bulk else state.interactive
             end = sum(place.requeued for place in lane) if join.requeued else len(lane)
-            lane.insert(end, QueueEntry(join.lease_id, visit.owner, join.requeued))
+            lane.insert(end, QueueEntry(join.lease_id, request.owner, join.requeued))
 
 
-def _leave(state: BudgetState, tickets: list[str]) -> None:
-    for ticket in tickets:
-        opened = state.probe == ticket
-        if _end_lease(state, ticket) is not None and not opened:
+def _leave(state: BudgetState, lease_ids: list[str]) -> None:
+    for lease_id in lease_ids:
+        opened = state.probe == lease_id
+        if _end_lease(state, lease_id) is not None and not opened:
             _note_uncounted(state)
-    _keep_without(state, tickets)
+    _keep_without(state, lease_ids)
 
 
 def _keep_without(state: BudgetState, gone: Container[str]) -> None:
@@ -265,10 +267,9 @@ def _keep_without(state: BudgetState, gone: Container[str]) -> None:
 
 
 def _keep(state: BudgetState, stays: Callable[[QueueEntry], bool]) -> None:
-    """Let the others out of the queue.
+    """Remove the other entries from the queue.
 
-    What the lanes owe each other is kept as far as it changes the order of those who wait: turns
-    count against bulk, and for it, while somebody waits who gains by it.
+    The debt between the lanes is kept as far as it changes the order of the remaining entries.
     """
     state.interactive = [place for place in state.interactive if stays(place)]
     state.bulk = [place for place in state.bulk if stays(place)]
@@ -278,7 +279,7 @@ def _keep(state: BudgetState, stays: Callable[[QueueEntry], bool]) -> None:
 
 
 def _in_order(state: BudgetState) -> Iterator[tuple[QueueEntry, bool]]:
-    """The queue as it will be served, with whether a place is in the bulk lane."""
+    """The queue in the order of the grants; True for an entry of the bulk lane."""
     interactive, bulk, in_a_row = state.interactive, state.bulk, state.lane_debt
     i = b = 0
     while i < len(interactive) or b < len(bulk):
@@ -291,28 +292,28 @@ def _in_order(state: BudgetState) -> Iterator[tuple[QueueEntry, bool]]:
             i, in_a_row = i + 1, in_a_row + 1
 
 
-def _grant(state: BudgetState, visit: SyncRequest) -> None:
-    """Send the visitor's calls for which a slot is free after everybody before them has one."""
+def _grant(state: BudgetState, request: SyncRequest) -> None:
+    """Grant the calls of this process that have a free slot after all calls before them."""
     free = _free(state)
     turns = {
         place.lease_id: bulky
         for before, (place, bulky) in enumerate(_in_order(state))
-        if before < free and place.owner == visit.owner
+        if before < free and place.owner == request.owner
     }
-    for ticket, bulky in turns.items():
+    for lease_id, bulky in turns.items():
         state.lane_debt += -INTERACTIVE_IN_A_ROW if bulky else 1
-        state.leases[ticket] = _new_lease(state, visit)
+        state.leases[lease_id] = _new_lease(state, request)
         if state.half_open:
-            state.probe = ticket
+            state.probe = lease_id
     _keep_without(state, turns)
 
 
-def _new_lease(state: BudgetState, visit: SyncRequest) -> Lease:
-    """A slot given now, or known to be on the wire."""
+def _new_lease(state: BudgetState, request: SyncRequest) -> Lease:
+    """A slot that is granted now, or reported as in flight."""
     longest = _longest(state)
     mark = _taken(state, longest) - state.booked_total
     state.booked_total += 1
-    return Lease(visit.owner, state.now + visit.timeout + longest.hold_seconds, mark)
+    return Lease(request.owner, state.now + request.timeout + longest.hold_seconds, mark)
 
 
 def _free(state: BudgetState) -> int:
@@ -323,7 +324,7 @@ def _free(state: BudgetState) -> int:
 
 
 def _free_in(state: BudgetState, limit: Limit) -> list[float]:
-    """In how many seconds each slot that is not on the wire is free, soonest first."""
+    """In how many seconds each slot that is not in flight is free, the soonest first."""
     busy = sorted(_busy(state, limit))
     idle = _calls(state, limit) - len(state.leases) - len(busy)
     return [0.0] * idle + busy[max(0, -idle) :]
@@ -334,13 +335,13 @@ def _taken(state: BudgetState, limit: Limit) -> int:
 
 
 def _busy(state: BudgetState, limit: Limit) -> list[float]:
-    """In how many seconds each slot returns that was answered for."""
+    """In how many seconds each answered slot returns."""
     returns = [at + limit.hold_seconds - state.now for at in state.answered.values()]
     return [seconds for seconds in returns if seconds > 0.0]
 
 
 def _calls(state: BudgetState, limit: Limit) -> int:
-    """How many calls are ours in that limit's window; strangers show in the longest one."""
+    """How many calls of that limit are ours; other clients are estimated in the longest."""
     if state.share is None or limit is not _longest(state):
         return limit.calls
     return state.share.calls

@@ -1,4 +1,4 @@
-"""Finds the one store that this process keeps for a URL: all its limiters work on it."""
+"""Holds the one store that this process uses for a URL, for all its limiters."""
 
 from __future__ import annotations
 
@@ -18,29 +18,29 @@ from syncro_async.limiting.shared.messages import SyncRequest, SyncResponse
 
 
 class Store(Protocol):
-    """Holds the state of many keys; every visit is atomic across processes."""
+    """Keeps the state of many keys; every synchronisation is atomic across processes."""
 
-    async def sync(self, key: str, visit: SyncRequest) -> SyncResponse:
-        """Apply `state.attend` to the key's state on the store's own clock.
+    async def sync(self, key: str, request: SyncRequest) -> SyncResponse:
+        """Apply `state.sync` to the state of the key, with the clock of the store.
 
-        `key` is a hash of base URL and API key. Raises `ConfigurationError` when the state was
-        made with other limits and is in use, `StoreUnreachableError` when the store does not
+        `key` is the hash of base URL and API key. Raises `ConfigurationError` when the state was
+        made with other limits and is in use, and `StoreUnreachableError` when the store does not
         answer.
         """
 
     async def aclose(self) -> None:
-        """Let go of files and connections; harmless when never opened."""
+        """Close files and connections; does nothing when they were never opened."""
 
 
 class StoreUnreachableError(Exception):
-    """The store did not answer; what was decided there, if anything, is unknown."""
+    """The store did not answer; it may have applied the request all the same."""
 
 
 _Identity = tuple[Path | str, Clock]
 
 
 class StoreHandle:
-    """A store among others who use it; in each event loop the last of them closes it."""
+    """A reference to a store; in each event loop the last reference closes it."""
 
     def __init__(self, identity: _Identity, make: Callable[[], Store]) -> None:
         with _registry.lock:
@@ -50,27 +50,27 @@ class StoreHandle:
         self._shared = shared
         self._uses = PerLoop(shared.begin, shared.end)
 
-    async def sync(self, key: str, visit: SyncRequest) -> SyncResponse:
-        """See `Store.attend`. Raises `ConfigurationError` once closed."""
+    async def sync(self, key: str, request: SyncRequest) -> SyncResponse:
+        """See `Store.sync`. Raises `ConfigurationError` once closed."""
         if self._uses.get().ended:
             raise StoreUnreachableError("the event loop is ending")
-        return await self._shared.store.sync(key, visit)
+        return await self._shared.store.sync(key, request)
 
     async def aclose(self) -> None:
-        """Leave the store to the others; harmless when done before."""
+        """End this reference; does nothing when it has ended."""
         await self._uses.aclose()
 
 
 @dataclass(eq=False, slots=True)
 class _Use:
-    """A lease in an event loop; it may end with the loop before those who have it know."""
+    """A reference in one event loop; `ended` also when the loop ends first."""
 
     loop: asyncio.AbstractEventLoop
     ended: bool = False
 
 
 class _Shared:
-    """A store, and how many leases are in use in each event loop."""
+    """A store, and its number of references in each event loop."""
 
     def __init__(self, store: Store) -> None:
         self.store = store
@@ -95,7 +95,7 @@ class _Shared:
 
 
 class _Registry:
-    """All stores there are; whoever has a lease holds its store."""
+    """The stores of this process, held weakly."""
 
     def __init__(self) -> None:
         self.known: weakref.WeakValueDictionary[_Identity, _Shared] = weakref.WeakValueDictionary()
@@ -103,7 +103,7 @@ class _Registry:
         register_for_fork(self)
 
     def reset_after_fork(self) -> None:
-        """A forked child has a lock of its own; the parent's may be held there for ever."""
+        """Use a new lock in a forked child; a thread of the parent may hold the old one."""
         self.lock = threading.Lock()
 
 

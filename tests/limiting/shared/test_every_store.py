@@ -160,7 +160,7 @@ async def test_an_outage_is_told_and_what_happened_in_it_is_heard_of_afterwards(
     await a.call("a1", "a2", "a3")
     await b.call("b")
     await key.clock.advance(OWNER_TTL)
-    assert "away; without the shared budget nothing is sent" in str(await b.error("b"))
+    assert "away; nothing was sent, because the shared budget is unknown" in str(await b.error("b"))
     assert key.names == ["a1", "a2"]
     await a.answer("a1")
     a.way.trouble = b.way.trouble = None

@@ -110,7 +110,7 @@ class TestAnOutage:
         for name in "bc":
             error = await a.error(name)
             assert isinstance(error, ConnectionFailedError)
-            assert str(error) == f"{AWAY}; without the shared budget nothing is sent"
+            assert str(error) == f"{AWAY}; nothing was sent, because the shared budget is unknown"
             assert error.__suppress_context__
             assert error.permanent  # the call is not tried again: it has waited already
         assert (await a.error("b")) is not (await a.error("c"))

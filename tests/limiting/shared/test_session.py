@@ -721,7 +721,7 @@ class TestTrouble:
         await a.call("a")
         error = await a.error("a")
         assert isinstance(error, ConnectionFailedError)
-        assert "nobody asks the limiter's store any more" in str(error)
+        assert "the task that asks the limiter's store has ended" in str(error)
         with pytest.raises(ConnectionFailedError):
             await a.limiter.refresh()
         a.way.trouble = None

@@ -226,8 +226,8 @@ class TestFilesThatAreNone:
     ) -> None:
         await asyncio.to_thread(path.write_bytes, content)
         told = await self.refused(path)
-        assert f"the limiter's file {path} is damaged, or no file of a limiter (" in told
-        assert told.endswith("stop the programs that use it and delete it, or name another")
+        assert f"the limiter's file {path} is damaged, or is not the file of a limiter (" in told
+        assert told.endswith("stop the programs that use it and delete it, or name another file")
         assert content_of(path) == content
 
     @pytest.mark.parametrize(
@@ -241,7 +241,7 @@ class TestFilesThatAreNone:
             connection.execute(table)
             connection.commit()
         before = content_of(path)
-        assert "no file of a limiter (it holds other tables)" in await self.refused(path)
+        assert "is not the file of a limiter (it holds other tables)" in await self.refused(path)
         assert content_of(path) == before
 
     @pytest.mark.parametrize("blob", [b"", b"\xc1", b"\x93\x01\x02\x03", b"\x80"])
@@ -261,7 +261,7 @@ class TestFilesThatAreNone:
         for side in path.parent.iterdir():
             side.write_bytes(b"\xff" * side.stat().st_size)
         for _ in range(2):
-            with pytest.raises(ConfigurationError, match="is damaged, or no file of a limiter"):
+            with pytest.raises(ConfigurationError, match="is damaged, or is not the file of a limiter"):
                 await store.sync("k", visit("a"))
         delete(path)
         assert (await store.sync("k", visit("a", "a1"))).granted == ["a1"]
@@ -272,7 +272,7 @@ class TestFilesThatAreNone:
         await store.sync("k", visit("a", "a1"))
         with closing(sqlite3.connect(path)) as connection:
             connection.execute("DROP TABLE budgets")
-        with pytest.raises(ConfigurationError, match=r"no file of a limiter [(]no such table"):
+        with pytest.raises(ConfigurationError, match=r"is not the file of a limiter [(]no such table"):
             await store.sync("k", visit("a"))
 
     async def test_a_file_that_cannot_be_there_is_out_of_reach(self, tmp_path: Path) -> None:
@@ -294,7 +294,7 @@ class TestFilesThatAreNone:
         assert isinstance(error, ConnectionFailedError)
         assert str(error) == (
             f"the limiter's file {path} cannot be used: unable to open database file;"
-            " without the shared budget nothing is sent"
+            " nothing was sent, because the shared budget is unknown"
         )
         path.parent.mkdir()
         await clock.advance(2.0)

@@ -88,9 +88,9 @@ async def test_calls_fail_while_it_is_away_and_go_well_again_afterwards(
         assert SystemClock().monotonic() - before >= OWNER_TTL
 
         before = SystemClock().monotonic()
-        with pytest.raises(ConnectionFailedError, match="without the shared budget nothing"):
+        with pytest.raises(ConnectionFailedError, match="because the shared budget is unknown"):
             await clients[0].leads.get(1)
-        with pytest.raises(ConnectionFailedError, match="without the shared budget nothing"):
+        with pytest.raises(ConnectionFailedError, match="because the shared budget is unknown"):
             await clients[1].refresh_budget()
         assert SystemClock().monotonic() - before < OWNER_TTL
 
