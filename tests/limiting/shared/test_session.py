@@ -737,7 +737,7 @@ class TestTrouble:
         assert clerk is not None
         clerk.cancel()
         await key.clock.advance(0)
-        assert "nobody asks" in str(await a.error("b"))
+        assert "has ended" in str(await a.error("b"))
         await a.answer("a")
         await key.clock.advance(10.0)
         assert clerk is a.limiter._session()._sync_task
@@ -809,7 +809,7 @@ class TestBudget:
         a.way.trouble = StoreUnreachableError("away")
         await asyncio.sleep(0)
         gone.cancel()
-        with pytest.raises(ConnectionFailedError, match="away; without the shared budget"):
+        with pytest.raises(ConnectionFailedError, match="away; nothing was sent, because the shared budget"):
             await other
         assert gone.cancelled()
 
