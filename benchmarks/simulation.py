@@ -39,8 +39,8 @@ from dataclasses import dataclass, field
 from importlib.metadata import version
 
 from syncro_async import __version__
+from syncro_async.limiting.budget.burst import available_at, burst_shape, spend
 from syncro_async.limiting.in_process import InProcessLimiter
-from syncro_async.limiting.leaky_bucket import Pace
 from syncro_async.limiting.protocol import Answered, Lane, Slot, SlotOutcome, Throttled
 from syncro_async.limiting.rate_limit import RateLimit
 from syncro_async.testing.fake_clock import FakeClock
@@ -183,13 +183,17 @@ class Plain:
 
 
 def leaky_bucket(clock: FakeClock, burst: int) -> Plain:
-    """The `AsyncLimiter` of aiolimiter, with its own arithmetic."""
-    bucket = Pace(RateLimit(CALLS, WINDOW, burst=burst), clock)
+    """A bucket of `burst` calls that leaks evenly, as the `AsyncLimiter` of aiolimiter does."""
+    shape, tat = burst_shape(CALLS, WINDOW, burst), 0.0
 
     def next_send() -> float:
-        return bucket.leaves_at(clock.monotonic(), 0, clock.monotonic())
+        return available_at(shape, tat, clock.monotonic())
 
-    return Plain(clock, next_send, bucket.spend)
+    def take() -> None:
+        nonlocal tat
+        tat = spend(shape, tat, clock.monotonic())
+
+    return Plain(clock, next_send, take)
 
 
 def log_on_send(clock: FakeClock) -> Plain:

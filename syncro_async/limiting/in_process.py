@@ -6,9 +6,9 @@ import asyncio
 import math
 import threading
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
 
 from syncro_async.clock import Clock, Timer
+from syncro_async.limiting.budget import burst
 from syncro_async.limiting.budget.lane_queue import LaneQueue, Waiter
 from syncro_async.limiting.budget.pause import PauseGate
 from syncro_async.limiting.budget.slot_ledger import NEWEST, SlotLedger
@@ -33,9 +33,6 @@ from syncro_async.limiting.waiters import (
     wake,
 )
 
-if TYPE_CHECKING:
-    from syncro_async.limiting.leaky_bucket import Pace
-
 
 class InProcessLimiter:
     """Keeps the rule of `slots` for one key; see `Limiter` for what its methods promise.
@@ -47,14 +44,15 @@ class InProcessLimiter:
     # A program may keep thousands of them, one for each account.
     __slots__ = (
         "__weakref__",
+        "_bursts",
         "_clock",
         "_created_at",
         "_gate",
         "_latency",
         "_lock",
-        "_paces",
         "_queue",
         "_slots",
+        "_tats",
         "_timers",
     )
 
@@ -79,8 +77,12 @@ class InProcessLimiter:
 
     def _keep(self, rates: Sequence[RateLimit]) -> None:
         self._slots = SlotLedger(rates)
-        shaped = [rate for rate in rates if rate.burst is not None]
-        self._paces = _paces(shaped, self._clock) if shaped else []
+        self._bursts = tuple(
+            burst.burst_shape(rate.calls, rate.seconds, rate.burst)
+            for rate in rates
+            if rate.burst is not None
+        )
+        self._tats = [0.0] * len(self._bursts)
 
     @property
     def rates(self) -> tuple[RateLimit, ...]:
@@ -172,7 +174,7 @@ class InProcessLimiter:
             now = self._now()
             free = self._slots.free_of_each(now)
             tightest = min(range(len(free)), key=lambda i: (free[i], self.rates[i].calls))
-            room = min([free[tightest], *(pace.room() for pace in self._paces)])
+            room = min([free[tightest], *self._burst_rooms(now)])
             return Budget(
                 limit=self._slots.calls(tightest),
                 window=self.rates[tightest].seconds,
@@ -219,7 +221,7 @@ class InProcessLimiter:
         return (
             self._slots.has_free(now)
             and self._gate.available(now) > 0
-            and (not self._paces or all(pace.has_capacity() for pace in self._paces))
+            and (not self._bursts or self._bursts_available_at(now) <= now)
         )
 
     def _grant(self, now: float) -> Slot:
@@ -227,8 +229,11 @@ class InProcessLimiter:
             taken_at=now, booked_at_grant=self._slots.take(), foreign=self._slots.foreign(now)
         )
         self._gate.enter(slot)
-        for pace in self._paces:
-            pace.spend()
+        if self._bursts:
+            self._tats = [
+                burst.spend(shape, tat, now)
+                for shape, tat in zip(self._bursts, self._tats, strict=True)
+            ]
         return slot
 
     def _record_outcome(self, slot: Slot, outcome: SlotOutcome) -> bool:
@@ -249,8 +254,10 @@ class InProcessLimiter:
                 self._slots.return_unused()
             case _:  # handed back
                 self._slots.return_unused()
-                for pace in self._paces:
-                    pace.refund()
+                self._tats = [
+                    burst.refund(shape, tat)
+                    for shape, tat in zip(self._bursts, self._tats, strict=True)
+                ]
         again = self._gate.is_half_open
         self._gate.settle(slot, outcome, now)
         self._update_share(slot, outcome, now, again=again)
@@ -294,12 +301,25 @@ class InProcessLimiter:
             elif not self._is_scheduled(loop, when):
                 call_in_loop(loop, self._schedule_in_loop)
 
+    def _bursts_available_at(self, start: float, place: int = 0) -> float:
+        """When the bursts let the call with `place` others before it leave, from `start` on."""
+        times = [
+            burst.available_at(shape, tat, start, place)
+            for shape, tat in zip(self._bursts, self._tats, strict=True)
+        ]
+        return max(times, default=start)
+
+    def _burst_rooms(self, now: float) -> list[int]:
+        return [
+            burst.room(shape, tat, now) for shape, tat in zip(self._bursts, self._tats, strict=True)
+        ]
+
     def _forecast(self, now: float, place: int) -> float:
         """When the call with `place` others before it would be sent: an estimate."""
         passes = self._gate.next_pass_at(now, place, self._latency)
 
         def leaves_at(place: int) -> float:
-            return max([passes, *(pace.leaves_at(now, place, passes) for pace in self._paces)])
+            return self._bursts_available_at(passes, place)
 
         return self._slots.forecast(now, place, self._latency, leaves_at)
 
@@ -311,7 +331,7 @@ class InProcessLimiter:
         opens_at = max(now, self._gate.closed_until)
         if free_at is None or not self._gate.available(opens_at):
             return math.inf
-        return max([free_at, opens_at, *(pace.leaves_at(now, 0, now) for pace in self._paces)])
+        return max(free_at, opens_at, self._bursts_available_at(now))
 
     def _is_scheduled(self, loop: asyncio.AbstractEventLoop, when: float) -> bool:
         """Whether that loop's timer fires early enough; no loop needs one that never does."""
@@ -334,10 +354,3 @@ class InProcessLimiter:
         with self._lock:
             del self._timers[loop]
             self._dispatch()
-
-
-def _paces(rates: Sequence[RateLimit], clock: Clock) -> list[Pace]:
-    """Import aiolimiter, and all it imports, for those only who shape a burst."""
-    from syncro_async.limiting.leaky_bucket import Pace  # noqa: PLC0415
-
-    return [Pace(rate, clock) for rate in rates]

@@ -7,7 +7,6 @@ from itertools import pairwise
 import pytest
 
 from syncro_async.limiting.in_process import InProcessLimiter
-from syncro_async.limiting.leaky_bucket import Pace
 from syncro_async.limiting.protocol import NotCounted
 from syncro_async.limiting.rate_limit import RateLimit
 from syncro_async.testing.fake_clock import FakeClock
@@ -57,28 +56,6 @@ async def test_each_of_several_limits_has_its_own_pace() -> None:
     await line.call(*"abcdef")
     await line.clock.advance(5)
     assert [at for _, at in line.let_go] == [1000, 1000, 1000, 1001, 1002]
-
-
-def test_a_pace_is_aiolimiters_bucket_and_counts_in_its_way() -> None:
-    clock = still_clock()
-    pace = Pace(RateLimit(60, 60.0), clock)
-    assert (pace.max_rate, pace.time_period, pace.room()) == (60, 60.0, 60)
-    for _ in range(60):
-        assert pace.has_capacity()
-        pace.spend()
-    assert not pace.has_capacity()
-    assert pace.room() == 0
-    assert pace.leaves_at(1000.0, 0, 1000.0) == 1001.0
-    assert pace.leaves_at(1000.0, 9, 1000.0) == 1010.0
-    assert pace.leaves_at(1000.0, 9, 1005.0) == 1010.0
-    assert pace.leaves_at(1000.0, 59, 1100.0) == 1100.0
-
-
-def test_spending_what_is_not_there_is_an_error() -> None:
-    pace = Pace(RateLimit(60, 60.0, burst=1), still_clock())
-    pace.spend()
-    with pytest.raises(AttributeError):
-        pace.spend()
 
 
 async def test_a_call_that_was_not_sent_gives_its_place_in_the_pace_back() -> None:
