@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime
 from importlib import import_module
+from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, TextIO
 
@@ -180,6 +181,9 @@ def _native(kind: Kind, value: Any) -> Any:
 ERROR_COLUMN = "syncro_error"
 SUFFIXES = (".csv", ".jsonl", ".parquet")
 _DELIMITERS = ",;\t"
+_SEPARATOR_LINE = re.compile(r"sep=([^\r\n])\r?\n?", re.IGNORECASE)
+_HEAD_LINES = 50
+_CELL_LIMIT = 2**31 - 1
 _NOT_UTF8 = "is not UTF-8: save the file as UTF-8 (a spreadsheet calls it “CSV UTF-8”)"
 
 
@@ -225,7 +229,8 @@ def csv_header(path: Path) -> list[str]:
     """The names of a CSV file's columns. Raises as `file_rows` does."""
     with _opened(path) as file:
         try:
-            header = _header(csv.reader(file, delimiter=_delimiter(file)))
+            delimiter, _ = _start(file)
+            header = _header(csv.reader(file, delimiter=delimiter))
             return [name for name in header if name.strip()]
         except UnicodeDecodeError:
             raise _unreadable(path, RowProblem(1, None, _NOT_UTF8)) from None
@@ -247,14 +252,15 @@ def _csv_rows(path: Path) -> Iterator[RowOrProblem]:
     line = 1
     with _opened(path) as file:
         try:
-            lines = csv.reader(file, delimiter=_delimiter(file), strict=True)
+            delimiter, before = _start(file)
+            lines = csv.reader(file, delimiter=delimiter, strict=True)
             header = _header(lines)
             while True:
-                line = lines.line_num + 1
+                line = before + lines.line_num + 1
                 cells = next(lines, None)
                 if cells is None:
                     return
-                if cells:
+                if any(cell.strip() for cell in cells):
                     yield _csv_row(line, header, cells)
         except csv.Error as error:
             raise _unreadable(path, RowProblem(line, None, f"is no CSV: {error}")) from None
@@ -281,11 +287,28 @@ def _header(lines: Iterator[list[str]]) -> list[str]:
     return header
 
 
-def _delimiter(file: TextIO) -> str:
-    """The delimiter of the header; spreadsheets set to a decimal comma write semicolons."""
-    first = file.readline()
+def _start(file: TextIO) -> tuple[str, int]:
+    """Move to the header; return the delimiter and the number of lines before the header.
+
+    A first line `sep=;`, which Excel reads and writes, names the delimiter. Without it the
+    delimiter is the one with which the most rows of the head have as many cells as the header.
+    """
+    # The module's limit of 131,072 characters is one for the process; it is raised, never lowered.
+    csv.field_size_limit(max(csv.field_size_limit(), _CELL_LIMIT))
+    head = list(islice(file, _HEAD_LINES))
     file.seek(0)
-    return max(_DELIMITERS, key=first.count)
+    named = _SEPARATOR_LINE.fullmatch(head[0]) if head else None
+    if named:
+        file.readline()
+        return named[1], 1
+    return max(_DELIMITERS, key=lambda delimiter: _fit(head, delimiter)), 0
+
+
+def _fit(head: Sequence[str], delimiter: str) -> tuple[int, int]:
+    """How many rows have the header's number of cells, and that number; (0, 1) for one cell."""
+    widths = [len(cells) for cells in csv.reader(head, delimiter=delimiter) if cells]
+    width = widths[0] if widths else 1
+    return (widths.count(width) if width > 1 else 0), width
 
 
 def _jsonl_rows(path: Path) -> Iterator[RowOrProblem]:
