@@ -1,6 +1,6 @@
 """The asyncio client for the Syncro CRM API.
 
-A name is imported when it is asked for. Whoever has this package installed pays for what they use:
+A name is imported on its first use, so that a program loads only what it needs:
 pytest, for one, loads its plugin, and with it this module, in every project.
 """
 

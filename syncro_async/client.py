@@ -89,7 +89,7 @@ class AsyncClient(AnyList):
     - `max_connections`: how many requests of one event loop are on the wire at once, at most.
       Waiting for one of them counts neither as `max_wait` nor as `timeout`.
     - `transport`: any httpx async transport. `clock`: for tests.
-    - `observers`: functions that are told every event of `syncro_async.events`.
+    - `observers`: functions that get every event of `syncro_async.events`.
 
     Raises `ConfigurationError` for settings that cannot work.
     """
@@ -246,7 +246,7 @@ class AsyncClient(AnyList):
         return self._limiter.budget()
 
     async def refresh_budget(self) -> Budget:
-        """Ask whoever keeps the budget how it stands; no request is sent and no slot taken.
+        """Ask the limiter for the current budget; sends no request and takes no slot.
 
         Raises `ConnectionFailedError` when a shared limiter's store is out of reach.
         """

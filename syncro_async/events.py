@@ -1,7 +1,7 @@
-"""Frozen facts about what the client does, for whoever wants to watch.
+"""The events that a client reports to its observers, as frozen structs.
 
 Times are monotonic seconds of the client's clock. Paths carry no query. What concerns a call is
-told in the context (`contextvars`) of its caller, or in a copy of it, so that an observer can
+reported in the context (`contextvars`) of its caller, or in a copy of it, so that an observer can
 keep concurrent calls apart.
 """
 
@@ -17,9 +17,9 @@ logger = logging.getLogger("syncro_async")
 
 
 class CallStarted(msgspec.Struct, frozen=True):
-    """A call begins: all that is told of its way comes between this and its `CallEnded`.
+    """A call begins; all its other events come between this one and its `CallEnded`.
 
-    Only a request that its cancelled caller left behind is told of afterwards.
+    Only a request whose caller was cancelled is reported afterwards.
     """
 
     method: str
@@ -32,7 +32,7 @@ class CallStarted(msgspec.Struct, frozen=True):
 class CallEnded(msgspec.Struct, frozen=True):
     """A call returned, `seconds` after it began; `error` is the class of what it raised, if so.
 
-    Observers are told in reverse order, so that what one of them opened first is closed last.
+    Observers get it in reverse order, so that the first to open something closes it last.
     """
 
     method: str
@@ -45,7 +45,7 @@ class CallEnded(msgspec.Struct, frozen=True):
 class SlotWaited(msgspec.Struct, frozen=True):
     """A call stood in the queue for budget for that many seconds.
 
-    `again`: it waited over 5 s beside another one of its lane that was told of already.
+    `again`: it waited over 5 s beside another one of its lane that was reported already.
     """
 
     method: str
@@ -101,7 +101,7 @@ class RetryScheduled(msgspec.Struct, frozen=True):
 class ServerFailed(msgspec.Struct, frozen=True):
     """The server answered 5xx; `body` is the beginning of what it said, without secrets.
 
-    Told once for a call, and not again for the next ones while the same body comes.
+    Reported once for a call, and not again for the next ones while the same body comes.
     """
 
     method: str
@@ -120,8 +120,8 @@ class GateClosed(msgspec.Struct, frozen=True):
 class BudgetLowered(msgspec.Struct, frozen=True):
     """Somebody else uses the key: of its longest window `foreign_estimate` calls are left to them.
 
-    Learned from a 429, here or in another process that shares the budget; told again only when
-    the estimate grows beyond what was told.
+    Learned from a 429, here or in another process that shares the budget; reported again only when
+    the estimate grows.
     """
 
     foreign_estimate: int
@@ -139,8 +139,8 @@ class ItemUnreadable(msgspec.Struct, frozen=True):
 class LimitAnnounced(msgspec.Struct, frozen=True):
     """The service names another limit than the `kept` calls of the client's longest window.
 
-    Told once by each client. Of a smaller limit the budget learns by itself; a larger one is the
-    limit of another plan, which the client has to be given (`dialect` or `rate_limit`).
+    Reported once by each client. Of a smaller limit the budget learns by itself; a larger one is
+    the limit of another plan, which the client has to be given (`dialect` or `rate_limit`).
     """
 
     announced: int
@@ -177,7 +177,7 @@ class Observers:
     """Tells the log and every observer.
 
     Falsy when nobody listens, so that no event is built for nobody; what the log has at WARNING
-    is told all the same.
+    gets the event all the same.
     """
 
     __slots__ = ("_observers",)
@@ -204,7 +204,7 @@ class Observers:
                 logger.exception("an observer failed on %s", type(event).__name__)
 
 
-# A wait for budget that is told in any case (s).
+# A wait for budget that is always reported (s).
 LONG_WAIT = 5.0
 
 

@@ -1,4 +1,4 @@
-"""Everything a client was told, checked once and then frozen."""
+"""The settings of a client, checked once and then frozen."""
 
 from __future__ import annotations
 

@@ -89,7 +89,7 @@ class PerLoop(Generic[T]):
 
 
 def client_is_closed(method: str | None = None, path: str | None = None) -> ConfigurationError:
-    """The error of whoever uses a client after its end, for that call."""
+    """The error of a call on a closed client."""
     return ConfigurationError("this client is closed; make a new one", method=method, path=path)
 
 

@@ -25,7 +25,7 @@ class JobContext:
     """Handed to every job by the client it belongs to.
 
     `account` tells accounts apart and shows no key, `lane` is the lane the job's calls stand in,
-    `client` what tells this client's calls from another's, and `tally` counts all of them.
+    `client` what tells this client's calls from another's, and `stats` counts all of them.
     """
 
     list_leads: Callable[[], Leads]
@@ -53,7 +53,7 @@ class JobContext:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One job under way, and what it has sent so far (`tally`)."""
+    """One job under way, and what it has sent so far (`stats`)."""
 
     context: JobContext
     stats: SendStats = field(default_factory=SendStats)

@@ -31,7 +31,7 @@ class Dialect:
     `not_processed` holds the codes that the service documents as "the request was not processed":
     after one of them every call may be sent again, also a write that must not be repeated.
 
-    `paging` is how lists come (None: whoever asks for one has to say). `headers` and `params` go
+    `paging` is how lists come (None: each call must name it). `headers` and `params` go
     with every request; a parameter of the call itself has precedence. `resources` names the
     properties of the client, such as `leads`, that the service has.
 

@@ -92,7 +92,7 @@ ROUTEMCP = RouteMCP(
         "CONNECTION_NOT_FOUND": "have the end user connect the provider in the Connect widget",
         "END_USER_NOT_FOUND": "use the endUserId the connect token was created with",
         "CONNECTION_ALREADY_EXISTS": "use the active connection of this end user and provider",
-        "INVALID_INPUT": "mend the fields that errors names",
+        "INVALID_INPUT": "correct the fields that errors names",
         "MISSING_REQUIRED": "send all required fields",
         "MISSING_PROVIDER": "name one: ROUTEMCP.with_options(provider='hubspot') or ?provider=",
         "UNSUPPORTED_RESOURCE": "use a provider that has this resource",

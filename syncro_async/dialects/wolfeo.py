@@ -33,7 +33,7 @@ WOLFEO = Dialect(
         "NO_SUBDOMAIN": "configure a subdomain for the account first",
         "STAGE_NOT_EMAIL": "only send_email stages have content",
         "SEQUENCE_HAS_NO_STAGES": "give the sequence a stage before enrolling anybody",
-        "VALIDATION_ERROR": "mend the fields that errors names, or the list that is malformed",
+        "VALIDATION_ERROR": "correct the fields that errors names, or the list that is malformed",
         "SERVER_ERROR": "try again after a short while",
     },
 )

@@ -35,7 +35,7 @@ from syncro_async.limiting.waiters import (
 
 
 class InProcessLimiter:
-    """Keeps the rule of `slots` for one key; see `Limiter` for what its methods promise.
+    """Applies the slot rule to one key; see `Limiter` for what its methods promise.
 
     Every change of state happens under a lock and without an await, so tasks, threads and event
     loops may share it. Waiters are woken by one timer for each event loop that has any.
@@ -267,7 +267,7 @@ class InProcessLimiter:
         return True
 
     def _update_share(self, slot: Slot, outcome: SlotOutcome, now: float, *, again: bool) -> None:
-        """Leave to strangers on the key what they take; `again`: the gate was closed already.
+        """Reduce our share by what other clients use; `again`: the key was paused already.
 
         Before the first window is over nobody knows what was sent before, by the last run of this
         program perhaps.

@@ -43,10 +43,10 @@ class Budget(msgspec.Struct, frozen=True):
 
 
 class Slot(msgspec.Struct, eq=False):
-    """The right to send one request. Whoever holds it settles it, once.
+    """The right to send one request. It must be released exactly once.
 
     `opener`: it is the one call that tries a gate after its pause. `foreign`: the budget's
-    `foreign_estimate` at that moment. `mark` and `ticket` are the limiter's own.
+    `foreign_estimate` at that moment. `booked_at_grant` and `lease_id` are for the limiter.
     """
 
     taken_at: float
@@ -88,7 +88,7 @@ class Limiter(Protocol):
     """Decides when a request may be sent.
 
     One limiter guards one key; the client goes through it with every attempt. An object of your
-    own can be given as `AsyncClient(limiter=…)`; the words it is asked in (`Slot`, and `Fate` with
+    own can be given as `AsyncClient(limiter=…)`; its types (`Slot`, and `SlotOutcome` with
     its kinds) are importable from where this protocol is, `syncro_async.limiting.protocol`.
     """
 
@@ -101,9 +101,9 @@ class Limiter(Protocol):
     ) -> Slot:
         """Wait for the right to send one request, and take it.
 
-        First come, first served within a lane; `came_first` puts a call the server refused back
-        to the front. Raises `BudgetWaitError` at once when the wait would exceed `patience` (s),
-        and later when a 429 or slow answers make it so. A cancelled waiter hands its turn on.
+        First come, first served within a lane; `requeued` puts a call that was answered with 429
+        back to the front. Raises `BudgetWaitError` at once when the wait would exceed `patience`
+        (s), and later when a 429 or slow answers make it so. A cancelled waiter hands its turn on.
         """
 
     def is_valid(self, slot: Slot) -> bool:
@@ -116,4 +116,4 @@ class Limiter(Protocol):
         """A snapshot, as far as this process knows."""
 
     async def refresh(self) -> None:
-        """Have `budget()` be true now: ask whoever knows."""
+        """Bring `budget()` up to date."""

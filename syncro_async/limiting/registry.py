@@ -15,7 +15,7 @@ from syncro_async.limiting.rate_limit import RateLimit
 
 _Identity = tuple[str, str, Clock]
 
-# Whoever uses a limiter holds it; it is looked up here for as long as anybody does …
+# A client holds its limiter. It can be found here as long as a client holds it …
 _known: weakref.WeakValueDictionary[_Identity, InProcessLimiter] = weakref.WeakValueDictionary()
 _MANY = 64
 
@@ -24,7 +24,7 @@ class _Draining:
     """… and held here when its last user has gone but its slots are not free yet.
 
     `add` is what a finalizer calls: at any moment, in any thread, whatever locks that one holds.
-    So it takes none, and looking through is left to whoever wants the next limiter.
+    So it takes no lock, and the next call of `in_process_limiter` removes the idle ones.
     """
 
     def __init__(self) -> None:

@@ -9,7 +9,7 @@ from syncro_async.errors import BudgetWaitError
 from syncro_async.limiting.budget.lane_queue import Waiter
 from syncro_async.limiting.protocol import Slot
 
-# What a caller is told to wait at least who was turned away out of the queue (s).
+# The shortest `wait_needed` of a waiter that was rejected after it had waited (s).
 SHORTEST_ADVICE = 1.0
 
 

@@ -13,7 +13,7 @@ class Webhook(msgspec.Struct, frozen=True, kw_only=True):
     """A subscription (API reference, 'Webhook subscriptions').
 
     `target_url` is called for each of `events`. `failure_count` and the three after it tell how
-    the deliveries went; moments are aware. The secret is told once, when it is created.
+    the deliveries went; moments are aware. The secret is in the answer to its creation only.
     """
 
     id: int
@@ -38,7 +38,7 @@ class Webhooks(msgspec.Struct, frozen=True):
 class NewWebhook(msgspec.Struct, frozen=True, kw_only=True):
     """A subscription just created, with the `secret` that its deliveries are signed with.
 
-    The secret is the one given or one that the server made, and is not told again; it is in no
+    The secret is the one given or one that the server made, and no later answer has it; it is in no
     `repr`. (API reference, 'Webhook subscriptions'.)
     """
 

@@ -42,7 +42,7 @@ class ListRequest(Generic[T]):
 def make_paginator(
     request: ListRequest[T], paging: Paging, send: SendCall, emit: Observers
 ) -> Paginator[T]:
-    """The paginator of that list; what of it cannot be read is told.
+    """The paginator of that list; an item that cannot be read is reported.
 
     Raises `ValueError` for a size, a number or a place that cannot be.
     """

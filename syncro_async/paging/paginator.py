@@ -24,7 +24,7 @@ class Paginator(Generic[T]):
 
     Nothing is fetched before the first item is asked for, and each iteration starts anew. Memory
     holds two pages, however long the list. An item that does not fit its model is left out of
-    the items, logged at WARNING, told to the observers as `ItemUnreadable`, and kept with its
+    the items, logged at WARNING, reported to the observers as `ItemUnreadable`, and kept with its
     bytes in `Page.unreadable`, which `pages()` gives.
 
     Every page is one request of the budget; errors are those of any call. A list that changes

@@ -86,7 +86,7 @@ class PrefetchedItems(Generic[T]):
     async def _arrival(self, number: int) -> Page[T]:
         if not self._over:
             self._fetch_up_to(number)
-            # Not `await fetch`: whoever stops waiting here must not cancel it.
+            # Not `await fetch`: a cancellation of this wait must not cancel the fetch.
             await asyncio.wait((self._under_way[0],))
         if self._over:
             raise ConfigurationError("its `async with` block was left: no more pages are fetched")

@@ -47,7 +47,7 @@ class Users:
     async def list(self) -> builtins.list[User]:
         """Fetch the members of the account.
 
-        One that cannot be read is left out, logged at WARNING, and told to the observers as
+        One that cannot be read is left out, logged at WARNING, and reported to the observers as
         `ItemUnreadable`. Raises the errors of `syncro_async.errors`.
         """
         read = whole_list(_PATH, self._emit, User)

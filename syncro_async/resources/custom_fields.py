@@ -23,7 +23,7 @@ class CustomFields:
     async def list(self, *, active_only: bool = False) -> builtins.list[CustomField]:
         """Fetch the definitions of the account's custom fields; `active_only`: those in use.
 
-        One that cannot be read is left out, logged at WARNING, and told to the observers as
+        One that cannot be read is left out, logged at WARNING, and reported to the observers as
         `ItemUnreadable`. Raises `ValueError` for what is no bool, and the errors of
         `syncro_async.errors`.
         """

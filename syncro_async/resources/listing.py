@@ -35,7 +35,7 @@ class Paginate(Protocol):
 
 
 Emit = Callable[[ItemUnreadable], object]
-"""Who is told of an item that could not be read: the log and the client's observers."""
+"""Reports an item that could not be read to the log and to the observers of the client."""
 
 
 class _WholeBody(Envelope, frozen=True, kw_only=True):
@@ -50,7 +50,7 @@ def whole_list(
 ) -> Callable[[bytes], list[T]]:
     """A function from `{"data": […]}` to its items, read with `read` where that is given.
 
-    An item that cannot be read is left out and told; `path` says of which list.
+    An item that cannot be read is left out and reported with `path`.
     """
     read_one = read or item_decoder(item)
 
@@ -63,7 +63,7 @@ def whole_list(
 def readable(
     path: str, emit: Emit, raws: Iterable[msgspec.Raw], read: Callable[[Any], T]
 ) -> list[T]:
-    """The items that can be read; each of the others is told."""
+    """The items that can be read; each of the others is reported."""
     items, unreadable = decode_items(raws, read)
     for bad in unreadable:
         emit(ItemUnreadable(path, bad.index, bad.reason))

@@ -42,8 +42,8 @@ class Pipelines:
         """Fetch every pipeline with its stages, and the lost reasons.
 
         What they are called leads to their ids: see `Pipelines.find`, `.stage` and `.reason`. A
-        pipeline, stage or reason that cannot be read is left out, logged at WARNING, and told to
-        the observers as `ItemUnreadable`. Raises the errors of `syncro_async.errors`.
+        pipeline, stage or reason that cannot be read is left out, logged at WARNING, and reported
+        to the observers as `ItemUnreadable`. Raises the errors of `syncro_async.errors`.
         """
         return await self._send(Call("GET", _PATH, self._read, idempotent=True))
 

@@ -45,7 +45,7 @@ class Webhooks:
     async def list(self) -> webhook.Webhooks:
         """Fetch every subscription, and the events one can subscribe to.
 
-        One that cannot be read is left out, logged at WARNING, and told to the observers as
+        One that cannot be read is left out, logged at WARNING, and reported to the observers as
         `ItemUnreadable`.
         """
         return await self._send(Call("GET", _PATH, self._read, idempotent=True))
@@ -61,7 +61,7 @@ class Webhooks:
         """Subscribe an http(s) URL to at least one event (one str is one event).
 
         `source` is api (the server's default) or n8n. Without a `secret` the server makes one;
-        keep it from the answer, it is told once. Never sent twice by itself.
+        keep it from the answer, the answer has it once. Never sent twice by itself.
         """
         if source is not None:
             filled("source", source)
@@ -83,7 +83,7 @@ class Webhooks:
         events: WebhookEvent | Iterable[WebhookEvent] | None = None,
         is_active: bool | None = None,
     ) -> None:
-        """Change where a subscription goes, what it is told (`events` replaces them), or whether.
+        """Change the URL, the `events` (all of them are replaced), or whether it is active.
 
         At least one of the three must be given.
         """

@@ -30,7 +30,7 @@ _read_fields = item_decoder(dict[str, Any])
 class WhatsApp:
     """The calls about WhatsApp, `client.whatsapp`; messages are sent by `client.leads`.
 
-    What cannot be read is left out of a list, logged at WARNING, and told to the observers as
+    What cannot be read is left out of a list, logged at WARNING, and reported to the observers as
     `ItemUnreadable`. Both calls raise the errors of `syncro_async.errors`.
     """
 

@@ -74,7 +74,7 @@ class FakeClock:
         return self._now
 
     def wall(self) -> float:
-        """Virtual seconds since 1970-01-01 UTC; `2026-06-30T12:00:00Z` at the start unless told."""
+        """Virtual seconds since 1970-01-01 UTC; `2026-06-30T12:00:00Z` at the start by default."""
         return self._now + self._wall_offset
 
     def jump_wall(self, seconds: float) -> None:

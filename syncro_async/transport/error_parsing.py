@@ -122,7 +122,7 @@ def _error_class(said: _ErrorFields, dialect: Dialect) -> type[APIError]:
     status, code = said.status, said.code
     of_status = _BY_STATUS.get(status, ServerError if status >= 500 else APIError)
     of_code = dialect.codes.get(code or "", APIError)
-    # Whoever catches the error of a status catches it with every code.
+    # An `except` for the class of a status must also catch its more specific codes.
     if of_code is not APIError and issubclass(of_code, of_status):
         return of_code
     if status in {400, 422} and (said.details or code in _VALIDATION_CODES):

@@ -1,4 +1,4 @@
-"""What travels through the transport: a call, how it is to be made, and what came back."""
+"""The call that travels through the stages, its options, its state and its answer."""
 
 from __future__ import annotations
 
@@ -42,11 +42,11 @@ T = TypeVar("T")
 
 
 class Call(msgspec.Struct, Generic[T], frozen=True):
-    """What to ask. `path` and `query` are already percent-encoded (see `addressing`).
+    """One call of the API. `path` and `query` are percent-encoded (see `urls`).
 
-    `read` turns the bytes of a 2xx body into the result. `repeatable` calls may be sent again
-    when an earlier attempt may have been carried out. `gone_is_done`: a 404 after a lost attempt
-    means that attempt did the work. `heard` is given the undecoded answer before `read` is.
+    `read` decodes the body of a 2xx answer. `idempotent` calls may be sent again after an attempt that
+    may have been executed. `not_found_is_success`: a 404 after a lost attempt means that the lost
+    attempt did the work. `heard` gets the undecoded answer before `read` does.
     """
 
     method: str
@@ -64,10 +64,10 @@ class Call(msgspec.Struct, Generic[T], frozen=True):
 
 
 class CallOptions(msgspec.Struct, frozen=True):
-    """How to ask: the part of the settings that `with_options` may change.
+    """How to make a call: the part of the settings that `with_options` may change.
 
-    `headers` go with every request, beside those of the client itself. `tally` counts the attempts
-    that are made so (None: only the client's own does).
+    `headers` are sent with every request, in addition to those of the client. `stats` counts the
+    attempts of these calls (None: only the client counts them).
     """
 
     lane: Lane
@@ -79,7 +79,7 @@ class CallOptions(msgspec.Struct, frozen=True):
 
 
 class RawResponse(msgspec.Struct, frozen=True):
-    """What came back: the whole answer, undecoded. Header names are lower case."""
+    """The whole answer, undecoded. Header names are lower case."""
 
     status: int
     headers: tuple[tuple[str, str], ...]
@@ -95,14 +95,12 @@ class RawResponse(msgspec.Struct, frozen=True):
 
 
 class Attempt(msgspec.Struct):
-    """One send: what is known of it so far (monotonic seconds).
+    """One attempt of a call, and what is known of it (monotonic s).
 
-    `started` is True once its task runs, which settles its slot from then on; `begun` once it
-    holds a connection of the pool. `written` tells whether a byte of the request may have left:
-    None where the transport does not say. `body_sent` tells whether the whole body was written,
-    and `fresh` whether the connection was opened for this attempt. `answered_at` is the moment the
-    answer's headers were there, with `status`, `content_type`, `date` (the header of that name),
-    and `remaining` where the server said how many more it will count.
+    `task_started`: its task runs and will release the slot. `on_wire`: it has a connection of the pool.
+    `bytes_sent`: whether a byte of the request may have been sent; None where the transport does not
+    say. `answered_at`: when the headers of the answer arrived, with `status`, `content_type`, `date`
+    (the header) and `remaining`, how many more calls the server will count, where it says so.
     """
 
     task_started: bool = False
@@ -118,14 +116,13 @@ class Attempt(msgspec.Struct):
 
 
 class CallState(msgspec.Struct, Generic[T]):
-    """One call on its way, with what its stages have learned.
+    """One call in progress, and what the stages have learned about it.
 
-    `sent` counts attempts on the wire, `refused` those of them that a 429 answered (they are not
-    charged). `patience` is how long the call may stand in the queue now (s, None: any time), and
-    `came_first` whether it goes to its front, because a 429 turned it away. `body_told`: the log
-    has the body of a server's error already. `lost` says what went wrong with an attempt that may
-    have been carried out all the same. `followed`: the caller has gone, and the attempt it left on
-    the wire is watched to its end.
+    `attempts` counts the requests that were sent, `throttled` those that were answered with 429 (they
+    are not charged). `queue_timeout`: how long the call may wait for budget now (s; None: any time).
+    `requeued`: it goes to the front of the queue, because it was answered with 429. `body_logged`: the
+    log has the body of a server error already. `unknown_reason`: why an attempt may have been executed
+    although it failed. `detached`: the caller was cancelled, and the attempt continues without it.
     """
 
     call: Call[T]
@@ -141,7 +138,7 @@ class CallState(msgspec.Struct, Generic[T]):
 
 
 class SendCall(Protocol):
-    """What a resource needs of the client: a call made, its result returned."""
+    """What a resource needs of the client: make a call and return its result."""
 
     def __call__(self, call: Call[T], /) -> Awaitable[T]:
         """Send the call through limiter, retries and decoding."""

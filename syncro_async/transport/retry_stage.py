@@ -121,7 +121,7 @@ def _with_call_info(error: SyncroError, exchange: CallState[Any]) -> SyncroError
 
 
 def _reason(error: SyncroError) -> str:
-    """Why an attempt failed; what a failing server says is told once, as `ServerFailed`."""
+    """Why an attempt failed; the body of a failing server is reported once, as `ServerFailed`."""
     name = type(error).__name__
     if isinstance(error, APIError) and error.status >= 500:
         return f"{name}: {error.status}"

@@ -57,7 +57,7 @@ class SendTasks:
         try:
             yield
         except asyncio.CancelledError:
-            # Cancelled by its own caller as well, it goes as it was told to.
+            # The caller was cancelled as well, so the cancellation is raised.
             if task in self._called_away and task.uncancel() <= cancelled_before:
                 raise ConfigurationError(
                     "the client was closed before the request was sent"
@@ -85,6 +85,6 @@ class SendTasks:
 
 
 def notify(done: asyncio.Future[None]) -> None:
-    """Let whoever waits for it go on."""
+    """Wake the caller that waits for this attempt."""
     if not done.done():
         done.set_result(None)

@@ -1,11 +1,11 @@
 """Learns how much of a key's window somebody else spends.
 
-A 429 in spite of the rule of `slots` means that another program uses the key: a workflow tool, a
+A 429 in spite of the slot rule means that another program uses the key: a workflow tool, a
 script on another machine. Then the budget of a window becomes what the server let through in the
 last one, though never less than half of what it was: one window says little about the next. It
 grows again: after `patience` clean windows by one call, then by two, by four, until it is whole.
-Every further 429 lowers it anew and doubles the patience, so that a stranger who stays costs ever
-fewer refusals, and one who goes is forgotten in a few minutes.
+Every further 429 lowers it again and doubles the number of clean windows, so that a client that
+stays costs ever fewer refusals, and one who goes is forgotten in a few minutes.
 
 Where the server let nothing through, nothing is learned: no budget would have been small enough.
 """

@@ -40,7 +40,7 @@ NEWEST = 0.2
 class SlotLedger:
     """The slots of one key, under one or several limits that hold at once.
 
-    Of the longest window, where strangers on the key show, only our share may be spent.
+    Of the longest window, where other clients of the key are estimated, only our share may be used.
     """
 
     __slots__ = ("_booked", "_longest", "_returns", "_share", "in_flight", "rates")
@@ -95,7 +95,7 @@ class SlotLedger:
         self._share = decrement(self._share)
 
     def foreign(self, now: float) -> int:
-        """How many calls of the longest window are left to strangers."""
+        """How many calls of the longest window other clients use."""
         self._forget(now)
         share = self._share
         return 0 if share is None else self.rates[self._longest].calls - share.calls
@@ -140,7 +140,7 @@ class SlotLedger:
                 continue
             soonest = _nth(returns, -free)
             if self._share is not None and index == self._longest:
-                # What is left to strangers may come back before any slot of ours does.
+                # The calls of other clients may return before any slot of ours.
                 soonest = min(soonest, self._share.raise_at)
             latest = max(latest, soonest)
         return None if latest == math.inf else latest

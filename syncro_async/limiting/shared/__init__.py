@@ -1,1 +1,1 @@
-"""One budget for many processes: a queue in a store, and a desk at it for each event loop."""
+"""One budget for many processes: a state in a store, and a session for each event loop."""

@@ -215,8 +215,8 @@ def _count_foreign(state: BudgetState, settled: Outcome, ours: int) -> None:
     """Book as many slots as the server must have counted for other clients."""
     if settled.remaining < 0:
         return
-    strangers = _calls(state, _longest(state)) - settled.remaining - ours
-    for number in range(strangers):
+    foreign = _calls(state, _longest(state)) - settled.remaining - ours
+    for number in range(foreign):
         state.booked_total += 1
         _count(state, f"{settled.lease_id}/{number}", state.now - settled.seconds)
 
