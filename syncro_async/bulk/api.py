@@ -254,7 +254,7 @@ class Bulk(Exports):
           failed is tried again, and a row whose answer was lost is looked up before it is sent
           again. It holds the rows, and never the API key.
         - `failures`: a file for the rows that failed, with their columns and `syncro_error`; it
-          can be mended and imported.
+          can be corrected and imported.
         - `canary`: the first so many rows go alone, and if all fail alike the job stops (0: none).
         - `max_failures`: more failures that are alike stop the job (None: 20, or 1 % of the rows).
         - `diff`: read all leads first, 200 a request, and send only rows that change something.

@@ -39,7 +39,7 @@ OnProgress = Callable[[Progress], object]
 
 
 class ProgressReporter:
-    """Counts a job's items and tells whoever wants to know; what a listener raises is logged."""
+    """Counts the items of a job and reports them; what a listener raises is logged."""
 
     def __init__(self, job: Job, name: str, on_progress: OnProgress | None) -> None:
         self._job = job
@@ -65,7 +65,7 @@ class ProgressReporter:
     ) -> None:
         """So many more items are through; a `total` learned meanwhile takes the place of the first.
 
-        `requests_left` is what the rest of the phase needs: one for each item unless told.
+        `requests_left` is what the rest of the phase needs: one for each item by default.
         """
         self.reach(self._done + items, total=total, requests_left=requests_left)
 
@@ -81,7 +81,7 @@ class ProgressReporter:
         try:
             self._listener(self._facts(requests_left))
         except Exception:
-            logger.exception("the progress of the %s could not be told", self._name)
+            logger.exception("the progress of the %s could not be reported", self._name)
 
     def _facts(self, requests_left: int | None) -> Progress:
         elapsed = self._clock.monotonic() - self._phase_began
@@ -125,7 +125,7 @@ class ProgressBar:
         self._stream = stream or sys.stderr
         self._redraws = self._stream.isatty() or type(self._stream).__module__.startswith("ipyk")
         self._phase = ""
-        self._told_at = float("-inf")
+        self._reported_at = float("-inf")
         self._width = 0
 
     def __call__(self, progress: Progress) -> None:
@@ -136,8 +136,8 @@ class ProgressBar:
             self._stream.write(begins_anew + line.ljust(self._width) + ("\n" if over else ""))
             self._phase = "" if over else progress.phase
             self._width = 0 if over else len(line)
-        elif over or progress.seconds - self._told_at >= _MINUTE:
-            self._told_at = progress.seconds
+        elif over or progress.seconds - self._reported_at >= _MINUTE:
+            self._reported_at = progress.seconds
             self._stream.write(f"{progress.job} {line}\n")
         self._stream.flush()
 

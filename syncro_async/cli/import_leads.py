@@ -1,4 +1,4 @@
-"""`syncro leads import`: the rows of a file sent as leads, each of them once."""
+"""Implements `syncro leads import`, which sends each row of a file once as a lead."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _TABLES = "SELECT name FROM sqlite_master WHERE type = 'table'"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImportArguments:
-    """What to import, and how. `settings` are arguments of the import, as far as given."""
+    """The arguments of the command; `settings` are keyword arguments of the import."""
 
     file: str
     create: bool
@@ -39,149 +39,151 @@ class ImportArguments:
     resume: bool | None
     journal: str | None
     failures: str | None
-    way: Connection
+    connection: Connection
     settings: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def journal_path(self) -> Path:
-        """Where the run remembers what it has done."""
+        """The file that stores the state of each row."""
         return Path(self.journal or f"{self.file}.journal")
 
     @property
     def failures_path(self) -> Path:
-        """Where the rows go that fail."""
+        """The file for the rows that fail."""
         file = Path(self.file)
         return Path(self.failures or file.with_name(f"{file.stem}.failed{file.suffix}"))
 
 
-def order_of(words: Mapping[str, Any]) -> ImportArguments:
-    """The order that the command's arguments give. Raises `WrongUsageError`."""
+def order_of(options: Mapping[str, Any]) -> ImportArguments:
+    """Make the import's arguments from the options of the command. Raises `WrongUsageError`."""
     settings: dict[str, Any] = {
-        "columns": mapped(words["column"] or [], words["ignore"] or []),
-        "defaults": filled(words["default"] or []),
-        "canary": words["canary"],
-        "max_failures": words["max_failures"],
+        "columns": parse_columns(options["column"] or [], options["ignore"] or []),
+        "defaults": parse_defaults(options["default"] or []),
+        "canary": options["canary"],
+        "max_failures": options["max_failures"],
     }
-    if not words["create"]:
-        settings |= {"match_by": words["match_by"], "diff": words["diff"]}
-    own = ("file", "create", "plan", "dry_run", "resume", "journal", "failures")
-    way = Connection(words["base_url"], words["lane"], words["limiter"])
-    return ImportArguments(**{name: words[name] for name in own}, way=way, settings=settings)
+    if not options["create"]:
+        settings |= {"match_by": options["match_by"], "diff": options["diff"]}
+    names = ("file", "create", "plan", "dry_run", "resume", "journal", "failures")
+    connection = Connection(options["base_url"], options["lane"], options["limiter"])
+    own = {name: options[name] for name in names}
+    return ImportArguments(**own, connection=connection, settings=settings)
 
 
-def mapped(columns: Sequence[str], ignored: Sequence[str]) -> dict[str, str | None]:
+def parse_columns(columns: Sequence[str], ignored: Sequence[str]) -> dict[str, str | None]:
     """`--column COLUMN=FIELD` and `--ignore COLUMN` as a mapping. Raises `WrongUsageError`."""
     targets: dict[str, str | None] = dict.fromkeys(ignored)
-    for words in columns:
-        column, equals, target = words.rpartition("=")
+    for option in columns:
+        column, equals, target = option.rpartition("=")
         if not (column and equals and target):
-            raise WrongUsageError(f"--column {words!r}: write COLUMN=FIELD")
+            raise WrongUsageError(f"--column {option!r}: write COLUMN=FIELD")
         targets[column] = target
     return targets
 
 
-def filled(values: Sequence[str]) -> dict[str, str]:
+def parse_defaults(values: Sequence[str]) -> dict[str, str]:
     """`--set FIELD=VALUE` as a mapping. Raises `WrongUsageError`."""
     found = {}
-    for words in values:
-        name, equals, value = words.partition("=")
+    for option in values:
+        name, equals, value = option.partition("=")
         if not (name and equals):
-            raise WrongUsageError(f"--set {words!r}: write FIELD=VALUE")
+            raise WrongUsageError(f"--set {option!r}: write FIELD=VALUE")
         found[name] = value
     return found
 
 
-def import_leads(order: ImportArguments) -> int:
-    """Carry out the order and say on stderr what became of the rows.
+def import_leads(arguments: ImportArguments) -> int:
+    """Run the import and print its result to stderr.
 
-    Raises `CommandFailedError` when a row could not be sent or the job stopped early.
+    Raises `CommandFailedError` when a row failed or the import stopped early.
     """
-    if order.plan:
-        return print_plan(asyncio.run(_plan(order)), " at most")
-    _check_journal(order)
-    with _ImportExit(order) as ending:
-        return _print_summary(order, asyncio.run(_import(order, ending.seen)))
+    if arguments.plan:
+        return print_plan(asyncio.run(_plan(arguments)), " at most")
+    _check_journal(arguments)
+    with _ImportExit(arguments) as import_exit:
+        return _print_summary(arguments, asyncio.run(_import(arguments, import_exit.progress)))
 
 
 class _ImportExit:
-    """Says what an import that was cut short leaves behind, and how to go on."""
+    """Prints how to continue an import that ended early."""
 
-    def __init__(self, order: ImportArguments) -> None:
-        self._order = order
-        self.seen: list[Progress] = []
+    def __init__(self, arguments: ImportArguments) -> None:
+        self._arguments = arguments
+        self.progress: list[Progress] = []
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
-        order = self._order
+        arguments = self._arguments
         if isinstance(error, BadRowsError):
             _print_groups(error.groups)
             raise CommandFailedError(error.message) from error
         if isinstance(error, ImportStoppedError):
             _print_groups(error.summary.reasons)
-            say(f"go on with: {_again(order)}")
+            say(f"continue with: {_resume_command(arguments)}")
             raise CommandFailedError(error.message) from error
         if isinstance(error, ValueError):
             raise WrongUsageError(str(error)) from error
-        unfinished = order.journal_path.exists() and not order.dry_run
+        unfinished = arguments.journal_path.exists() and not arguments.dry_run
         if isinstance(error, KeyboardInterrupt) and unfinished:
-            at = [seen for seen in self.seen if seen.phase == _SENDING]
+            at = [seen for seen in self.progress if seen.phase == _SENDING]
             done = [f"{now.done} of {now.total} rows are done; " for now in at]
-            say(f"{''.join(done)}go on with: {_again(order)}")
+            say(f"{''.join(done)}continue with: {_resume_command(arguments)}")
 
 
-def _check_journal(order: ImportArguments) -> None:
-    """Say yes or no to an unfinished run before anything is read. Raises `WrongUsageError`."""
-    if order.dry_run or not order.journal_path.exists():
+def _check_journal(arguments: ImportArguments) -> None:
+    """Check whether an unfinished run is continued or discarded. Raises `WrongUsageError`."""
+    if arguments.dry_run or not arguments.journal_path.exists():
         return
-    if order.resume is None:
+    if arguments.resume is None:
         raise WrongUsageError(
-            f"an earlier import of {order.file} did not finish ({order.journal_path}):"
-            " --resume goes on with it, --no-resume forgets what it has done"
+            f"an earlier import of {arguments.file} did not finish ({arguments.journal_path}):"
+            " --resume continues it, --no-resume discards its journal and starts again"
         )
-    if not order.resume:
-        _forget(order.journal_path)
+    if not arguments.resume:
+        _discard(arguments.journal_path)
 
 
-def _forget(journal: Path) -> None:
-    """Remove a journal. Raises `WrongUsageError` for what is none, and for one that is in use."""
+def _discard(journal: Path) -> None:
+    """Remove a journal. Raises `WrongUsageError` for another file and for a journal in use."""
     with closing(sqlite3.connect(journal, timeout=0.0)) as db:
         try:
             tables = {name for (name,) in db.execute(_TABLES)}
         except sqlite3.DatabaseError as error:
-            raise WrongUsageError(f"{journal} is in use, or no journal: {error}") from error
+            raise WrongUsageError(f"{journal} is in use, or is not a journal: {error}") from error
     if tables != {"meta", "rows"}:
-        raise WrongUsageError(f"{journal} is no journal of an import; name another")
+        raise WrongUsageError(f"{journal} is not a journal of an import; name another file")
     journal.unlink()
 
 
-async def _import(order: ImportArguments, seen: list[Progress]) -> ImportSummary:
-    async with order.way.bulk() as bulk:
-        with show_progress() as tell:
+async def _import(arguments: ImportArguments, latest: list[Progress]) -> ImportSummary:
+    async with arguments.connection.bulk() as bulk:
+        with show_progress() as show:
 
-            def note(progress: Progress) -> None:
-                seen[:] = [progress]
-                tell(progress)
+            def on_progress(progress: Progress) -> None:
+                latest[:] = [progress]
+                show(progress)
 
-            work = bulk.create_leads if order.create else bulk.upsert_leads
+            run = bulk.create_leads if arguments.create else bulk.upsert_leads
             settings: dict[str, Any] = {
-                **order.settings,
-                "journal": order.journal_path,
-                "failures": order.failures_path,
-                "dry_run": order.dry_run,
-                "on_progress": note,
+                **arguments.settings,
+                "journal": arguments.journal_path,
+                "failures": arguments.failures_path,
+                "dry_run": arguments.dry_run,
+                "on_progress": on_progress,
             }
-            return await work(order.file, **settings)
+            return await run(arguments.file, **settings)
 
 
-async def _plan(order: ImportArguments) -> Plan:
-    unplanned = ("canary", "max_failures")
-    settings = {name: value for name, value in order.settings.items() if name not in unplanned}
-    async with order.way.bulk() as bulk:
+async def _plan(arguments: ImportArguments) -> Plan:
+    not_planned = ("canary", "max_failures")
+    given = arguments.settings.items()
+    settings = {name: value for name, value in given if name not in not_planned}
+    async with arguments.connection.bulk() as bulk:
         try:
             return await bulk.plan_import(
-                order.file, create=order.create, journal=order.journal_path, **settings
+                arguments.file, create=arguments.create, journal=arguments.journal_path, **settings
             )
         except BadRowsError as error:
             _print_groups(error.groups)
@@ -190,31 +192,31 @@ async def _plan(order: ImportArguments) -> Plan:
             raise WrongUsageError(str(error)) from error
 
 
-def _print_summary(order: ImportArguments, summary: ImportSummary) -> int:
+def _print_summary(arguments: ImportArguments, summary: ImportSummary) -> int:
     for change in summary.changes:
         sys.stdout.write(f"{_described(change)}\n")
-    would = "would be " if order.dry_run else ""
+    would = "would be " if arguments.dry_run else ""
     say(
         f"{summary.total} rows: {summary.created} {would}created, {summary.updated} {would}updated,"
         f" {summary.unchanged} unchanged, {summary.failed} failed, {summary.in_doubt} in doubt;"
         f" {summary.requests} requests in {duration(summary.seconds)}"
     )
-    if order.dry_run:
+    if arguments.dry_run:
         return DONE
     if summary.in_doubt:
         raise CommandFailedError(
-            f"{summary.in_doubt} rows are in doubt: their answers were lost, and looking them up"
-            f" failed; look again with: {_again(order)}"
+            f"{summary.in_doubt} rows are in doubt: their answers were lost, and the search for"
+            f" their leads failed; try again with: {_resume_command(arguments)}"
         )
-    order.journal_path.unlink(missing_ok=True)
+    arguments.journal_path.unlink(missing_ok=True)
     if summary.failed:
         _print_groups(summary.reasons)
         raise CommandFailedError(
-            f"{summary.failed} rows failed; they are in {order.failures_path}, to be mended and"
-            " imported"
+            f"{summary.failed} rows failed; they are in {arguments.failures_path}:"
+            " correct this file and import it"
         )
     with suppress(OSError):
-        order.failures_path.unlink()  # nothing failed, nothing is in it
+        arguments.failures_path.unlink()  # it holds no row, because none failed
     return DONE
 
 
@@ -236,5 +238,5 @@ def _print_groups(groups: Sequence[FailureGroup]) -> None:
         say(in_one_line(f"{group.count} × {group.reason} (line {lines}{more})"))
 
 
-def _again(order: ImportArguments) -> str:
-    return f"syncro leads import {order.file} --resume, and the options of before"
+def _resume_command(arguments: ImportArguments) -> str:
+    return f"syncro leads import {arguments.file} --resume and the same options as before"

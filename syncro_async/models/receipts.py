@@ -1,4 +1,4 @@
-"""What bulk jobs say when they have ended."""
+"""The results of bulk jobs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,13 @@ from syncro_async._internal.html import record_table
 
 
 class RowProblem(NamedTuple):
-    """Why a row cannot be imported. `column` is as the row names it, None for the whole row."""
+    """Why a row cannot be imported.
+
+    - `line`: the line of the row in its source
+    - `column`: the column as the source names it, None for the whole row
+    - `reason`: what is wrong
+    - `value`: the value that was refused
+    """
 
     line: int
     column: str | None
@@ -21,7 +27,7 @@ class RowProblem(NamedTuple):
 
 
 class FailureGroup(msgspec.Struct, frozen=True):
-    """Rows that failed alike: why, how many, and the first of their line numbers."""
+    """Rows that failed for one reason: the reason, their number, and the first line numbers."""
 
     reason: str
     count: int
@@ -29,9 +35,12 @@ class FailureGroup(msgspec.Struct, frozen=True):
 
 
 class RowChange(msgspec.Struct, frozen=True):
-    """What a row would do to its lead: each field's value now (None: none), and then.
+    """The change that a row makes to its lead.
 
-    `lead_id` is None for a lead that would be created.
+    - `line`: the line of the row in its source
+    - `kind`: `"create"` or `"update"`
+    - `lead_id`: the lead that changes, None for a lead that is created
+    - `fields`: each field that changes, with its present value (None: empty) and its new value
     """
 
     line: int
@@ -41,16 +50,23 @@ class RowChange(msgspec.Struct, frozen=True):
 
 
 class ImportSummary(msgspec.Struct, frozen=True):
-    """What became of the rows of an import.
+    """The result of an import.
 
-    Of `total` rows so many are done: `created` and `updated` leads, and `unchanged` ones that
-    needed no request (they were as the row has it, or an identical row came just before). The
-    server refused the `failed` ones. Of those `in_doubt` the answer was lost and the look-up
-    failed: they may be at the server or not, and the next run with the same journal looks again.
+        summary = await syncro.bulk.upsert_leads("leads.csv")
+        print(summary.created, summary.failed, summary.reasons)
 
-    The rows are counted over all runs with one journal; `requests` and `seconds` are of this run.
-    `reasons` groups the failures, `changes` is what a dry run found (`created` and `updated` then
-    mean what would be).
+    - `total`: the rows of the import
+    - `created`, `updated`: rows that created or updated a lead
+    - `unchanged`: rows that needed no request, because the lead has these values already or the
+      previous row is identical
+    - `failed`: rows that the server refused
+    - `in_doubt`: rows whose answer was lost and whose outcome is not known; the next run with the
+      same journal tries again to find it out
+    - `requests`, `seconds`: the requests and the duration of this run
+    - `reasons`: the failures in groups
+    - `changes`: the changes that a dry run found; `created` and `updated` then count these
+
+    The rows are counted over all runs with one journal.
     """
 
     _repr_html_ = record_table
@@ -68,7 +84,7 @@ class ImportSummary(msgspec.Struct, frozen=True):
 
     @property
     def unsent(self) -> int:
-        """Rows that are still to be sent: none, once an import has ended well."""
+        """The rows that are still to be sent: 0 after an import that did not stop early."""
         done = self.created + self.updated + self.unchanged
         return self.total - done - self.failed - self.in_doubt
 
@@ -118,7 +134,7 @@ class SyncReceipt(msgspec.Struct, frozen=True):
 
 
 def group_problems(problems: Iterable[RowProblem]) -> tuple[FailureGroup, ...]:
-    """The problems that are alike together, the most frequent first."""
+    """Group the problems with the same reason, the most frequent first."""
     lines: dict[str, list[int]] = {}
     for problem in problems:
         reason = f"{problem.column} {problem.reason}" if problem.column else problem.reason

@@ -143,8 +143,8 @@ class TransportPool(Generic[T]):
     """Transports that hold a connection each.
 
     One pool for all of them costs more with every connection it holds: httpcore looks at each of
-    them for each request. An acquired transport is used by one request only, so what went wrong on it is
-    thrown away with it.
+    them for each request. An acquired transport is used by one request only, so what went wrong on
+    it is thrown away with it.
     """
 
     def __init__(self, make: Callable[[], T], clock: Clock) -> None:

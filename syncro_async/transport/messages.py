@@ -44,9 +44,9 @@ T = TypeVar("T")
 class Call(msgspec.Struct, Generic[T], frozen=True):
     """One call of the API. `path` and `query` are percent-encoded (see `urls`).
 
-    `read` decodes the body of a 2xx answer. `idempotent` calls may be sent again after an attempt that
-    may have been executed. `not_found_is_success`: a 404 after a lost attempt means that the lost
-    attempt did the work. `heard` gets the undecoded answer before `read` does.
+    `read` decodes the body of a 2xx answer. `idempotent` calls may be sent again after an attempt
+    that may have been executed. `not_found_is_success`: a 404 after a lost attempt means that the
+    lost attempt did the work. `heard` gets the undecoded answer before `read` does.
     """
 
     method: str
@@ -97,10 +97,11 @@ class RawResponse(msgspec.Struct, frozen=True):
 class Attempt(msgspec.Struct):
     """One attempt of a call, and what is known of it (monotonic s).
 
-    `task_started`: its task runs and will release the slot. `on_wire`: it has a connection of the pool.
-    `bytes_sent`: whether a byte of the request may have been sent; None where the transport does not
-    say. `answered_at`: when the headers of the answer arrived, with `status`, `content_type`, `date`
-    (the header) and `remaining`, how many more calls the server will count, where it says so.
+    `task_started`: its task runs and will release the slot. `on_wire`: it has a connection of the
+    pool. `bytes_sent`: whether a byte of the request may have been sent; None where the transport
+    does not say. `answered_at`: when the headers of the answer arrived, with `status`,
+    `content_type`, `date` (the header) and `remaining`, how many more calls the server will count,
+    where it says so.
     """
 
     task_started: bool = False
@@ -118,11 +119,12 @@ class Attempt(msgspec.Struct):
 class CallState(msgspec.Struct, Generic[T]):
     """One call in progress, and what the stages have learned about it.
 
-    `attempts` counts the requests that were sent, `throttled` those that were answered with 429 (they
-    are not charged). `queue_timeout`: how long the call may wait for budget now (s; None: any time).
-    `requeued`: it goes to the front of the queue, because it was answered with 429. `body_logged`: the
-    log has the body of a server error already. `unknown_reason`: why an attempt may have been executed
-    although it failed. `detached`: the caller was cancelled, and the attempt continues without it.
+    `attempts` counts the requests that were sent, `throttled` those that were answered with 429
+    (they are not charged). `queue_timeout`: how long the call may wait for budget now (s; None: any
+    time). `requeued`: it goes to the front of the queue, because it was answered with 429.
+    `body_logged`: the log has the body of a server error already. `unknown_reason`: why an attempt
+    may have been executed although it failed. `detached`: the caller was cancelled, and the attempt
+    continues without it.
     """
 
     call: Call[T]

@@ -270,7 +270,7 @@ async def test_an_unknown_length_has_no_time_left_and_a_failing_listener_harms_n
     async with syncro.bulk.map(double, iter([1, 2]), on_progress=listen) as outcomes:
         assert len([outcome async for outcome in outcomes]) == 2
     assert [(fact.total, fact.seconds_left) for fact in told] == [(None, None)] * 2
-    assert "the progress of the map could not be told" in caplog.text
+    assert "the progress of the map could not be reported" in caplog.text
 
 
 async def test_the_functions_calls_stand_in_the_bulk_lane_unless_a_lane_was_chosen() -> None:

@@ -135,7 +135,7 @@ CASES = [
         BadRowsError,
         Answer(),
         import_nobodies,
-        "1 of 2 rows cannot be imported and nothing was sent; mend or leave out:"
+        "1 of 2 rows cannot be imported and nothing was sent; correct or leave out:"
         " email or phone is required: leads are matched by it (line 1)",
     ),
     Case(
@@ -144,7 +144,7 @@ CASES = [
         import_two,
         "the import stopped: POST /leads/upsert → 403: Sem permissão. Of 2 rows 0 are done,"
         " 0 failed, 0 are in doubt and 2 were not sent;"
-        " with a journal the next run would go on where this one stopped",
+        " with journal= the next run continues where this one stopped",
     ),
     Case(
         ConnectionFailedError,

@@ -1,4 +1,4 @@
-"""Compares the rows of an import with the leads as they are, so that only changes are sent."""
+"""Compares the rows of an import with the current leads, so that only changes are sent."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Changes = dict[str, tuple[Any, Any]]
 PAGE_SIZE = 200
 _AHEAD = 4
 _PENDING = "SELECT idx, body FROM rows WHERE state = 'pending' AND {key} = ?"
-# Of one lead's rows, none may be left out once an earlier one is sent.
+# A row must be sent when an earlier row of the same lead is sent.
 _UNCHANGED = """
 UPDATE rows SET state = 'unchanged' WHERE idx = ? AND NOT EXISTS (
     SELECT 1 FROM rows AS before
@@ -32,7 +32,7 @@ UPDATE rows SET state = 'unchanged' WHERE idx = ? AND NOT EXISTS (
 
 
 def changes_of(fields: Mapping[str, Any], lead: Lead) -> Changes:
-    """What sending these fields would change in the lead: each one's value now, and then."""
+    """Return the fields that a send would change, each with its old and its new value."""
     changes: Changes = {}
     for name, new in fields.items():
         if name == CUSTOM:
@@ -60,7 +60,7 @@ def _same(name: str, old: Any, new: Any) -> bool:
 
 
 def _number(value: Any) -> float | None:
-    """The number a server may have written as text."""
+    """Return the value as a number: the server may send decimals as text."""
     try:
         return float(value)
     except (TypeError, ValueError):
@@ -68,23 +68,23 @@ def _number(value: Any) -> float | None:
 
 
 class Comparison:
-    """Reads the account's leads once, page by page, and marks the rows that would change nothing.
+    """Reads the account's leads once, page by page, and marks the rows that change nothing.
 
-    A lead that the list misses while others change it is taken for a new one: its row is sent, as
-    it would have been without comparing.
+    A lead can be missing in the list while other clients change leads. Its row is then sent, as it
+    is without a comparison.
     """
 
-    def __init__(self, journal: Journal, fields: FieldMapping, meter: ProgressReporter) -> None:
+    def __init__(self, journal: Journal, fields: FieldMapping, progress: ProgressReporter) -> None:
         self._journal = journal
         self._fields = fields
-        self._meter = meter
+        self._progress = progress
         self._seen: set[int] = set()
 
     async def run(self, leads: Paginator[Lead]) -> None:
-        """Compare, unless an earlier run with this journal has done so."""
+        """Compare the rows, unless an earlier run with this journal has finished it."""
         if await self._journal.run(_is_done):
             return
-        self._meter.phase("comparing", None)
+        self._progress.phase("comparing", None)
         async with leads.prefetch(pages=_AHEAD) as ahead:
             async for page in ahead.pages():
                 fresh = [lead for lead in page.items if lead.id not in self._seen]
@@ -92,7 +92,7 @@ class Comparison:
                 await self._journal.run(lambda db, fresh=fresh: self._match(db, fresh))  # type: ignore[misc]
                 left = page.meta.last_page - page.meta.current_page
                 count = len(page.items) + len(page.unreadable)
-                self._meter.advance(count, total=page.meta.total, requests_left=max(0, left))
+                self._progress.advance(count, total=page.meta.total, requests_left=max(0, left))
         await self._journal.run(_conclude)
 
     def _match(self, db: sqlite3.Connection, leads: Sequence[Lead]) -> None:
@@ -108,7 +108,7 @@ class Comparison:
                 )
 
     def _rows_of(self, db: sqlite3.Connection, lead: Lead) -> Sequence[tuple[int, bytes]]:
-        """The rows that the server may match this lead with."""
+        """Return the rows that the server may match with this lead."""
         known = {"email": lead.email, "phone": lead.phone}
         keys = self._fields.keys({name: value for name, value in known.items() if value})
         rows: dict[int, bytes] = {}
@@ -119,7 +119,7 @@ class Comparison:
 
 
 def pages_of(leads: int) -> int:
-    """How many requests it takes to read that many leads."""
+    """Return the number of requests that read that many leads."""
     return max(1, ceil(leads / PAGE_SIZE))
 
 
@@ -138,7 +138,7 @@ def _conclude(db: sqlite3.Connection) -> None:
 
 
 def changes_in(db: sqlite3.Connection, fields: FieldMapping) -> Iterator[RowChange]:
-    """What the rows still to be sent would do."""
+    """Yield the change that each pending row would make."""
     query = (
         "SELECT line, body, matches, change, COALESCE(after_a, after_b) FROM rows"
         " WHERE state = 'pending' ORDER BY idx"

@@ -1,4 +1,4 @@
-"""Says what an error means for the row that met it, and when a job has failed often enough."""
+"""Decides what an error means for its row and for the job, and writes the failed rows."""
 
 from __future__ import annotations
 
@@ -44,9 +44,9 @@ from syncro_async.retrying.decision import may_have_executed
 def write_failures(
     db: sqlite3.Connection, path: Path, states: Collection[str], source: Path | None
 ) -> None:
-    """Write the rows in these states, with their columns as they came and what went wrong.
+    """Write the rows in these states, with their original columns and their errors.
 
-    The file is there when it is whole; without such rows it has none. Raises `OSError`.
+    The file appears when it is complete. Raises `OSError`.
     """
     rows = [
         {**msgspec.json.decode(body), ERROR_COLUMN: error or "was not sent"}
@@ -56,7 +56,7 @@ def write_failures(
     if source is not None and source.suffix.lower() == ".csv":
         columns = columns_of([dict.fromkeys(csv_header(source)), dict.fromkeys(columns)])
     columns = [name for name in columns if name != ERROR_COLUMN] + [ERROR_COLUMN]
-    with _appearing(path) as part:
+    with _replacing(path) as part:
         match check_suffix(path):
             case ".csv":
                 _write_csv(part, columns, rows)
@@ -80,9 +80,9 @@ def _cell(value: Any) -> str:
 
 
 def check_writable(path: Path) -> None:
-    """Find out before the first row is sent, for after the last one it is too late.
+    """Check before the first row is sent that the file can be written.
 
-    Raises `OSError` where no file can be written, `ConfigurationError` where the extra is missing.
+    Raises `OSError` when no file can be written, and `ConfigurationError` when an extra is missing.
     """
     if check_suffix(path) == ".parquet":
         library()
@@ -96,8 +96,8 @@ def check_writable(path: Path) -> None:
 
 
 @contextmanager
-def _appearing(path: Path) -> Iterator[Path]:
-    """A name to write to, which becomes `path` when the block ends well."""
+def _replacing(path: Path) -> Iterator[Path]:
+    """Yield a temporary file, which becomes `path` when the block ends without an error."""
     target = path.resolve()
     part = _new_part(target)
     try:
@@ -108,75 +108,79 @@ def _appearing(path: Path) -> Iterator[Path]:
 
 
 def _new_part(target: Path) -> Path:
-    """An empty file beside the target, under a name of its own."""
+    """Create an empty temporary file in the folder of the target."""
     part = target.with_name(f".syncro-{secrets.token_hex(8)}.part")
     os.close(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
     return part
 
 
-RowAction = Literal["again", "stop", "lost", "unclear", "failed"]
+RowAction = Literal["retry", "abort", "reconcile", "reconcile_only", "fail"]
 
-# Every further row would meet them, too; the row itself was not carried out.
+# Every later row fails in the same way; the row itself was not carried out.
 _FATAL = (AuthenticationError, PermissionDeniedError, PlanLimitError, ConfigurationError)
-# What differs from row to row in a message about the same thing.
-_PARTICULAR = re.compile(r"\S*@\S*|[\"'“][^\"'”]*[\"'”]|\d+")
-_LEAST = 20
-_SHARE = 100
+# The parts of a message that differ from row to row.
+_ROW_VALUES = re.compile(r"\S*@\S*|[\"'“][^\"'”]*[\"'”]|\d+")
+_MIN_FAILURES = 20
+_ROWS_PER_FAILURE = 100
 
 
 def action_for(error: SyncroError) -> RowAction:
-    """What to do with a row after an error.
+    """Return what to do with a row after an error.
 
-    - `"again"`: it was not sent, or not counted, and may go now
-    - `"stop"`: neither it nor any other row has a chance
-    - `"lost"`: the answer was lost; look whether it was carried out, and send it again if not
-    - `"unclear"`: the server answered with a failure of its own; look, but do not send it again
-    - `"failed"`: the server refused it, or it never left
+    - `"retry"`: the row was not carried out and can be sent now
+    - `"abort"`: this row and all later ones would fail in the same way
+    - `"reconcile"`: the answer was lost; find out whether the row was carried out, and send it
+      again if not
+    - `"reconcile_only"`: the server failed while it worked on the row; find out whether it was
+      carried out, and do not send it again
+    - `"fail"`: the server refused the row, or it was never sent
     """
     if isinstance(error, BudgetWaitError | RateLimitedError):
-        return "again"
+        return "retry"
     if isinstance(error, _FATAL):
-        return "stop"
+        return "abort"
     if isinstance(error, UnexpectedResponseError):
-        return "unclear"
+        return "reconcile_only"
     if may_have_executed(error):
-        return "lost" if isinstance(error, NoAnswerError) else "unclear"
-    return "failed"
+        return "reconcile" if isinstance(error, NoAnswerError) else "reconcile_only"
+    return "fail"
 
 
 def reason_for(error: SyncroError) -> str:
-    """What rows that fail alike have in common: the error without what is the row's own."""
+    """Return the error without the values of its row, to group equal failures."""
     kind = type(error).__name__
     if isinstance(error, ValidationError) and error.errors:
         fields = "; ".join(
-            f"{name}: {_general(messages[0]) if messages else 'refused'}"
+            f"{name}: {_without_values(messages[0]) if messages else 'refused'}"
             for name, messages in sorted(error.errors.items())
         )
         return f"{kind}: {fields}"
     if isinstance(error, APIError):
-        return f"{kind} {error.status}: {_general(error.message)}"
+        return f"{kind} {error.status}: {_without_values(error.message)}"
     return kind
 
 
-def _general(message: str) -> str:
-    return _PARTICULAR.sub("…", message)
+def _without_values(message: str) -> str:
+    return _ROW_VALUES.sub("…", message)
 
 
 class FailureLimit:
-    """Counts failures that are alike, and says when there are too many of one kind.
+    """Counts the failures with the same reason.
 
-    `max_failures` None: 20 or one row in a hundred, whichever is more.
+    `max_failures` is the number that is allowed; None: the larger of 20 and 1 % of `total` rows.
     """
 
     def __init__(self, max_failures: int | None, total: int) -> None:
-        self._most = max(_LEAST, total // _SHARE) if max_failures is None else max_failures
-        self._alike: Counter[str] = Counter()
+        if max_failures is None:
+            max_failures = max(_MIN_FAILURES, total // _ROWS_PER_FAILURE)
+        self._max_failures = max_failures
+        self._counts: Counter[str] = Counter()
 
     def record(self, reason: str) -> bool:
-        """Count a failure; True when it is one too many."""
-        self._alike[reason] += 1
-        return self._alike[reason] > self._most
+        """Count a failure; return True when the limit is exceeded."""
+        self._counts[reason] += 1
+        return self._counts[reason] > self._max_failures
 
     def all_alike(self, rows: int) -> bool:
-        """Whether that many rows have all failed for the same reason."""
-        return rows > 0 and self._alike.total() == rows and len(self._alike) == 1
+        """Return whether that many rows have all failed for the same reason."""
+        return rows > 0 and self._counts.total() == rows and len(self._counts) == 1

@@ -1,4 +1,4 @@
-"""Imports leads: every row reaches the server once, whatever happens on the way."""
+"""Imports leads so that every row is carried out once at the server."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from syncro_async._internal.checks import is_int
 from syncro_async.bulk.concurrent_map import Failed, Outcomes
 from syncro_async.bulk.files.formats import as_path, check_suffix
-from syncro_async.bulk.importing import journal as book
+from syncro_async.bulk.importing import journal as journal_db
 from syncro_async.bulk.importing.diff import PAGE_SIZE, Comparison, changes_in, pages_of
 from syncro_async.bulk.importing.failures import (
     FailureLimit,
@@ -34,16 +34,16 @@ from syncro_async.errors import ImportStoppedError, SyncroError
 from syncro_async.models.receipts import ImportSummary, RowChange
 from syncro_async.resources.arguments import MatchBy
 
-# As many as a client has connections: more would only queue up.
-_AT_WORK = 20
+# The client has this many connections; more tasks would only wait in the queue.
+_CONCURRENCY = 20
 _DONE = ("created", "updated", "unchanged", "repeat")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImportOptions:
-    """What is to be imported, and how; the words are those of `Bulk.upsert_leads`.
+    """The options of an import, with the names and meanings of `Bulk.upsert_leads`.
 
-    Raises `ValueError` for what cannot be.
+    Raises `ValueError` for an option that is not valid.
     """
 
     kind: Kind
@@ -65,23 +65,25 @@ class ImportOptions:
         source = as_path(self.rows)
         for path in filter(None, (source, self.failures)):
             check_suffix(path)
-        for name, other in (("that the rows come from", source), ("of the journal", self.journal)):
+        for name, other in (("of the rows", source), ("of the journal", self.journal)):
             if other and self.failures and other.resolve() == self.failures.resolve():
-                raise ValueError(f"failures must not be the file {name}")
+                raise ValueError(
+                    f"failures must not be the file {name} ({self.failures}); name another file"
+                )
         for name in ("canary", "max_failures"):
             value = getattr(self, name)
             if value is not None and not (is_int(value) and value >= 0):
-                raise ValueError(f"{name}={value!r} must be a whole number, 0 or more")
+                raise ValueError(f"{name}={value!r} must be an integer of 0 or more")
         known = None if self.definitions is None else definitions_from(self.definitions)
         fields = FieldMapping(self.kind, self.match_by, self.columns, self.defaults, known)
         object.__setattr__(self, "fields", fields)
 
-    def facts(self, ground: JobContext) -> dict[str, str]:
-        """What every run with one journal must have in common."""
+    def facts(self, context: JobContext) -> dict[str, str]:
+        """Return the settings that all runs with one journal must share."""
         return {
             "kind of import": self.kind,
             "match_by": self.match_by,
-            "base_url": ground.base_url,
+            "base_url": context.base_url,
             "columns": repr(sorted((self.columns or {}).items())),
             "defaults": repr(sorted((self.defaults or {}).items())),
             "diff": str(self.diff),
@@ -91,65 +93,66 @@ class ImportOptions:
 class Import:
     """One run of an import."""
 
-    def __init__(self, ground: JobContext, order: ImportOptions) -> None:
-        self._context = ground
-        self._options = order
-        self._job = Job.start(ground)
-        self._progress = ProgressReporter(self._job, "import", order.on_progress)
+    def __init__(self, context: JobContext, options: ImportOptions) -> None:
+        self._context = context
+        self._options = options
+        self._job = Job.start(context)
+        self._progress = ProgressReporter(self._job, "import", options.on_progress)
         self._cause: SyncroError | None = None
-        self._why: str | None = None
+        self._stop_reason: str | None = None
         self._attempted_rows = 0
 
     async def run(self) -> ImportSummary:
-        """Check, compare if that is wanted, and send."""
-        order = self._options
-        path = None if order.dry_run else order.journal
+        """Check the rows, compare them with the leads where required, and send them."""
+        options = self._options
+        path = None if options.dry_run else options.journal
         with self._job.active():
             async with Journal(path) as journal:
-                if order.failures is not None and not order.dry_run:
-                    failures = order.failures
+                if options.failures is not None and not options.dry_run:
+                    failures = options.failures
                     await journal.run(lambda _: check_writable(failures))
-                await self._take_rows(journal)
-                if order.kind == "upsert" and (order.diff or order.dry_run):
+                await self._stage_rows(journal)
+                if options.kind == "upsert" and (options.diff or options.dry_run):
                     await self._compare(journal)
-                if order.dry_run:
+                if options.dry_run:
                     return await self._dry_run_summary(journal)
                 return await self._send_all(journal)
 
     async def requests_needed(self) -> int:
-        """How many requests the import would take from now on, at most; reads, and sends nothing.
+        """Return the largest number of requests that the import still needs; send no row.
 
-        With `diff` one request asks how many leads there are to be compared with.
+        With `diff` one request reads the number of leads to compare with.
         """
-        order = self._options
-        path = order.journal if order.journal is not None and order.journal.exists() else None
+        options = self._options
+        begun = options.journal is not None and options.journal.exists()
+        path = options.journal if begun else None
         with self._job.active():
             async with Journal(path) as journal:
-                await self._take_rows(journal)
-                counts = await journal.run(book.counts)
+                await self._stage_rows(journal)
+                counts = await journal.run(journal_db.counts)
                 unsent = sum(count for state, count in counts.items() if state not in _DONE)
-                if not order.diff:
+                if not options.diff:
                     return unsent
                 return unsent + pages_of(await self._context.leads.list().count())
 
-    async def _take_rows(self, journal: Journal) -> None:
-        order = self._options
-        intake = RowStaging(journal, order.fields, order.kind, self._context.clock)
-        await intake.load(order.rows)
-        await intake.learn_custom_fields(self._context.request)
-        await intake.commit(order.facts(self._context))
-        self._names_owners = "assigned_to" in intake.fields_used
+    async def _stage_rows(self, journal: Journal) -> None:
+        options = self._options
+        staging = RowStaging(journal, options.fields, options.kind, self._context.clock)
+        await staging.load(options.rows)
+        await staging.learn_custom_fields(self._context.request)
+        await staging.commit(options.facts(self._context))
+        self._uses_owner = "assigned_to" in staging.fields_used
 
     async def _compare(self, journal: Journal) -> None:
-        # A list says whose a lead is only when it is asked for the owners.
-        include = "owner" if self._names_owners else None
+        # A list contains the owner of a lead only with this `include`.
+        include = "owner" if self._uses_owner else None
         leads = self._context.leads.list(page_size=PAGE_SIZE, include=include)
         await Comparison(journal, self._options.fields, self._progress).run(leads)
 
     async def _send_all(self, journal: Journal) -> ImportSummary:
         repeatable = self._options.kind == "upsert"
-        doubts = await journal.run(lambda db: book.begin_run(db, repeatable=repeatable))
-        counts = await journal.run(book.counts)
+        unknown = await journal.run(lambda db: journal_db.begin_run(db, repeatable=repeatable))
+        counts = await journal.run(journal_db.counts)
         total = sum(counts.values())
         done = sum(counts.get(state, 0) for state in _DONE)
         self._progress.phase("sending", total, done)
@@ -157,9 +160,9 @@ class Import:
         self._queue = RowScheduler(
             journal,
             self._context.clock,
-            doubts,
+            unknown,
             canary=self._options.canary,
-            on_canary=self._judge_canary,
+            on_canary=self._check_canary,
         )
         try:
             await self._drain(self._sender(journal))
@@ -167,14 +170,14 @@ class Import:
             await self._queue.revert_unsent()
             await self._write_failures(journal)
         summary = await self._summary(journal)
-        if self._why is not None:
-            text = self._ending(self._why, summary)
+        if self._stop_reason is not None:
+            text = self._stop_message(self._stop_reason, summary)
             raise ImportStoppedError(text, summary=summary) from self._cause
         return summary
 
     async def _drain(self, sender: Sender) -> None:
         async with aclosing(self._queue.rows()) as rows:
-            outcomes = Outcomes(sender.process, rows, _AT_WORK, ordered=False)
+            outcomes = Outcomes(sender.process, rows, _CONCURRENCY, ordered=False)
             outcomes.start(copy_context())
             try:
                 async for outcome in outcomes:
@@ -190,9 +193,9 @@ class Import:
             journal=journal,
             fields=fields,
             queue=self._queue,
-            lookup=Reconciler(leads, journal, fields, self._options.kind),
+            reconciler=Reconciler(leads, journal, fields, self._options.kind),
             send=self._create if self._options.kind == "create" else self._upsert,
-            on_outcome=self._note,
+            on_outcome=self._on_outcome,
         )
 
     async def _upsert(self, fields: dict[str, Any]) -> tuple[bool, int]:
@@ -202,54 +205,56 @@ class Import:
     async def _create(self, fields: dict[str, Any]) -> tuple[bool, int]:
         return True, (await self._context.leads.create(**fields)).id
 
-    # ------------------------------------------------------------------ when to stop
+    # ------------------------------------------------------------------ stop conditions
 
-    def _note(self, outcome: Outcome, error: SyncroError | None) -> None:
-        """Count an outcome, and stop the job where going on makes no sense."""
+    def _on_outcome(self, outcome: Outcome, error: SyncroError | None) -> None:
+        """Count an outcome, and stop the job when no later row can succeed."""
         if outcome.state != "pending":
             self._attempted_rows += 1
             self._progress.advance()
         if error is None:
             return
-        if action_for(error) == "stop":
+        if action_for(error) == "abort":
             self._stop(str(error), error)
         elif outcome.reason is not None and self._failure_limit.record(outcome.reason):
-            self._stop(f"too many rows failed alike ({outcome.reason})", error)
+            self._stop(f"too many rows failed for the same reason ({outcome.reason})", error)
 
-    def _judge_canary(self) -> None:
+    def _check_canary(self) -> None:
         if self._failure_limit.all_alike(self._attempted_rows):
-            self._stop(f"the first {self._attempted_rows} rows all failed alike", None)
+            self._stop(
+                f"the first {self._attempted_rows} rows all failed for the same reason", None
+            )
 
-    def _stop(self, why: str, error: SyncroError | None) -> None:
-        if self._why is None:
-            self._why, self._cause = why, error
+    def _stop(self, reason: str, error: SyncroError | None) -> None:
+        if self._stop_reason is None:
+            self._stop_reason, self._cause = reason, error
             self._queue.stop()
 
-    # ------------------------------------------------------------------ what is left behind
+    # ------------------------------------------------------------------ results
 
     async def _write_failures(self, journal: Journal) -> None:
         path = self._options.failures
         if path is None:
             return
-        # Without a journal to keep them, rows that are still to be sent are kept here.
-        states = ["failed"] if self._options.journal else ["failed", "doubt", "pending"]
+        # Without a journal this file is the only place that keeps the unsent rows.
+        states = ["failed"] if self._options.journal else ["failed", "unknown", "pending"]
         source = as_path(self._options.rows)
         await journal.run(lambda db: write_failures(db, path, states, source))
 
     async def _summary(
         self, journal: Journal, changes: tuple[RowChange, ...] = ()
     ) -> ImportSummary:
-        counts = await journal.run(book.counts)
+        counts = await journal.run(journal_db.counts)
         return ImportSummary(
             total=sum(counts.values()),
             created=counts.get("created", 0),
             updated=counts.get("updated", 0),
             unchanged=counts.get("unchanged", 0) + counts.get("repeat", 0),
             failed=counts.get("failed", 0),
-            in_doubt=counts.get("doubt", 0),
+            in_doubt=counts.get("unknown", 0),
             requests=self._job.stats.sent,
             seconds=self._progress.seconds,
-            reasons=await journal.run(book.failure_groups),
+            reasons=await journal.run(journal_db.failure_groups),
             changes=changes,
         )
 
@@ -260,16 +265,16 @@ class Import:
         summary = await self._summary(journal, changes)
         return replace(summary, created=created, updated=len(changes) - created)
 
-    def _ending(self, why: str, summary: ImportSummary) -> str:
+    def _stop_message(self, reason: str, summary: ImportSummary) -> str:
         done = summary.created + summary.updated + summary.unchanged
         if self._options.journal is not None:
-            advice = "run it again with the same journal, and it goes on where it stopped"
+            advice = "run it again with the same journal to continue where it stopped"
         elif self._options.failures is not None:
-            advice = f"what is not done is in {self._options.failures}"
+            advice = f"the rows that are not done are in {self._options.failures}"
         else:
-            advice = "with a journal the next run would go on where this one stopped"
+            advice = "with journal= the next run continues where this one stopped"
         return (
-            f"the import stopped: {why.rstrip('.')}. Of {summary.total} rows {done} are done,"
+            f"the import stopped: {reason.rstrip('.')}. Of {summary.total} rows {done} are done,"
             f" {summary.failed} failed, {summary.in_doubt} are in doubt and {summary.unsent} were"
             f" not sent; {advice}"
         )

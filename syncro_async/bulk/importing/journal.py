@@ -1,13 +1,13 @@
-"""Remembers what became of each row of an import, so that a crash at any moment loses none.
+"""Stores the state of each row of an import, so that a crash at any moment loses no row.
 
-A row's intent is on the disk before the row is sent, its outcome after. Whoever finds an intent
-without an outcome does not know whether the row reached the server: that row is in doubt.
+The state `sent` is on the disk before the row is sent, its outcome afterwards. After a crash the
+outcome of a row in state `sent` is unknown: the server may have carried it out or not.
 
     pending ──> sent ──> created, updated, unchanged, failed
-                  └────> doubt (the outcome is lost) ──> the same
+                  └────> unknown (the outcome is lost) ──> the same
 
-All work on the file is done in one thread of its own, off the event loop. Without a path the
-journal is a temporary file that nobody else sees, and that a crash takes along.
+All work on the file runs in one thread, outside the event loop. Without a path the journal is a
+temporary file, which does not survive a crash.
 """
 
 from __future__ import annotations
@@ -27,7 +27,8 @@ from syncro_async.models.receipts import FailureGroup
 
 R = TypeVar("R")
 
-_VERSION = "1"
+# Version 1 had another name for the state `unknown`.
+_VERSION = "2"
 _SCHEMA = """
 CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE rows (
@@ -59,28 +60,32 @@ UPDATE rows SET after_{key} = linked.before FROM (
 ) AS linked
 WHERE rows.idx = linked.idx AND rows.after_{key} IS NOT linked.before
 """
-_OVERTAKEN = """
-WITH RECURSIVE again (idx, key_a, key_b) AS (
-    SELECT idx, key_a, key_b FROM rows WHERE state IN ('failed', 'doubt')
+_SUPERSEDED = """
+WITH RECURSIVE resent (idx, key_a, key_b) AS (
+    SELECT idx, key_a, key_b FROM rows WHERE state IN ('failed', 'unknown')
     UNION
-    SELECT later.idx, later.key_a, later.key_b FROM again
-    JOIN rows AS later ON later.key_a = again.key_a AND later.idx > again.idx
+    SELECT later.idx, later.key_a, later.key_b FROM resent
+    JOIN rows AS later ON later.key_a = resent.key_a AND later.idx > resent.idx
     UNION
-    SELECT later.idx, later.key_a, later.key_b FROM again
-    JOIN rows AS later ON later.key_b = again.key_b AND later.idx > again.idx
+    SELECT later.idx, later.key_a, later.key_b FROM resent
+    JOIN rows AS later ON later.key_b = resent.key_b AND later.idx > resent.idx
 )
 UPDATE rows SET state = 'pending', sent_at = NULL
-WHERE state IN ('created', 'updated') AND idx IN (SELECT idx FROM again)
+WHERE state IN ('created', 'updated') AND idx IN (SELECT idx FROM resent)
 """
 _ROW = "idx, line, body, state, sent_at, after_a, after_b"
 _LINES_SHOWN = 5
 
 
 class QueuedRow(NamedTuple):
-    """A row to be sent: its place in the import (from 0), its line, its columns as JSON.
+    """A row to be sent.
 
-    `sent_at` is when it was first meant to be sent (unix time), None before; `after_a` and
-    `after_b` are rows of the same lead that come before it.
+    - `idx`: its index in the import, from 0
+    - `line`: its line in the source
+    - `body`: its columns as JSON
+    - `state`: its state in the journal
+    - `sent_at`: when it was first marked as being sent (unix time, s), None before
+    - `after_a`, `after_b`: the indexes of the previous rows with the same email and phone
     """
 
     idx: int
@@ -93,7 +98,7 @@ class QueuedRow(NamedTuple):
 
 
 class Outcome(NamedTuple):
-    """What became of a row; `reason` groups failures, `error` says it in full."""
+    """The result of a row; `reason` is what equal failures share, `error` the complete message."""
 
     idx: int
     state: str
@@ -103,10 +108,10 @@ class Outcome(NamedTuple):
 
 
 class Journal:
-    """An open journal. `async with` opens and closes it; one run at a time may hold it.
+    """An open journal; `async with` opens and closes it, and locks it for one run.
 
-    Raises `ConfigurationError` for a file that is no journal, or is held by another run, and
-    `OSError` when it cannot be read or written.
+    Raises `ConfigurationError` for a file that is not a journal or that another run uses, and
+    `OSError` when the file cannot be read or written.
     """
 
     def __init__(self, path: Path | None) -> None:
@@ -133,11 +138,11 @@ class Journal:
         await self._thread.__aexit__(kind, error, traceback)
 
     async def run(self, work: Callable[[sqlite3.Connection], R]) -> R:
-        """Do some work on the file, in one transaction, in its thread."""
+        """Call `work` with the database, in one transaction, in the thread of the journal."""
         return await self._in_thread(lambda: self._transaction(work))
 
     async def record(self, outcome: Outcome) -> None:
-        """Write what became of a row; outcomes that come together are written together."""
+        """Write the outcome of a row; outcomes that arrive together share one transaction."""
         self._outcomes.append(outcome)
         await self._in_thread(self._write)
 
@@ -165,8 +170,8 @@ class Journal:
         db = cast("sqlite3.Connection", self._db)
         db.execute("BEGIN")
         try:
-            # Whatever is decided on is decided with all that is known.
-            write_outcomes(db, self._in_use_error())
+            # `work` must see every outcome that was recorded before it.
+            write_outcomes(db, self._take_outcomes())
             result = work(db)
         except BaseException:
             db.execute("ROLLBACK")
@@ -175,15 +180,15 @@ class Journal:
         return result
 
     def _write(self) -> None:
-        # The first to come writes for all who have come; the others find nothing left.
+        # The first of several waiting calls writes the outcomes of all of them.
         if self._outcomes:
             self._transaction(_nothing)
 
-    def _in_use_error(self) -> list[Outcome]:
+    def _take_outcomes(self) -> list[Outcome]:
         return [self._outcomes.popleft() for _ in range(len(self._outcomes))]
 
 
-# ------------------------------------------------------------------ in the thread, one transaction
+# ------------------------------------------------------------------ in the journal's thread
 
 
 def _nothing(_: sqlite3.Connection) -> None:
@@ -192,12 +197,12 @@ def _nothing(_: sqlite3.Connection) -> None:
 
 def _opened(path: Path | None) -> sqlite3.Connection:
     if path is not None:
-        # Rows are people's data: the file is for its owner's eyes only.
+        # Rows are personal data: only the owner of the file may read it.
         os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
     db = sqlite3.connect("" if path is None else path, isolation_level=None, timeout=0.0)
     try:
         db.execute("PRAGMA locking_mode = EXCLUSIVE")
-        is_new = _is_new(db, path)  # before anything is written into what may be somebody else's
+        is_new = _is_new(db, path)  # before the first write: the file may be another program's
         db.execute("PRAGMA temp_store = FILE")
         if path is None:
             db.execute("PRAGMA synchronous = OFF")
@@ -211,21 +216,40 @@ def _opened(path: Path | None) -> sqlite3.Connection:
     except sqlite3.OperationalError as error:
         db.close()
         if "locked" in str(error):
-            message = f"the journal {path} is in use by another run of this import"
+            message = (
+                f"the journal {path} is in use by another run;"
+                " wait until that run ends, or name another journal"
+            )
             raise ConfigurationError(message) from None
         raise
-    except (sqlite3.DatabaseError, ConfigurationError):
+    except ConfigurationError:
         db.close()
-        raise ConfigurationError(f"{path} is no journal of an import; name another") from None
+        raise
+    except sqlite3.DatabaseError:
+        db.close()
+        raise _not_a_journal(path) from None
     return db
 
 
 def _is_new(db: sqlite3.Connection, path: Path | None) -> bool:
-    """Whether the file is still empty. Raises `ConfigurationError` for what is no journal."""
+    """Return whether the file is empty. Raises `ConfigurationError` for any other content."""
     tables = {name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type='table'")}
-    if tables and (tables != {"meta", "rows"} or read_meta(db).get("version") != _VERSION):
-        raise ConfigurationError(f"{path} is no journal")
-    return not tables
+    if not tables:
+        return True
+    if tables != {"meta", "rows"}:
+        raise _not_a_journal(path)
+    version = read_meta(db).get("version")
+    if version != _VERSION:
+        raise ConfigurationError(
+            f"the journal {path} has the format {version!r} of another version of this client"
+            f" (this one: {_VERSION!r}); finish the import with that version, or name another"
+            " journal after you have checked which of the rows are at the server"
+        )
+    return False
+
+
+def _not_a_journal(path: Path | None) -> ConfigurationError:
+    return ConfigurationError(f"{path} is not a journal of an import; name another file")
 
 
 def _make_schema(db: sqlite3.Connection) -> None:
@@ -235,17 +259,17 @@ def _make_schema(db: sqlite3.Connection) -> None:
 
 
 def read_meta(db: sqlite3.Connection) -> dict[str, str]:
-    """What the journal says of the whole import."""
+    """Read the facts about the whole import."""
     return dict(db.execute("SELECT name, value FROM meta"))
 
 
 def write_meta(db: sqlite3.Connection, facts: Mapping[str, str]) -> None:
-    """Write facts of the whole import."""
+    """Write facts about the whole import."""
     db.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", facts.items())
 
 
 def write_outcomes(db: sqlite3.Connection, outcomes: Iterable[Outcome]) -> None:
-    """Write what became of rows."""
+    """Write the outcomes of rows."""
     db.executemany(
         "UPDATE rows SET state = ?, lead_id = ?, reason = ?, error = ? WHERE idx = ?",
         [(o.state, o.lead_id, o.reason, o.error, o.idx) for o in outcomes],
@@ -253,70 +277,71 @@ def write_outcomes(db: sqlite3.Connection, outcomes: Iterable[Outcome]) -> None:
 
 
 def begin_run(db: sqlite3.Connection, *, repeatable: bool) -> list[int]:
-    """Take up what an earlier run left: what failed is tried again, what was sent is in doubt.
+    """Prepare a new run: failed rows become pending, and sent rows without outcome unknown.
 
-    Of rows that are `repeatable`, those that came after such a row for the same lead go again, too:
-    else the older one would have the last word. Returns the places of all rows in doubt.
+    With `repeatable` the rows that follow such a row for the same lead become pending too; else
+    the older row would overwrite what they sent. Returns the indexes of all unknown rows.
     """
     if repeatable:
-        db.execute(_OVERTAKEN)
+        db.execute(_SUPERSEDED)
     db.execute(
         "UPDATE rows SET state = 'pending', sent_at = NULL, reason = NULL, error = NULL"
         " WHERE state = 'failed'"
     )
-    db.execute("UPDATE rows SET state = 'doubt' WHERE state = 'sent'")
-    link(db, "state IN ('pending', 'doubt')")
-    return [idx for (idx,) in db.execute("SELECT idx FROM rows WHERE state = 'doubt' ORDER BY idx")]
+    db.execute("UPDATE rows SET state = 'unknown' WHERE state = 'sent'")
+    link(db, "state IN ('pending', 'unknown')")
+    query = "SELECT idx FROM rows WHERE state = 'unknown' ORDER BY idx"
+    return [idx for (idx,) in db.execute(query)]
 
 
 def link(db: sqlite3.Connection, which: str) -> None:
-    """Write for each of those rows which of them comes before it for the same lead, by each key."""
+    """Write for each of those rows the previous one with the same key, for each of the two keys."""
     for key in ("a", "b"):
         db.execute(_LINK.format(key=key, which=which))
 
 
 def rows_after(db: sqlite3.Connection, idx: int, limit: int) -> list[QueuedRow]:
-    """The next rows that are still to be sent."""
+    """Return the next pending rows behind `idx`, at most `limit`."""
     query = f"SELECT {_ROW} FROM rows WHERE state = 'pending' AND idx > ? ORDER BY idx LIMIT ?"  # noqa: S608  # constants
     return [QueuedRow(*row) for row in db.execute(query, (idx, limit))]
 
 
-def rows_at(db: sqlite3.Connection, places: Collection[int]) -> list[QueuedRow]:
-    """The rows at these places."""
+def rows_at(db: sqlite3.Connection, indexes: Collection[int]) -> list[QueuedRow]:
+    """Return the rows with these indexes."""
     query = f"SELECT {_ROW} FROM rows WHERE idx = ?"  # noqa: S608  # a constant
-    return [QueuedRow(*row) for place in places for row in db.execute(query, (place,))]
+    return [QueuedRow(*row) for idx in indexes for row in db.execute(query, (idx,))]
 
 
-def mark_sending(db: sqlite3.Connection, places: Collection[int], wall: float) -> None:
-    """Write that these rows are about to be sent, which those in doubt may have been before."""
+def mark_sending(db: sqlite3.Connection, indexes: Collection[int], wall: float) -> None:
+    """Mark the pending ones of these rows as being sent since `wall` (unix time, s)."""
     db.executemany(
         "UPDATE rows SET state = 'sent', sent_at = ? WHERE idx = ? AND state = 'pending'",
-        [(wall, place) for place in places],
+        [(wall, idx) for idx in indexes],
     )
 
 
 def revert_unsent(db: sqlite3.Connection, on_the_wire: Collection[int]) -> None:
-    """Write that what was about to be sent was not, but for those rows."""
+    """Mark rows that are being sent as pending, except those that were on the wire: unknown."""
     db.executemany(
-        "UPDATE rows SET state = 'doubt' WHERE idx = ? AND state = 'sent'",
+        "UPDATE rows SET state = 'unknown' WHERE idx = ? AND state = 'sent'",
         [(at,) for at in on_the_wire],
     )
     db.execute("UPDATE rows SET state = 'pending', sent_at = NULL WHERE state = 'sent'")
 
 
 def is_claimed(db: sqlite3.Connection, lead_id: int, idx: int) -> bool:
-    """Whether another row of the import has created that lead."""
+    """Return whether another row of the import has created that lead."""
     query = "SELECT 1 FROM rows WHERE lead_id = ? AND state = 'created' AND idx <> ?"
     return db.execute(query, (lead_id, idx)).fetchone() is not None
 
 
 def counts(db: sqlite3.Connection) -> dict[str, int]:
-    """How many rows are in each state."""
+    """Return the number of rows in each state."""
     return dict(db.execute("SELECT state, COUNT(*) FROM rows GROUP BY state"))
 
 
 def failure_groups(db: sqlite3.Connection) -> tuple[FailureGroup, ...]:
-    """The failures by reason, the most frequent first."""
+    """Return the failures grouped by reason, the most frequent first."""
     groups = (
         "SELECT reason, COUNT(*) FROM rows WHERE state = 'failed'"
         " GROUP BY reason ORDER BY COUNT(*) DESC, MIN(idx)"
@@ -329,7 +354,7 @@ def failure_groups(db: sqlite3.Connection) -> tuple[FailureGroup, ...]:
 
 
 def bodies_of(db: sqlite3.Connection, states: Collection[str]) -> Iterator[tuple[bytes, str]]:
-    """The columns of the rows in these states, as JSON, with what went wrong."""
+    """Yield the columns (JSON) and the error of each row in these states."""
     marks = ", ".join("?" * len(states))
     query = f"SELECT body, error FROM rows WHERE state IN ({marks}) ORDER BY idx"  # noqa: S608  # no values in it
     yield from ((body, error or "") for body, error in db.execute(query, tuple(states)))

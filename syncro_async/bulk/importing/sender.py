@@ -37,7 +37,7 @@ class Sender:
         journal: Journal,
         fields: FieldMapping,
         queue: RowScheduler,
-        lookup: Reconciler,
+        reconciler: Reconciler,
         send: Send,
         on_outcome: OnOutcome,
     ) -> None:
@@ -46,7 +46,7 @@ class Sender:
         self._journal = journal
         self._fields = fields
         self._queue = queue
-        self._reconciler = lookup
+        self._reconciler = reconciler
         self._send = send
         self._on_outcome = on_outcome
         self._began = self._clock.monotonic()
@@ -69,7 +69,7 @@ class Sender:
             except asyncio.CancelledError:
                 if not self._was_called_away(row):
                     raise
-                outcome = Outcome(row.idx, "pending" if part.stats.sent == 0 else "doubt")
+                outcome = Outcome(row.idx, "pending" if part.stats.sent == 0 else "unknown")
         # First, for it may call off rows whose turn comes while this outcome is being written.
         self._on_outcome(outcome, error)
         await self._journal.record(outcome)
@@ -83,7 +83,7 @@ class Sender:
     async def _outcome_of(self, row: QueuedRow, tally: SendStats) -> _Ended:
         fields, _ = self._fields.convert(msgspec.json.decode(row.body))
         # When the answer was lost; that of an earlier run's row, before this one began.
-        lost = self._began if row.state == "doubt" else None
+        lost = self._began if row.state == "unknown" else None
         sends = 0
         while True:
             done = None if lost is None else await self._reconcile(row, fields, lost)
@@ -92,16 +92,16 @@ class Sender:
             try:
                 return await self._sent(row, fields, tally, again=lost is not None), None
             except SyncroError as error:
-                verdict = action_for(error)
-                sends += verdict != "again"
+                action = action_for(error)
+                sends += action != "retry"
                 now = self._clock.monotonic()
-                if verdict == "lost" and sends < _SENDS:
+                if action == "reconcile" and sends < _SENDS:
                     lost = now
-                elif verdict == "stop":
-                    return Outcome(row.idx, "pending" if lost is None else "doubt"), error
-                elif verdict in {"lost", "unclear"}:
+                elif action == "abort":
+                    return Outcome(row.idx, "pending" if lost is None else "unknown"), error
+                elif action in {"reconcile", "reconcile_only"}:
                     return await self._reconcile(row, fields, now) or _failed(row, error)
-                elif verdict == "failed":
+                elif action == "fail":
                     return _failed(row, error)
 
     async def _sent(
@@ -123,7 +123,7 @@ class Sender:
             done = await self._reconciler.find_result(fields, row.idx, row.sent_at or 0.0)
         except SyncroError as error:
             text = f"its answer was lost, and looking it up failed: {error}"
-            return Outcome(row.idx, "doubt", None, reason_for(error), text), error
+            return Outcome(row.idx, "unknown", None, reason_for(error), text), error
         return None if done is None else (Outcome(row.idx, *done), None)
 
     async def _was_created(self, row: QueuedRow, fields: dict[str, Any], lead_id: int) -> bool:

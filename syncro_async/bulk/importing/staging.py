@@ -96,7 +96,7 @@ class RowStaging:
             count = len({problem.line for problem in self._problems})
             which = f"{count} of {self._count} rows" if self._count else "the columns"
             raise BadRowsError(
-                f"{which} cannot be imported and nothing was sent; mend or leave out",
+                f"{which} cannot be imported and nothing was sent; correct or leave out",
                 problems=tuple(sorted(self._problems, key=lambda problem: problem.line)),
             )
         await self._journal.run(lambda db: self._insert(db, facts))

@@ -5,12 +5,10 @@
 The whole state is one float, the theoretical arrival time `tat` (s): when the burst is whole again.
 A new key starts with `tat = 0.0`. ITU-T I.371 defines the algorithm.
 
-The functions are pure. A limiter uses them in this way, for each limit that has a burst:
-
-    shape = burst_shape(calls, seconds, burst)
-    at = available_at(shape, tat, now)               # a call may leave when at <= now
-    tat = spend(shape, tat, now)                     # a call leaves at `now`
-    tat = refund(shape, tat)                         # that call was not sent
+The functions are pure. A limiter uses them in this way, for each limit that has a burst. A call
+may leave when `available_at(shape, tat, now) <= now`, where `shape` is `burst_shape(…)` of the
+limit. A call that leaves at `now` changes the state to `spend(shape, tat, now)`. A call that was
+not sent after all changes it to `refund(shape, tat)`.
 
 All times are seconds of one clock.
 """

@@ -5,14 +5,13 @@ no slot is free, and the priority of the interactive lane has no effect. With pa
 the bulk lane spends return one after another, and an interactive call waits for the next one only.
 
 The functions are pure: they take a `BulkPace` and the time, and return a new `BulkPace` or a time.
-A limiter uses them in this way:
+A limiter uses them in this way. Each interactive acquire, also a refused one, changes the state to
+`note_interactive(pace, now)`. A bulk call may be granted when `bulk_available_at(pace, now,
+interval) <= now`. Its grant changes the state to `note_bulk(pace, now, interval)`, and a grant that
+was not used to `return_bulk(pace, interval)`. The interval is `bulk_interval([(calls,
+hold_seconds), …])`.
 
-    pace = note_interactive(pace, now)               # each interactive acquire, also a refused one
-    at = bulk_available_at(pace, now, interval)      # a bulk call may be granted when at <= now
-    pace = note_bulk(pace, now, interval)            # after the grant of a bulk call
-    pace = return_bulk(pace, interval)               # that grant was not used: nothing was sent
-
-where `interval = bulk_interval([(calls, hold_seconds), …])`. All times are seconds of one clock.
+All times are seconds of one clock.
 """
 
 from __future__ import annotations

@@ -369,7 +369,7 @@ async def test_a_canary_that_fails_throughout_stops_the_job_before_the_rest_is_s
     assert counted(caught.value.summary) == (0, 0, 0, 5, 0, 45)
     assert place.posts == 5
     said = str(caught.value)
-    assert "the first 5 rows all failed alike" in said
+    assert "the first 5 rows all failed for the same reason" in said
     assert "0 are done, 5 failed, 0 are in doubt and 45 were not sent" in said
     assert "same journal" in said
     again = pickle.loads(pickle.dumps(caught.value))
@@ -398,8 +398,9 @@ async def test_failures_that_are_alike_stop_the_job_once_there_are_too_many(plac
     assert 4 <= failed < 30
     assert (doubt, unsent) == (0, 51 - failed)
     assert place.posts == 10 + failed
-    assert "too many rows failed alike (ValidationError: stage_id" in str(caught.value)
-    assert f"what is not done is in {failures}" in str(caught.value)
+    said = str(caught.value)
+    assert "too many rows failed for the same reason (ValidationError: stage_id" in said
+    assert f"the rows that are not done are in {failures}" in str(caught.value)
     lines = failures.read_text(encoding="utf-8").splitlines()
     assert len(lines) == 1 + failed + unsent
     assert sum(line.endswith("was not sent") for line in lines) == unsent
@@ -433,7 +434,7 @@ async def test_rows_that_wait_for_budget_are_called_away_when_the_job_stops(
             await syncro.bulk.create_leads(rows(100), canary=0)
     assert counted(caught.value.summary) == (1, 0, 0, 0, 0, 99)
     assert len(sandbox.arrivals) == 2
-    assert "with a journal the next run would go on" in str(caught.value)
+    assert "with journal= the next run continues" in str(caught.value)
 
 
 async def test_a_key_that_is_refused_stops_the_job_with_every_row_kept(tmp_path: Path) -> None:
@@ -524,7 +525,7 @@ async def test_one_journal_serves_one_run_at_a_time(place: Place) -> None:
 
 async def test_what_is_no_journal_is_left_alone(place: Place) -> None:
     place.journal.write_text("my diary", encoding="utf-8")
-    with pytest.raises(ConfigurationError, match="is no journal of an import"):
+    with pytest.raises(ConfigurationError, match="is not a journal of an import"):
         await place.bulk.upsert_leads(rows(1), journal=place.journal)
     assert place.journal.read_text(encoding="utf-8") == "my diary"
 
@@ -792,7 +793,7 @@ async def test_a_database_of_something_else_is_left_alone(place: Place) -> None:
     with closing(sqlite3.connect(place.journal)) as other:
         other.execute("CREATE TABLE diary (day TEXT)")
     before = place.journal.read_bytes()
-    with pytest.raises(ConfigurationError, match="is no journal of an import"):
+    with pytest.raises(ConfigurationError, match="is not a journal of an import"):
         await place.bulk.upsert_leads(rows(1), journal=place.journal)
     assert place.journal.read_bytes() == before
 
@@ -837,3 +838,13 @@ async def test_an_upsert_in_doubt_is_sent_again_unless_one_lead_is_as_it_says(pl
     summary = await place.bulk.upsert_leads([{"email": email, "value": 3.25}])
     assert counted(summary) == (0, 1, 0, 0, 0, 0)
     assert place.posts == 5
+
+
+async def test_a_journal_of_another_format_is_refused_with_the_way_on(place: Place) -> None:
+    await place.bulk.upsert_leads(rows(1), journal=place.journal)
+    with closing(sqlite3.connect(place.journal)) as older:
+        older.execute("UPDATE meta SET value = '1' WHERE name = 'version'")
+        older.commit()
+    with pytest.raises(ConfigurationError, match=r"format '1' of another version.*finish the"):
+        await place.bulk.upsert_leads(rows(1), journal=place.journal)
+    assert place.posts == 1

@@ -38,8 +38,8 @@ async def journal() -> AsyncIterator[Journal]:
 
 
 async def queue_of(journal: Journal, canary: int = 0) -> RowScheduler:
-    doubts = await journal.run(lambda db: begin_run(db, repeatable=True))
-    return RowScheduler(journal, FakeClock(), doubts, canary=canary, on_canary=list)
+    unknown = await journal.run(lambda db: begin_run(db, repeatable=True))
+    return RowScheduler(journal, FakeClock(), unknown, canary=canary, on_canary=list)
 
 
 async def test_a_stopped_queue_hands_out_no_more_rows(journal: Journal) -> None:
@@ -81,10 +81,10 @@ async def test_stopping_calls_away_the_rows_that_were_not_sent_and_no_others(
 
     async with aclosing(queue.rows()) as rows:
         first, second, third = [await anext(rows) for _ in range(3)]
-        doubtful = third._replace(state="doubt")
+        unknown_row = third._replace(state="unknown")
         tasks = [
             asyncio.create_task(stand(row, sent))
-            for row, sent in ((first, 0), (second, 1), (doubtful, 0))
+            for row, sent in ((first, 0), (second, 1), (unknown_row, 0))
         ]
         await asyncio.sleep(0)
         queue.begin(await anext(rows), SendStats())
@@ -92,7 +92,7 @@ async def test_stopping_calls_away_the_rows_that_were_not_sent_and_no_others(
         await asyncio.wait(tasks[:1])
     assert called_away == [0]
     await queue.revert_unsent()
-    assert await journal.run(counts) == {"pending": 19, "doubt": 1}
+    assert await journal.run(counts) == {"pending": 19, "unknown": 1}
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
@@ -105,7 +105,7 @@ async def test_rows_in_doubt_come_last_and_hold_up_later_rows_of_their_lead(
     async with aclosing(queue.rows()) as rows:
         assert (await anext(rows)).idx == 0
     await journal.run(lambda db: revert_unsent(db, [0]))
-    assert await journal.run(counts) == {"doubt": 1, "pending": 19}
+    assert await journal.run(counts) == {"unknown": 1, "pending": 19}
     queue = await queue_of(journal)
     order = []
     async with aclosing(queue.rows()) as rows:
@@ -150,7 +150,7 @@ async def test_a_row_handed_out_just_before_the_stop_is_not_sent(journal: Journa
             journal=journal,
             fields=fields,
             queue=queue,
-            lookup=Reconciler(syncro.leads, journal, fields, "upsert"),
+            reconciler=Reconciler(syncro.leads, journal, fields, "upsert"),
             send=send,
             on_outcome=lambda outcome, _: outcomes.append(outcome),
         )

@@ -809,7 +809,9 @@ class TestBudget:
         a.way.trouble = StoreUnreachableError("away")
         await asyncio.sleep(0)
         gone.cancel()
-        with pytest.raises(ConnectionFailedError, match="away; nothing was sent, because the shared budget"):
+        with pytest.raises(
+            ConnectionFailedError, match="away; nothing was sent, because the shared budget"
+        ):
             await other
         assert gone.cancelled()
 

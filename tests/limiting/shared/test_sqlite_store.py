@@ -261,7 +261,9 @@ class TestFilesThatAreNone:
         for side in path.parent.iterdir():
             side.write_bytes(b"\xff" * side.stat().st_size)
         for _ in range(2):
-            with pytest.raises(ConfigurationError, match="is damaged, or is not the file of a limiter"):
+            with pytest.raises(
+                ConfigurationError, match="is damaged, or is not the file of a limiter"
+            ):
                 await store.sync("k", visit("a"))
         delete(path)
         assert (await store.sync("k", visit("a", "a1"))).granted == ["a1"]
@@ -272,7 +274,9 @@ class TestFilesThatAreNone:
         await store.sync("k", visit("a", "a1"))
         with closing(sqlite3.connect(path)) as connection:
             connection.execute("DROP TABLE budgets")
-        with pytest.raises(ConfigurationError, match=r"is not the file of a limiter [(]no such table"):
+        with pytest.raises(
+            ConfigurationError, match=r"is not the file of a limiter [(]no such table"
+        ):
             await store.sync("k", visit("a"))
 
     async def test_a_file_that_cannot_be_there_is_out_of_reach(self, tmp_path: Path) -> None:
