@@ -293,6 +293,18 @@ ODD_ANSWERS: dict[str, Fault] = {
         raw("HTTP/1.1 200 OK\nContent-Length: 20\n\n", FULL)
     ),
     "gzip cut short": final(answered(PACKED[:-8], content_encoding="gzip")),
+    "gzip of several members": Fault(
+        answered(gzip.compress(FULL[:9]) + gzip.compress(FULL[9:]), content_encoding="gzip"),
+        alike(Fine()),
+        "answer",
+    ),
+    "gzip with zeros behind it": Fault(
+        answered(PACKED + bytes(512), content_encoding="gzip"), alike(Fine()), "answer"
+    ),
+    "gzip with other bytes behind it": final(answered(PACKED + b"OK", content_encoding="gzip")),
+    "gzip with bytes behind its zeros": final(
+        answered(PACKED + bytes(8) + PACKED, content_encoding="gzip")
+    ),
     "gzip that is none": final(answered(FULL, content_encoding="gzip")),
     "a coding nobody asked for": final(answered(FULL, content_encoding="br")),
     "a body of more than 64 MB": final(
