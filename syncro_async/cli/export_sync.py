@@ -64,7 +64,7 @@ def _exported(order: ExportArguments) -> ExportReceipt:
 
 def _print_export(order: ExportArguments, receipt: ExportReceipt) -> int:
     say(f"{receipt.written} leads written to {order.file}")
-    return _conclude(receipt, order, receipt.reason)
+    return _conclude(receipt, f"their JSON is in {receipt.unreadable_file}")
 
 
 def sync_leads(order: SyncArguments) -> int:
@@ -112,24 +112,26 @@ def _to_stdout(order: ExportArguments) -> int:
     with tempfile.TemporaryDirectory(prefix="syncro-") as folder:
         file = Path(folder, "leads")
         work = _export(order, str(file), order.format_name or "jsonl")
-        return _copy_to_stdout(order, file, asyncio.run(work))
+        return _copy_to_stdout(file, asyncio.run(work))
 
 
-def _copy_to_stdout(order: ExportArguments, file: Path, receipt: ExportReceipt) -> int:
+def _copy_to_stdout(file: Path, receipt: ExportReceipt) -> int:
     with file.open("rb") as leads:
         shutil.copyfileobj(leads, sys.stdout.buffer)
     sys.stdout.buffer.flush()
     say(f"{receipt.written} leads written to standard output")
-    kept = f"their JSON is in {file.resolve()}.unreadable.jsonl"
-    reason = (receipt.reason or "").replace(kept, "export to a file to keep their JSON")
-    return _conclude(receipt, order, reason)
+    return _conclude(receipt, "export to a file to keep their JSON")
 
 
-def _conclude(receipt: ExportReceipt, order: ExportArguments, reason: str | None) -> int:
-    most = order.filters.get("max_items")
-    if receipt.complete or (most is not None and reason == f"cut at max_items={most}, as asked"):
+def _conclude(receipt: ExportReceipt, where: str) -> int:
+    """The exit code; `where` says where the JSON of unreadable leads is."""
+    # `--max-items` asks for a part of the list: that it is one is no failure.
+    if receipt.complete or (receipt.truncated and not receipt.unreadable):
         return DONE
-    raise CommandFailedError(f"the export may not be complete: {in_one_line(reason or '')}")
+    rest = f"; {where}" if receipt.unreadable else ""
+    raise CommandFailedError(
+        f"the export may not be complete: {in_one_line(receipt.reason or '')}{rest}"
+    )
 
 
 async def _export(order: ExportArguments, file: str, format_name: Any) -> ExportReceipt:

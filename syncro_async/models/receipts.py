@@ -90,14 +90,24 @@ class ImportSummary(msgspec.Struct, frozen=True):
 
 
 class ExportReceipt(msgspec.Struct, frozen=True):
-    """What an export wrote, and whether that is everything.
+    """The result of an export: what is in the file, and whether that is the complete list.
 
-    `complete` is True only where it is proved that every lead which was in the list from the
-    first request to the last has been written, exactly once; else `reason` says what is in the
-    way. `written` leads are in the file, each in the state it was last shown in. The server
-    showed `seen` different leads: more, where some were deleted meanwhile or could not be read.
-    `repeated` times it showed a lead again within one reading of the list. `total_at_start` and
-    `total_at_end` are what it counted (`meta.total`).
+        receipt = await syncro.bulk.export_leads("leads.csv")
+        if not receipt.complete and not receipt.truncated:
+            print(receipt.reason)
+
+    - `written`: the number of leads in the file, each in the state that the last page showed.
+    - `seen`: the number of different leads that the server showed. It is larger than `written`
+      when leads were deleted during the export or could not be read.
+    - `repeated`: how often the server showed a lead again within one reading of the list.
+    - `total_at_start`, `total_at_end`: the server's count (`meta.total`) on the first and on the
+      last page.
+    - `complete`: True only when it is proved that the file has every lead that was in the list
+      from the first request to the last, exactly once.
+    - `reason`: why `complete` is False, as a sentence; None when it is True.
+    - `truncated`: True when the export stopped at `max_items`.
+    - `unreadable`: the number of leads that could not be read.
+    - `unreadable_file`: the path of the file with their JSON; None when `unreadable` is 0.
     """
 
     _repr_html_ = record_table
@@ -109,16 +119,28 @@ class ExportReceipt(msgspec.Struct, frozen=True):
     total_at_end: int
     complete: bool
     reason: str | None = None
+    truncated: bool = False
+    unreadable: int = 0
+    unreadable_file: str | None = None
 
 
 class SyncReceipt(msgspec.Struct, frozen=True):
-    """What a sync did.
+    """The result of a sync.
 
-    It `fetched` that many leads, all of them or those changed since `since`. The table got
-    `inserted` new ones, in `updated` ones something had changed, and `deleted` ones were gone (a
-    full run finds them). Every change before `until` is in the table, and the next run asks from
-    there. Where `complete` is False, what was read is in the table but may not be all, `reason`
-    says why, `until` has not moved, and nothing was deleted; the next run tries again.
+        receipt = await syncro.bulk.sync_leads("crm.db")
+        print(receipt.inserted, receipt.updated, receipt.deleted)
+
+    - `fetched`: the number of leads that the server showed.
+    - `inserted`, `updated`: the number of rows that are new in the table, or different now.
+    - `since`: the run read the leads that changed after this time; None when it read all leads.
+    - `until`: every change before this time is in the table, and the next run reads the changes
+      after it. None before the first complete run.
+    - `deleted`: the number of rows that were removed because their leads no longer exist. Only a
+      run that reads all leads finds them.
+    - `complete`: False when some leads may be missing. Then the leads that were read are in the
+      table, `until` has its value of the run before, and no row was removed; run the sync again.
+    - `reason`: why `complete` is False, as a sentence; None when it is True.
+    - `unreadable`: the number of leads that could not be read.
     """
 
     _repr_html_ = record_table
@@ -131,6 +153,7 @@ class SyncReceipt(msgspec.Struct, frozen=True):
     deleted: int = 0
     complete: bool = True
     reason: str | None = None
+    unreadable: int = 0
 
 
 def group_problems(problems: Iterable[RowProblem]) -> tuple[FailureGroup, ...]:

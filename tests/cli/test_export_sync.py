@@ -220,7 +220,7 @@ def test_unreadable_leads_are_set_aside_as_they_came_and_the_run_has_failed(
     assert code == 1
     first, second = said(err)
     assert first == "2 leads written to leads.jsonl"
-    assert "1 could not be read, their JSON is in " in second
+    assert "1 leads could not be read; the first: " in second
     assert "leads.jsonl.unreadable.jsonl" in second
     assert [json.loads(line)["id"] for line in lines(folder / "leads.jsonl")] == [2, 3]
     [aside] = lines(folder / "leads.jsonl.unreadable.jsonl")
@@ -249,7 +249,7 @@ def test_unreadable_leads_of_several_pages_come_together(
     serve(sandbox)
     code, _, err = run("leads", "export", "leads.csv")
     assert code == 1
-    assert "2 could not be read" in err
+    assert "2 leads could not be read" in err
     assert len(lines(folder / "leads.csv.unreadable.jsonl")) == 2
 
 
@@ -259,7 +259,8 @@ def test_on_standard_output_unreadable_leads_are_only_counted(run: Run, serve: S
     serve(sandbox)
     code, out, err = run("leads", "export", "-")
     assert (code, len(out.splitlines())) == (1, 2)
-    assert "1 could not be read, export to a file to keep their JSON; the first: Expected" in err
+    assert "1 leads could not be read; the first: Expected" in err
+    assert err.endswith("; export to a file to keep their JSON\n")
 
 
 def test_the_next_good_run_takes_the_old_file_of_unreadable_leads_away(

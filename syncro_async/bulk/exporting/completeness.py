@@ -74,14 +74,16 @@ class Pass(msgspec.Struct, frozen=True):
 
 
 class Completeness(msgspec.Struct, frozen=True):
-    """Whether everything was shown, and if not, why nobody can say so.
+    """Whether every lead was shown, and if that is not proved, the reason.
 
-    Leads last shown before position `since` are proved to be gone.
+    Leads that were last shown before position `since` are proved to be deleted. `truncated` is
+    True when the reading stopped at `max_items`.
     """
 
     complete: bool
     reason: str | None = None
     since: int = 0
+    truncated: bool = False
 
 
 def may_return(filters: Mapping[str, object]) -> bool:

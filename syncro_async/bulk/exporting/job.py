@@ -127,7 +127,7 @@ def _finished(
 
     with atomic_write(to.path) as out:
         to.write(out, counted())
-    unreadable = _set_aside(spool, to.aside, verdict.since)
+    unreadable, problem = _set_aside(spool, to.aside, verdict.since)
     spool.discard()
     return ExportReceipt(
         written=written,
@@ -136,17 +136,23 @@ def _finished(
         total_at_start=state.total_at_start,
         total_at_end=state.total_at_end,
         complete=verdict.complete and not unreadable,
-        reason="; ".join(filter(None, (verdict.reason, unreadable))) or None,
+        reason="; ".join(filter(None, (verdict.reason, problem))) or None,
+        truncated=verdict.truncated,
+        unreadable=unreadable,
+        unreadable_file=str(to.aside) if unreadable else None,
     )
 
 
-def _set_aside(spool: Spool, aside: Path, since: int) -> str | None:
-    """Write what could not be read to its own file, and say so; without any, there is no file."""
+def _set_aside(spool: Spool, aside: Path, since: int) -> tuple[int, str | None]:
+    """Write the JSON of the unreadable leads to its own file; return their number and the reason.
+
+    Without such leads the file of an earlier export is removed: it would look like a new one.
+    """
     count, first = spool.unreadable(since)
     if not count:
         aside.unlink(missing_ok=True)
-        return None
+        return 0, None
     with atomic_write(aside) as out:
         for lot in spool.rows(since, readable=False):
             out.writelines(one_line(raw) + b"\n" for raw in lot)
-    return f"{count} could not be read, their JSON is in {aside}; the first: {first}"
+    return count, f"{count} leads could not be read; the first: {first}"

@@ -71,7 +71,8 @@ class RepeatedReader:
     def _verdict(self) -> Completeness | None:
         state, at_most = self.spool.state, self.listing.max_items
         if at_most is not None and self.spool.readable() >= at_most:
-            return Completeness(complete=False, reason=f"cut at max_items={at_most}, as asked")
+            reason = f"the export stopped at max_items={at_most}"
+            return Completeness(complete=False, reason=reason, truncated=True)
         if state.next_page > 1 or not state.readings:
             return None
         returning = may_return(self.listing.filters)

@@ -107,6 +107,7 @@ def _changed(everything: LeadQuery, since: datetime | None) -> LeadQuery:
 def _merged(spool: Spool, database: Database, verdict: Completeness, task: _Task) -> SyncReceipt:
     """Bring the table up to date; then what was kept for a crash can go."""
     unreadable, first = spool.unreadable(verdict.since)
+    problem = f"{unreadable} leads could not be read; the first: {first}" if unreadable else None
     complete = verdict.complete and not unreadable
     # Without fractions: what the server compares with may have none.
     begun = datetime.fromtimestamp(int(spool.state.begun_at), UTC) - OVERLAP
@@ -127,7 +128,6 @@ def _merged(spool: Spool, database: Database, verdict: Completeness, task: _Task
         until=note.until,
         deleted=merged.deleted,
         complete=complete,
-        reason=f"{unreadable} could not be read; the first: {first}"
-        if verdict.complete and unreadable
-        else verdict.reason,
+        reason="; ".join(filter(None, (verdict.reason, problem))) or None,
+        unreadable=unreadable,
     )

@@ -113,7 +113,8 @@ async def test_max_items_cuts_the_list_and_the_receipt_says_so(
     receipt = await syncro.bulk.export_leads(tmp_path / "leads.jsonl", max_items=201)
     assert [lead["id"] for lead in leads_in(tmp_path / "leads.jsonl")] == list(range(1, 202))
     assert (receipt.written, receipt.complete) == (201, False)
-    assert receipt.reason == "cut at max_items=201, as asked"
+    assert receipt.reason == "the export stopped at max_items=201"
+    assert receipt.truncated
     assert pages(sandbox) == [1, 2]
 
 
@@ -148,7 +149,8 @@ async def test_leads_that_cannot_be_read_are_kept_beside_and_it_is_not_complete(
     aside = tmp_path / "leads.jsonl.unreadable.jsonl"
     assert leads_in(aside) == [broken, {"id": "?"}]
     assert (receipt.written, receipt.seen, receipt.complete) == (2, 4, False)
-    assert f"2 could not be read, their JSON is in {aside}; the first:" in (receipt.reason or "")
+    assert (receipt.unreadable, receipt.unreadable_file) == (2, str(aside))
+    assert "2 leads could not be read; the first:" in (receipt.reason or "")
     # The next run has nothing to complain of.
     assert (await syncro.bulk.export_leads(tmp_path / "leads.jsonl")).complete
     assert names(tmp_path) == ["leads.jsonl"]
