@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from inspect import signature
+from typing import Any, Literal, TypeVar
 
 from syncro_async.dialects.pagination import Paging
 from syncro_async.errors import APIError, ConfigurationError
@@ -15,15 +16,42 @@ from syncro_async.limiting.rate_limit import RateLimit
 _HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 
 
+# The names of release 0.1.
+_EARLIER_NAMES = {
+    "uncounted": "uncounted_statuses",
+    "pause_without_time": "default_retry_after",
+    "shortest_pause": "min_retry_after",
+}
+D = TypeVar("D")
+
+
+def accept_earlier_names(kind: type[D]) -> type[D]:
+    """Let the constructor of a dialect accept the field names of release 0.1 as well."""
+    init: Callable[..., None] = kind.__init__
+
+    def accepting(self: object, *values: Any, **fields: Any) -> None:
+        for earlier, name in _EARLIER_NAMES.items():
+            if earlier in fields:
+                fields[name] = fields.pop(earlier)
+        init(self, *values, **fields)
+
+    vars(accepting)["__signature__"] = signature(init)
+    type.__setattr__(kind, "__init__", accepting)
+    return kind
+
+
+@accept_earlier_names
 @dataclass(frozen=True, slots=True)
 class Dialect:
     """A service: where it is, how it knows a key, what it allows, and how it says no.
 
     `environment` is the prefix of its variables (`SYNCRO` → `SYNCRO_API_KEY`, `SYNCRO_BASE_URL`,
     `SYNCRO_LIMITER`), so that one service's key never goes to another. The key travels as
-    `key_header: key_scheme + key`. Answers with a status in `uncounted` take nothing from the
-    budget. `pause_without_time` (s) follows a 429 that names no usable time (None: the longest
-    window + 1 s), and no 429's pause is shorter than `shortest_pause` (s).
+    `key_header: key_scheme + key`. Answers with a status in `uncounted_statuses` take nothing from
+    the budget. `default_retry_after` (s) is the pause after a 429 that names no usable time (None:
+    the longest window + 1 s). No pause after a 429 is shorter than `min_retry_after` (s). The names
+    of these three in release 0.1 (`uncounted`, `pause_without_time`, `shortest_pause`) still work,
+    for reading, in the constructor and in `dataclasses.replace`.
 
     `key_reasons` and `suspended` are the messages of a 401 and a 403 that say why. `codes` maps
     the service's codes to exceptions where the status alone does not tell; each has to be the
@@ -70,6 +98,21 @@ class Dialect:
                     f"{self.name}: {name} must be printable ASCII, without blanks around it,"
                     f" not {value!r}"
                 )
+
+    @property
+    def uncounted(self) -> frozenset[int]:
+        """`uncounted_statuses`, by its name of release 0.1."""
+        return self.uncounted_statuses
+
+    @property
+    def pause_without_time(self) -> float | None:
+        """`default_retry_after`, by its name of release 0.1."""
+        return self.default_retry_after
+
+    @property
+    def shortest_pause(self) -> float:
+        """`min_retry_after`, by its name of release 0.1."""
+        return self.min_retry_after
 
     def fallback_pause(self, rates: tuple[RateLimit, ...]) -> float:
         """The pause after a 429 that names no usable time (s)."""

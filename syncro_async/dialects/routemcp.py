@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from syncro_async.dialects.dialect import Dialect
+from syncro_async.dialects.dialect import Dialect, accept_earlier_names
 from syncro_async.dialects.pagination import Paging
 from syncro_async.errors import (
     CircuitOpenError,
@@ -21,6 +21,7 @@ Plan = Literal["individual", "team", "organization"]
 _CALLS_A_MINUTE = {"individual": 100, "team": 500, "organization": 2_000}
 
 
+@accept_earlier_names
 @dataclass(frozen=True, slots=True)
 class RouteMCP(Dialect):
     """RouteMCP, whose calls go on to a provider that an end user has connected."""
