@@ -45,10 +45,14 @@ from syncro_async.transport.urls import merge_default_params, query_string, rela
 from syncro_async.version import __version__
 
 if TYPE_CHECKING:
+    from aiolimiter import AsyncLimiter
+
     from syncro_async.bulk.api import Bulk
     from syncro_async.transport.http_engine import Transport
 else:
-    Transport = Any  # for those who look up what a client is made of, as containers do
+    AsyncLimiter = Transport = (
+        Any  # for those who look up what a client is made of, as containers do
+    )
 
 T = TypeVar("T")
 
@@ -80,8 +84,9 @@ class AsyncClient(AnyList):
       `SYNCRO_RATE_LIMIT` (`60/60`: calls/seconds), else the dialect's.
     - `limiter`: where the budget is kept: `"memory://"` (this process, the default), `"host"` (all
       programs of this user on this machine), `"sqlite:///…"` (the programs that name the file) or
-      `"redis://…"` (of many hosts), or an object with the `Limiter` protocol; else
-      `SYNCRO_LIMITER`.
+      `"redis://…"` (of many hosts), an object with the `Limiter` protocol, or an
+      `aiolimiter.AsyncLimiter` (an even flow, with 429s where the server counts by windows);
+      else `SYNCRO_LIMITER`.
     - `lane`: `"interactive"` goes before `"bulk"`; bulk gets at least every fifth slot.
     - `max_wait` (s): a call that would stand longer in the queue fails at once, unsent, with
       `BudgetWaitError`. None: it waits.
@@ -101,7 +106,7 @@ class AsyncClient(AnyList):
         base_url: str | None = None,
         dialect: Dialect = SYNCRO,
         rate_limit: RateLimit | Sequence[RateLimit] | None = None,
-        limiter: str | Limiter | None = None,
+        limiter: str | Limiter | AsyncLimiter | None = None,
         lane: Lane = "interactive",
         max_wait: float | None = None,
         retry: RetryPolicy | None = None,

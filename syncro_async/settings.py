@@ -133,14 +133,16 @@ def checked_options(options: CallOptions) -> CallOptions:
     return options
 
 
-def limiter_from(given: str | Limiter | None, config: ClientConfig, *, timeout: float) -> Limiter:
+def limiter_from(given: object, config: ClientConfig, *, timeout: float) -> Limiter:
     """The limiter given, or the one that the URL given or the environment's stands for.
 
     `timeout` is how long a request may last (s). Raises `ConfigurationError` for a URL of no
     limiter we have: a client that cannot find its limiter must not go without one.
     """
     if given is not None and not isinstance(given, str):
-        return given
+        from syncro_async.limiting.adapters import limiter_object  # noqa: PLC0415
+
+        return limiter_object(given, config.clock)
     url = given or os.environ.get(f"{config.dialect.environment}_LIMITER") or MEMORY
     base_url, rates, clock = config.base_url, config.rates, config.clock
     try:

@@ -33,7 +33,7 @@ PLACE: dict[str, Any] = {"pipeline_id": PIPELINE_ID, "stage_id": OPEN_STAGE_ID}
 BODY = b'{"success": true, "created": true, "lead": {"id": 7}}'
 LEAD = http(BODY)
 LAST = http(BODY, headers=("Connection: close",))
-BUSY = http(b"{}", "503 Service Unavailable", headers=("Retry-After: 0",))
+BUSY = http(b"{}", "425 Too Early", headers=("Retry-After: 0",))
 
 _numbers = itertools.count(1)
 
@@ -230,7 +230,7 @@ def waiting_with_an_end() -> AbstractAsyncContextManager[Ground]:
 
 
 def between_two_attempts() -> AbstractAsyncContextManager[Ground]:
-    return in_the_sandbox(Trouble(status=503, headers={"Retry-After": "20"}))
+    return in_the_sandbox(Trouble(status=425, headers={"Retry-After": "20"}))
 
 
 def after_a_lost_answer() -> AbstractAsyncContextManager[Ground]:

@@ -217,6 +217,6 @@ class TestServiceUnavailable:
         app = App(Answer(503, b"", (("retry-after", "1"),)))
         async with client_of(app) as client:
             with pytest.raises(ServiceUnavailableError) as caught:
-                await client.leads.create(name="Ana", pipeline_id=1, stage_id=2)
+                await client.leads.get(7)
         assert caught.value.attempts == 4
         assert app.times == [0.0, 1.0, 2.0, 3.0]
