@@ -10,7 +10,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import accumulate
 from pathlib import Path
-from random import SystemRandom
 from typing import Any
 
 import msgspec
@@ -254,9 +253,7 @@ class Spool:
 
 def _locked(path: Path, attempts: int) -> sqlite3.Connection:
     """The file, open and locked. Raises as `Spool` does."""
-    # Two runs that start together would refuse each other in every attempt if both waited as long.
-    patience = SystemRandom().uniform(0.001, 0.03)
-    file = sqlite3.connect(path, timeout=patience, isolation_level=None)
+    file = sqlite3.connect(path, timeout=0.0, isolation_level=None)
     try:
         with as_os_error(path):
             file.executescript("PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE; COMMIT")
