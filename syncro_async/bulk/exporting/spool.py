@@ -256,8 +256,7 @@ def _locked(path: Path, attempts: int) -> sqlite3.Connection:
     file = sqlite3.connect(path, timeout=0.0, isolation_level=None)
     try:
         with as_os_error(path):
-            file.executescript("PRAGMA locking_mode = EXCLUSIVE; BEGIN EXCLUSIVE; COMMIT")
-            found = {name for (name,) in file.execute("SELECT name FROM sqlite_master")}
+            is_ours = _lock(file)
     except ConfigurationError:
         file.close()
         if attempts == 1:
@@ -266,10 +265,26 @@ def _locked(path: Path, attempts: int) -> sqlite3.Connection:
     except BaseException:
         file.close()
         raise
-    if found and not found >= _NAMES:
+    if not is_ours:
         file.close()
         raise ConfigurationError(f"{path} is a database of something else; move it away")
     return file
+
+
+def _lock(file: sqlite3.Connection) -> bool:
+    """Lock the file, if it is new or a spool; another program's database stays as it is."""
+    # Of two that start together one gets the write lock. The other one leaves, so the first can
+    # wait until it is alone: the commit of a change needs that.
+    file.execute("PRAGMA locking_mode = EXCLUSIVE")
+    file.execute("BEGIN IMMEDIATE")
+    found = {name for (name,) in file.execute("SELECT name FROM sqlite_master")}
+    if found and not found >= _NAMES:
+        return False
+    file.execute("PRAGMA busy_timeout = 5000")
+    file.execute("PRAGMA user_version = 1")
+    file.execute("COMMIT")
+    file.execute("PRAGMA busy_timeout = 0")
+    return True
 
 
 @contextmanager
