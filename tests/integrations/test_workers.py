@@ -45,7 +45,8 @@ def workers(api: str, folder: Path) -> Iterator[str]:
     }
     words = ["tests.integrations.fast_service:app", "--workers", str(WORKERS), "--port", str(port)]
     with subprocess.Popen(
-        [sys.executable, "-m", "uvicorn", *words, "--no-access-log"],
+        # A worker must not close an idle connection in the moment in which a call is sent on it.
+        [sys.executable, "-m", "uvicorn", *words, "--no-access-log", "--timeout-keep-alive=150"],
         cwd=ROOT,
         env=environment,
         stderr=subprocess.PIPE,
