@@ -1,0 +1,128 @@
+"""How requests leave this process: over which library, whose transport, which certificates."""
+
+from __future__ import annotations
+
+import os
+import ssl
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from syncro_async.errors import ConfigurationError
+from syncro_async.transport.connections import KEEP_ALIVE
+from syncro_async.transport.http_library import HttpLibrary, library_of, load_library
+from syncro_async.transport.proxies import environment_proxy
+
+if TYPE_CHECKING:
+    from syncro_async.transport.http_library import Transport
+
+
+@dataclass(frozen=True, slots=True)
+class Wire:
+    """What a client's settings say about its connections, checked.
+
+    `transport` is the caller's; None: connections are opened as the environment says, with the
+    certificates of `tls`, or else with the client certificate of the file `client_certificate`
+    (PEM: the certificate and its private key).
+    """
+
+    library: HttpLibrary
+    transport: Transport | None = None
+    tls: ssl.SSLContext | None = None
+    client_certificate: str | None = None
+
+    def transport_factory(self, base_url: str) -> Callable[[], Transport]:
+        """What makes a transport of one connection, as the environment wants it.
+
+        Raises what is wrong with the proxies and certificates that the environment names.
+        """
+        api = self.library.api
+        tls = self.tls or _environment_tls(self.library, self.client_certificate)
+        url = environment_proxy(base_url)
+        proxy = None if url is None else _proxy(api, url, tls)
+        limits = api.Limits(
+            max_connections=1, max_keepalive_connections=1, keepalive_expiry=KEEP_ALIVE
+        )
+
+        def make() -> Transport:
+            transport: Transport = api.AsyncHTTPTransport(verify=tls, limits=limits, proxy=proxy)
+            return transport
+
+        make()  # fails now, if at all
+        return make
+
+
+def wire_from(transport: object, tls: object, *, environment: str) -> Wire:
+    """The settings given, and those of the environment's variables of that name.
+
+    Raises `ConfigurationError` for a transport or a context that cannot work, and for both at once.
+    """
+    if tls is not None:
+        _check_tls(tls)
+    if transport is None:
+        certificate = os.environ.get(f"{environment}_CLIENT_CERT") or None
+        return Wire(load_library("httpx"), None, tls, None if tls else certificate)  # type: ignore[arg-type]
+    library = library_of(transport)
+    if tls is not None:
+        raise ConfigurationError(
+            "tls= is for the connections that this client opens, and transport= opens its own;"
+            f" give the context to the transport: {library.name}.AsyncHTTPTransport(verify=…)"
+        )
+    return Wire(library, transport)  # type: ignore[arg-type]
+
+
+def _check_tls(tls: object) -> None:
+    if not isinstance(tls, ssl.SSLContext):
+        raise ConfigurationError(
+            f"tls must be an ssl.SSLContext, not {type(tls).__name__}; for a CA file of your own"
+            " give ssl.create_default_context(cafile=…)"
+        )
+    if tls.protocol is ssl.PROTOCOL_TLS_SERVER:
+        raise ConfigurationError(
+            "tls is a context for servers; give ssl.create_default_context(cafile=…), which is one"
+            " for clients"
+        )
+
+
+def _proxy(api: Any, url: str, tls: ssl.SSLContext) -> Any:
+    with suppress(api.InvalidURL, ValueError):
+        # httpx takes a context for a proxy only where the proxy is reached over TLS.
+        return api.Proxy(url, ssl_context=tls if url.startswith("https:") else None)
+    # Not in the library's words: what it takes for the port may be of the password.
+    raise ValueError("the proxy's URL cannot be used; it must look like 'http://host:8080'")
+
+
+def _environment_tls(library: HttpLibrary, certificate: str | None) -> ssl.SSLContext:
+    """What certificates are checked with, and the client's own, read anew when a file changed."""
+    file, folder = os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR")
+    return _tls(library, certificate, file, folder, _state(file), _state(certificate))
+
+
+def _state(file: str | None) -> tuple[int, int, int] | None:
+    if not file:
+        return None
+    state = Path(file).stat()
+    return state.st_mtime_ns, state.st_size, state.st_ino
+
+
+@lru_cache(maxsize=8)
+def _tls(library: HttpLibrary, certificate: str | None, *_environment: object) -> ssl.SSLContext:
+    """Kept, because reading the roots takes longer than a request."""
+    context: ssl.SSLContext = library.api.create_ssl_context()
+    if certificate:
+        try:
+            context.load_cert_chain(certificate, password=_no_password)
+        except (OSError, ValueError) as error:
+            raise ValueError(
+                f"the client certificate {certificate!r} cannot be used: {error}; the file must be"
+                " PEM and hold the certificate and its private key, not encrypted"
+            ) from None
+    return context
+
+
+def _no_password() -> str:
+    """Called for an encrypted key; without it OpenSSL asks for the password on the terminal."""
+    raise ValueError("its key is encrypted")
