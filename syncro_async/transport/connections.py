@@ -21,6 +21,9 @@ from syncro_async.transport.messages import Attempt
 class NetworkStream(Protocol):
     """The part of httpcore's network streams that is used here."""
 
+    async def aclose(self) -> None:
+        """Close the connection; again is harmless."""
+
     def get_extra_info(self, info: str, /) -> _Numbered | None:
         """What the stream knows of itself; `"socket"` is the socket it goes over."""
 
@@ -61,6 +64,15 @@ class OpenSockets:
         if opened is not None:
             with suppress(OSError):  # it is closed already
                 opened.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _DROP_ON_CLOSE)
+
+    async def close(self, transport: object) -> None:
+        """Close the transport's connection where httpcore forgot it.
+
+        It does so for one through a SOCKS proxy that ends before it is set up.
+        """
+        stream = self._newest.pop(transport, None)
+        if stream is not None:
+            await stream.aclose()
 
     def reset_after_fork(self) -> None:
         """Point the child's copy of every socket at nothing.
@@ -147,6 +159,7 @@ class AttemptTrace:
     async def __call__(self, event: str, info: dict[str, Any]) -> None:
         """Hear from httpcore what it is doing."""
         attempt = self.attempt
+        attempt.stage = event
         if event.endswith("send_request_headers.started"):
             # Nothing was heard of connecting: it is a kept connection.
             if (
@@ -188,7 +201,7 @@ T = TypeVar("T", bound=Closable)
 
 
 class TransportPool(Generic[T]):
-    """Transports that hold a connection each.
+    """Transports that hold a connection each, all of them through `proxy` (a URL) if there is one.
 
     One pool for all of them costs more with every connection it holds: httpcore looks at each of
     them for each request. An acquired transport is used by one request only, so what went wrong on
@@ -197,7 +210,8 @@ class TransportPool(Generic[T]):
 
     owned: ClassVar[bool] = True
 
-    def __init__(self, make: Callable[[], T], clock: Clock) -> None:
+    def __init__(self, make: Callable[[], T], clock: Clock, *, proxy: str | None = None) -> None:
+        self.proxy = proxy
         self._make = make
         self._clock = clock
         self._acquired: set[T] = set()

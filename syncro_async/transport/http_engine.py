@@ -94,13 +94,12 @@ class HttpEngine:
     def _new_pool(self) -> TransportPool[Transport]:
         try:
             # In a frame of its own: a proxy's URL holds a password.
-            make = self._wire.transport_factory(self._base_url)
+            return self._wire.open_row(self._base_url, self._clock)
         except Exception as error:  # noqa: BLE001 - each variable has an error of its own
             raise ConfigurationError(
                 f"no connection can be opened ({error}); look at the environment's proxy"
                 " and certificate variables"
             ) from error.with_traceback(None)
-        return TransportPool(make, self._clock)
 
     async def __call__(self, exchange: CallState[Any], attempt: Attempt) -> RawResponse:
         """Send once. Raises a `NoAnswerError` when no whole answer came."""
@@ -142,6 +141,7 @@ class HttpEngine:
     ) -> RawResponse:
         row = self._pools.get()
         transport = row.acquire()
+        attempt.proxy = row.proxy
         reusable = False
         over_at = self._clock.monotonic() + seconds
         try:
@@ -162,7 +162,11 @@ class HttpEngine:
                     reusable = watch.reusable
                     return reply
         finally:
-            await (row.release if reusable else row.discard)(transport)
+            if reusable:
+                await row.release(transport)
+            else:
+                await row.discard(transport)
+                await self._sockets.close(transport)
 
     def _request(self, exchange: CallState[Any], seconds: float, watch: AttemptTrace) -> Any:
         call, headers, more = exchange.call, self._headers, exchange.options.headers

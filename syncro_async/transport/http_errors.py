@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from syncro_async.errors import ConnectionFailedError, NoAnswerError, RequestTimeoutError
 from syncro_async.transport.http_library import HttpLibrary
 from syncro_async.transport.messages import Attempt
+from syncro_async.transport.proxies import refuses_credentials
 
 
 def iter_causes(error: BaseException) -> Iterator[BaseException]:
@@ -78,6 +79,10 @@ def is_connect_error(error: Exception) -> bool:
     )
 
 
+# What httpcore does before it has a connection to the proxy.
+_TO_THE_PROXY = ("connection.connect_tcp.", "connection.start_tls.", "socks.connect_tcp.")
+
+
 def translate_error(
     error: Exception, attempt: Attempt, seconds: float, host: str, library: HttpLibrary
 ) -> NoAnswerError:
@@ -87,10 +92,8 @@ def translate_error(
         return ConnectionFailedError(
             f"the request cannot be sent to {host} ({what})", permanent=True
         )
-    if isinstance(error, library.api.ProxyError):
-        return ConnectionFailedError(
-            f"the proxy refused ({what})", permanent=str(error).startswith("407")
-        )
+    if (refusal := _proxy_failure(error, attempt, what, library)) is not None:
+        return refusal
     if attempt.answered_at is None and attempt.fresh and is_handshake_refusal(error):
         return ConnectionFailedError(
             f"{host} refused the TLS handshake: it demands a client certificate that it accepts"
@@ -102,8 +105,27 @@ def translate_error(
             f"no connection to {host} ({what})", permanent=is_certificate_error(error)
         )
     if attempt.bytes_sent is False:
-        return ConnectionFailedError(f"nothing reached {host} ({what})")
+        way = "" if attempt.proxy is None else f" through the proxy {attempt.proxy}"
+        return ConnectionFailedError(f"nothing reached {host}{way} ({what})")
     return _broken_answer(error, seconds, what, library)
+
+
+def _proxy_failure(
+    error: Exception, attempt: Attempt, what: str, library: HttpLibrary
+) -> ConnectionFailedError | None:
+    """The error of a proxy that refused or was not reached; None for any other."""
+    if isinstance(error, library.api.ProxyError):
+        proxy = "the proxy" if attempt.proxy is None else f"the proxy {attempt.proxy}"
+        return ConnectionFailedError(
+            f"{proxy} refused ({what})", permanent=refuses_credentials(str(error))
+        )
+    if attempt.proxy is None or not attempt.stage.startswith(_TO_THE_PROXY):
+        return None
+    return ConnectionFailedError(
+        f"no connection to the proxy {attempt.proxy} ({what}); look at HTTPS_PROXY, HTTP_PROXY,"
+        " ALL_PROXY and NO_PROXY",
+        permanent=is_certificate_error(error),
+    )
 
 
 def _never_connected(error: Exception, attempt: Attempt, library: HttpLibrary) -> bool:

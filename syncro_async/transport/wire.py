@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import os
 import ssl
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from syncro_async.clock import Clock
 from syncro_async.errors import ConfigurationError
-from syncro_async.transport.connections import KEEP_ALIVE
+from syncro_async.transport.connections import KEEP_ALIVE, TransportPool
 from syncro_async.transport.http_library import HttpLibrary, library_of, load_library
 from syncro_async.transport.proxies import environment_proxy
 
@@ -34,8 +34,8 @@ class Wire:
     tls: ssl.SSLContext | None = None
     client_certificate: str | None = None
 
-    def transport_factory(self, base_url: str) -> Callable[[], Transport]:
-        """What makes a transport of one connection, as the environment wants it.
+    def open_row(self, base_url: str, clock: Clock) -> TransportPool[Transport]:
+        """A pool of transports of one connection each, as the environment wants them.
 
         Raises what is wrong with the proxies and certificates that the environment names.
         """
@@ -51,8 +51,11 @@ class Wire:
             transport: Transport = api.AsyncHTTPTransport(verify=tls, limits=limits, proxy=proxy)
             return transport
 
-        make()  # fails now, if at all
-        return make
+        try:
+            make()  # fails now, if at all
+        except ImportError:
+            raise ValueError('a SOCKS proxy needs: pip install "syncro-async[socks]"') from None
+        return TransportPool(make, clock, proxy=None if proxy is None else str(proxy.url))
 
 
 def wire_from(transport: object, tls: object, *, environment: str) -> Wire:
@@ -90,7 +93,8 @@ def _check_tls(tls: object) -> None:
 def _proxy(api: Any, url: str, tls: ssl.SSLContext) -> Any:
     with suppress(api.InvalidURL, ValueError):
         # httpx takes a context for a proxy only where the proxy is reached over TLS.
-        return api.Proxy(url, ssl_context=tls if url.startswith("https:") else None)
+        over_tls = api.URL(url).scheme == "https"
+        return api.Proxy(url, ssl_context=tls if over_tls else None)
     # Not in the library's words: what it takes for the port may be of the password.
     raise ValueError("the proxy's URL cannot be used; it must look like 'http://host:8080'")
 
