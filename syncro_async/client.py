@@ -8,7 +8,7 @@ import ssl
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, overload
 
 from msgspec import structs
 
@@ -95,10 +95,14 @@ class AsyncClient(AnyList):
     - `retry`: a `RetryPolicy`. `timeout` (s): for one attempt, from first byte to last.
     - `max_connections`: how many requests of one event loop are on the wire at once, at most.
       Waiting for one of them counts neither as `max_wait` nor as `timeout`.
-    - `transport`: an async transport of httpx, in place of the connections that the client opens.
+    - `transport`: an async transport of httpx or httpx2, in place of the connections that the
+      client opens.
     - `tls`: an `ssl.SSLContext` for the connections that the client opens, with a CA or a client
       certificate of your own. Otherwise `SSL_CERT_FILE` and `SSL_CERT_DIR` name the CAs, and
       `SYNCRO_CLIENT_CERT` a PEM file with the client certificate and its private key.
+    - `engine`: the HTTP library, `"httpx"` (the default) or `"httpx2"` (its extra); else
+      `SYNCRO_ENGINE`. A transport decides by itself, and an engine of another library beside it is
+      an error.
     - `clock`: for tests.
     - `observers`: functions that get every event of `syncro_async.events`.
 
@@ -123,6 +127,7 @@ class AsyncClient(AnyList):
         max_connections: int = 20,
         transport: Transport | None = None,
         tls: ssl.SSLContext | None = None,
+        engine: Literal["httpx", "httpx2"] | None = None,
         clock: Clock | None = None,
         observers: Iterable[Observer] = (),
     ) -> None:
@@ -136,7 +141,7 @@ class AsyncClient(AnyList):
             dialect=dialect,
             rates=rates_from(rate_limit, dialect),
             max_connections=connections_from(max_connections),
-            wire=wire_from(transport, tls, environment=dialect.environment),
+            wire=wire_from(transport, tls=tls, engine=engine, environment=dialect.environment),
             clock=clock or _SYSTEM_CLOCK,
             user_agent=_USER_AGENT,
         )

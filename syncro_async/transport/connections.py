@@ -209,6 +209,8 @@ class TransportPool(Generic[T]):
     """
 
     owned: ClassVar[bool] = True
+    # What runs a request that may not end when it is cancelled; None where each of them does.
+    stragglers: Stragglers | None = None
 
     def __init__(self, make: Callable[[], T], clock: Clock, *, proxy: str | None = None) -> None:
         self.proxy = proxy
@@ -261,10 +263,12 @@ class BorrowedTransport(TransportPool[T]):
 
     owned: ClassVar[bool] = False
 
-    def __init__(self, transport: T, clock: Clock, stragglers: Stragglers) -> None:
+    def __init__(self, transport: T, clock: Clock, *, has_sockets: bool) -> None:
         super().__init__(lambda: transport, clock)
         self._transport = transport
-        self._stragglers = stragglers
+        self._closing = Stragglers(clock)
+        if has_sockets:
+            self.stragglers = self._closing
 
     def acquire(self) -> T:
         """The transport."""
@@ -280,7 +284,7 @@ class BorrowedTransport(TransportPool[T]):
         """Close it; one that does not end is left behind."""
         until = self._clock.monotonic() + _CLOSING_TIME
         with suppress(TimeoutError):
-            await self._stragglers.run(self._close(until), until)
+            await self._closing.run(self._close(until), until)
 
     async def _close(self, until: float) -> None:
         with Deadline(self._clock, until):

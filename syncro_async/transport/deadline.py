@@ -14,16 +14,18 @@ T = TypeVar("T")
 
 # How long a transport may take to end a request that was cancelled (s).
 ENDING_GRACE = 0.25
+_MOST_CANCELLATIONS = 5
 
 
 class Deadline:
     """Cancels the task that entered it at `over_at` (monotonic), and raises `TimeoutError` for it.
 
     httpx's own timeouts restart with every byte; this one does not, so a server that drips one
-    byte a second is left in time. `before` is called just before the cancellation.
+    byte a second is left in time. `before` is called just before the cancellation, which is
+    repeated while the task goes on: a transport may catch one, or wait while it cleans up.
     """
 
-    __slots__ = ("_before", "_clock", "_expired", "_over_at", "_task", "_timer")
+    __slots__ = ("_before", "_cancellations", "_clock", "_over_at", "_task", "_timer")
 
     def __init__(
         self, clock: Clock, over_at: float, before: Callable[[], object] | None = None
@@ -31,7 +33,7 @@ class Deadline:
         self._clock = clock
         self._over_at = over_at
         self._before = before
-        self._expired = False
+        self._cancellations = 0
 
     def __enter__(self) -> None:
         self._task = cast("asyncio.Task[object]", asyncio.current_task())
@@ -44,14 +46,21 @@ class Deadline:
         traceback: TracebackType | None,
     ) -> None:
         self._timer.cancel()
-        if self._expired and self._task.uncancel() == 0 and kind is asyncio.CancelledError:
+        if not self._cancellations:
+            return
+        for _ in range(self._cancellations):
+            others = self._task.uncancel()
+        if others == 0 and kind is asyncio.CancelledError:
             raise TimeoutError from None
 
     def _expire(self) -> None:
-        self._expired = True
-        if self._before is not None:
+        if self._before is not None and not self._cancellations:
             self._before()
+        self._cancellations += 1
         self._task.cancel()
+        if self._cancellations < _MOST_CANCELLATIONS:
+            again_at = self._clock.monotonic() + ENDING_GRACE
+            self._timer = self._clock.call_at(again_at, self._expire)
 
 
 class Stragglers:
@@ -104,7 +113,6 @@ class Stragglers:
 
     def _leave(self, task: asyncio.Task[Any]) -> None:
         """Let it go on by itself; a loop holds its tasks weakly."""
-        task.cancel()  # ends a transport that waits for ever while it cleans up
         self._left.add(task)
         task.add_done_callback(self._ended)
 

@@ -18,7 +18,7 @@ from syncro_async.transport.connections import (
     StaleConnection,
     TransportPool,
 )
-from syncro_async.transport.deadline import Deadline, Stragglers
+from syncro_async.transport.deadline import Deadline
 from syncro_async.transport.decompression import ACCEPTED, DecompressionError, make_decompressor
 from syncro_async.transport.http_errors import iter_causes, translate_error
 from syncro_async.transport.http_library import in_process_transport
@@ -71,7 +71,6 @@ class HttpEngine:
         self._borrowed = False
         self._clock = clock
         self._sockets = OpenSockets()
-        self._stragglers = Stragglers(clock)
         self._pools = PerLoop(self._open, lambda row: row.aclose())
 
     def _open(self) -> TransportPool[Transport]:
@@ -83,13 +82,14 @@ class HttpEngine:
         transport = self._wire.transport
         if transport is None:
             return self._new_pool()
-        if self._borrowed and not isinstance(transport, self._library.without_sockets):
+        has_sockets = not isinstance(transport, self._library.without_sockets)
+        if self._borrowed and has_sockets:
             raise ConfigurationError(
                 "the transport given to this client belongs to the event loop that used it first;"
                 " make a client, with a transport of its own, for each event loop"
             )
         self._borrowed = True
-        return BorrowedTransport(transport, self._clock, self._stragglers)
+        return BorrowedTransport(transport, self._clock, has_sockets=has_sockets)
 
     def _new_pool(self) -> TransportPool[Transport]:
         try:
@@ -151,8 +151,8 @@ class HttpEngine:
                     transport, self._request(exchange, seconds, watch), watch, over_at
                 )
                 try:
-                    if not row.owned:
-                        return await self._stragglers.run(sending, over_at)
+                    if row.stragglers is not None:
+                        return await row.stragglers.run(sending, over_at)
                     reply = await sending
                 except StaleConnection:
                     attempt.bytes_sent = attempt.body_sent = None

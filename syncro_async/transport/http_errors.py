@@ -115,9 +115,9 @@ def _proxy_failure(
 ) -> ConnectionFailedError | None:
     """The error of a proxy that refused or was not reached; None for any other."""
     if isinstance(error, library.api.ProxyError):
-        proxy = "the proxy" if attempt.proxy is None else f"the proxy {attempt.proxy}"
+        name = "" if attempt.proxy is None else f"; it is {attempt.proxy}"
         return ConnectionFailedError(
-            f"{proxy} refused ({what})", permanent=refuses_credentials(str(error))
+            f"the proxy refused ({what}){name}", permanent=refuses_credentials(str(error))
         )
     if attempt.proxy is None or not attempt.stage.startswith(_TO_THE_PROXY):
         return None

@@ -12,8 +12,9 @@ from syncro_async.errors import ConfigurationError
 
 if TYPE_CHECKING:
     import httpx
+    import httpx2
 
-    Transport = httpx.AsyncBaseTransport
+    Transport = httpx.AsyncBaseTransport | httpx2.AsyncBaseTransport
 
 DEFAULT = "httpx"
 NAMES = (DEFAULT, "httpx2")
@@ -48,8 +49,21 @@ class HttpLibrary:
 
 @cache
 def load_library(name: str) -> HttpLibrary:
-    """Import the library of that name."""
-    api: Any = importlib.import_module(name)
+    """Import the library of that name.
+
+    Raises `ConfigurationError` for a name of none, and for one that is not installed.
+    """
+    if name not in NAMES:
+        raise ConfigurationError(
+            f"engine={name!r} must be one of {', '.join(map(repr, NAMES))}; for aiohttp give"
+            " transport=httpx_aiohttp.AiohttpTransport()"
+        )
+    try:
+        api: Any = importlib.import_module(name)
+    except ImportError as error:
+        raise ConfigurationError(
+            f'engine={name!r} needs: pip install "syncro-async[{name}]"'
+        ) from error
     return HttpLibrary(
         name,
         api,
@@ -116,9 +130,9 @@ def _in_process_class(api: Any) -> Any:
     return InProcessTransport
 
 
-def in_process_transport(app: Any) -> Transport:
-    """A transport to an ASGI application in this process, without a socket.
+def in_process_transport(app: Any, engine: str | None = None) -> Transport:
+    """A transport to an ASGI application in this process, without a socket, of that engine.
 
     A `ConnectionError` that the application raises is a connection that broke.
     """
-    return load_library(DEFAULT).in_process_transport(app)
+    return load_library(engine or DEFAULT).in_process_transport(app)

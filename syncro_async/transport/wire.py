@@ -8,12 +8,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from syncro_async.clock import Clock
 from syncro_async.errors import ConfigurationError
 from syncro_async.transport.connections import KEEP_ALIVE, TransportPool
-from syncro_async.transport.http_library import HttpLibrary, library_of, load_library
+from syncro_async.transport.http_library import DEFAULT, HttpLibrary, library_of, load_library
 from syncro_async.transport.proxies import environment_proxy
 
 if TYPE_CHECKING:
@@ -58,26 +58,43 @@ class Wire:
         return TransportPool(make, clock, proxy=None if proxy is None else str(proxy.url))
 
 
-def wire_from(transport: object, tls: object, *, environment: str) -> Wire:
-    """The settings given, and those of the environment's variables of that name.
+def wire_from(transport: object, *, tls: object, engine: object, environment: str) -> Wire:
+    """The settings given, and those of the environment's variables that begin with that name.
 
-    Raises `ConfigurationError` for a transport or a context that cannot work, and for both at once.
+    Raises `ConfigurationError` for settings that cannot work, and for those that exclude others.
     """
+    if engine is not None and not isinstance(engine, str):
+        raise ConfigurationError(f"engine must be a str, not {type(engine).__name__}")
     if tls is not None:
-        _check_tls(tls)
+        tls = _checked_tls(tls)
     if transport is None:
         certificate = os.environ.get(f"{environment}_CLIENT_CERT") or None
-        return Wire(load_library("httpx"), None, tls, None if tls else certificate)  # type: ignore[arg-type]
+        library = _chosen_library(engine, f"{environment}_ENGINE")
+        return Wire(library, None, tls, certificate)
     library = library_of(transport)
+    if engine is not None and load_library(engine).api is not library.api:
+        raise ConfigurationError(
+            f"engine={engine!r} does not fit transport={type(transport).__qualname__}, which is of"
+            f" {library.name}; leave engine out, or give a transport of {engine}"
+        )
     if tls is not None:
         raise ConfigurationError(
             "tls= is for the connections that this client opens, and transport= opens its own;"
             f" give the context to the transport: {library.name}.AsyncHTTPTransport(verify=…)"
         )
-    return Wire(library, transport)  # type: ignore[arg-type]
+    return Wire(library, cast("Transport", transport))
 
 
-def _check_tls(tls: object) -> None:
+def _chosen_library(engine: str | None, variable: str) -> HttpLibrary:
+    if engine is not None:
+        return load_library(engine)
+    try:
+        return load_library(os.environ.get(variable) or DEFAULT)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{variable}: {error.message}") from None
+
+
+def _checked_tls(tls: object) -> ssl.SSLContext:
     if not isinstance(tls, ssl.SSLContext):
         raise ConfigurationError(
             f"tls must be an ssl.SSLContext, not {type(tls).__name__}; for a CA file of your own"
@@ -88,6 +105,7 @@ def _check_tls(tls: object) -> None:
             "tls is a context for servers; give ssl.create_default_context(cafile=…), which is one"
             " for clients"
         )
+    return tls
 
 
 def _proxy(api: Any, url: str, tls: ssl.SSLContext) -> Any:

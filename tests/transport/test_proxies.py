@@ -230,7 +230,7 @@ async def test_the_password_of_a_proxy_that_refuses_is_in_no_error_and_no_log(
                 await client.leads.create(name="Ana", pipeline_id=1, stage_id=2)
             assert client.budget().available == 60
             assert "geheim" not in repr(client)
-    assert f"the proxy http://127.0.0.1:{proxy.port}" in str(caught.value)
+    assert f"http://127.0.0.1:{proxy.port}" in str(caught.value)
     assert b"Proxy-Authorization: Basic" in proxy.requests[0]
     assert KEY.encode() not in proxy.requests[0]
     assert "geheim" not in str(caught.value)

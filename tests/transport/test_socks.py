@@ -15,6 +15,9 @@ from tests.transport.programs import answers_everything
 from tests.transport.scripted_app import KEY, at_once
 from tests.transport.scripted_server import Connection, ScriptedServer
 
+# Over httpx and over httpx2.
+pytestmark = pytest.mark.usefixtures("engine")
+
 NO_PASSWORD, WITH_PASSWORD, NO_METHOD = b"\x05\x00", b"\x05\x02", b"\x05\xff"
 ACCEPTED, REFUSED = b"\x01\x00", b"\x01\x01"
 
@@ -84,7 +87,7 @@ async def test_one_that_refuses_the_password_is_asked_once(
     async with ScriptedServer(socks) as proxy:
         monkeypatch.setenv("ALL_PROXY", f"socks5://anna:geheim@127.0.0.1:{proxy.port}")
         async with AsyncClient(KEY, base_url="https://crm.invalid/v1") as client:
-            with pytest.raises(ConnectionFailedError, match="the proxy socks5://127") as caught:
+            with pytest.raises(ConnectionFailedError, match="it is socks5://127") as caught:
                 await client.leads.get(7)
             assert client.budget().available == 60
         await proxy.closed()

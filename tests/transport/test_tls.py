@@ -23,6 +23,9 @@ from tests.transport.scripted_app import KEY, at_once
 from tests.transport.scripted_server import ScriptedServer
 from tests.transport.test_proxies import Tunnel
 
+# Over httpx and over httpx2.
+pytestmark = pytest.mark.usefixtures("engine")
+
 # It opens nothing: it was made for this test, and so was its password.
 _ENCRYPTED_KEY = (
     "MIHsMFcGCSqGSIb3DQEFDTBKMCkGCSqGSIb3DQEFDDAcBAh4GrDwrmzaJwICCAAw"

@@ -6,6 +6,7 @@ import asyncio
 import socket
 import time
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from typing import Any
 
 import aiohttp
@@ -21,6 +22,7 @@ from syncro_async.errors import (
     RequestTimeoutError,
 )
 from syncro_async.testing import FakeClock
+from syncro_async.transport.http_engine import in_process_transport
 from tests.transport.scripted_app import BASE_URL, KEY, at_once
 from tests.transport.scripted_server import Connection, ScriptedServer, http
 
@@ -63,7 +65,7 @@ class Hanging(httpx.AsyncBaseTransport):
         await asyncio.Event().wait()
 
 
-def client_over(transport: httpx.AsyncBaseTransport, **options: Any) -> AsyncClient:
+def client_over(transport: Any, **options: Any) -> AsyncClient:
     options = {"retry": at_once(1), "clock": FakeClock(), **options}
     return AsyncClient(KEY, base_url=BASE_URL, transport=transport, **options)
 
@@ -91,6 +93,20 @@ async def test_nor_does_one_that_hangs_while_it_cleans_up() -> None:
             await client.leads.get(7)
     # Closing it is given up after five seconds.
     assert clock.monotonic() - begun < 18.0
+
+
+async def test_nor_an_application_that_catches_a_cancellation() -> None:
+    async def catches_one(scope: Any, receive: Any, send: Any) -> None:
+        with suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        await asyncio.Event().wait()
+
+    clock = FakeClock()
+    begun = clock.monotonic()
+    async with client_over(in_process_transport(catches_one), clock=clock, timeout=12.0) as client:
+        with pytest.raises(RequestTimeoutError):
+            await client.leads.get(7)
+    assert clock.monotonic() - begun == pytest.approx(12.25)
 
 
 async def test_in_real_time_too() -> None:
