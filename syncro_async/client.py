@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import copy
 import re
+import ssl
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, overload
 
 from msgspec import structs
 
@@ -42,6 +43,7 @@ from syncro_async.transport.json_codec import decode_any, decoder_for, encode_bo
 from syncro_async.transport.messages import Call, CallOptions
 from syncro_async.transport.pipeline import ClientConfig, Pipeline
 from syncro_async.transport.urls import merge_default_params, query_string, relative_path
+from syncro_async.transport.wire import wire_from
 from syncro_async.version import __version__
 
 if TYPE_CHECKING:
@@ -93,11 +95,22 @@ class AsyncClient(AnyList):
     - `retry`: a `RetryPolicy`. `timeout` (s): for one attempt, from first byte to last.
     - `max_connections`: how many requests of one event loop are on the wire at once, at most.
       Waiting for one of them counts neither as `max_wait` nor as `timeout`.
-    - `transport`: any httpx async transport. `clock`: for tests.
+    - `transport`: an async transport of httpx or httpx2, in place of the connections that the
+      client opens.
+    - `tls`: an `ssl.SSLContext` for the connections that the client opens, with a CA or a client
+      certificate of your own. Otherwise `SSL_CERT_FILE` and `SSL_CERT_DIR` name the CAs, and
+      `SYNCRO_CLIENT_CERT` a PEM file with the client certificate and its private key.
+    - `engine`: the HTTP library, `"httpx"` (the default) or `"httpx2"` (its extra); else
+      `SYNCRO_ENGINE`. A transport decides by itself, and an engine of another library beside it is
+      an error.
+    - `clock`: for tests.
     - `observers`: functions that get every event of `syncro_async.events`.
 
     Raises `ConfigurationError` for settings that cannot work.
     """
+
+    _owns_pipeline = True
+    _explicit_lane: Lane | None = None
 
     def __init__(
         self,
@@ -113,6 +126,8 @@ class AsyncClient(AnyList):
         timeout: float = 30.0,
         max_connections: int = 20,
         transport: Transport | None = None,
+        tls: ssl.SSLContext | None = None,
+        engine: Literal["httpx", "httpx2"] | None = None,
         clock: Clock | None = None,
         observers: Iterable[Observer] = (),
     ) -> None:
@@ -126,7 +141,7 @@ class AsyncClient(AnyList):
             dialect=dialect,
             rates=rates_from(rate_limit, dialect),
             max_connections=connections_from(max_connections),
-            transport=transport,
+            wire=wire_from(transport, tls=tls, engine=engine, environment=dialect.environment),
             clock=clock or _SYSTEM_CLOCK,
             user_agent=_USER_AGENT,
         )
@@ -135,8 +150,6 @@ class AsyncClient(AnyList):
         self._limiter = limiter_from(limiter, wiring, timeout=timeout)
         self._emit = Observers(observers)
         self._pipeline = Pipeline(wiring, self._limiter, self._emit)
-        self._owns_pipeline = True
-        self._explicit_lane: Lane | None = None
         keep_alive_for(self._pipeline, self._limiter)
 
     @property

@@ -147,7 +147,7 @@ def limiter_from(given: object, config: ClientConfig, *, timeout: float) -> Limi
     base_url, rates, clock = config.base_url, config.rates, config.clock
     try:
         # "host" coordinates programs that send real requests in real time.
-        simulated = config.transport is not None or not isinstance(clock, SystemClock)
+        simulated = config.wire.transport is not None or not isinstance(clock, SystemClock)
         if url == MEMORY or (url == HOST and simulated):
             return in_process_limiter(base_url, config.api_key.reveal(), rates, clock)
         # Here and not above: most programs need neither databases nor Redis for it.

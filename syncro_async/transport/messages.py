@@ -101,7 +101,8 @@ class Attempt(msgspec.Struct):
     pool. `bytes_sent`: whether a byte of the request may have been sent; None where the transport
     does not say. `answered_at`: when the headers of the answer arrived, with `status`,
     `content_type`, `date` (the header) and `remaining`, how many more calls the server will count,
-    where it says so.
+    where it says so. `proxy`: the URL of the proxy it goes through, without a password. `stage`:
+    what the HTTP library did last, in its own words.
     """
 
     task_started: bool = False
@@ -114,6 +115,8 @@ class Attempt(msgspec.Struct):
     status: int = 0
     content_type: str | None = None
     remaining: int | None = None
+    proxy: str | None = None
+    stage: str = ""
 
 
 class CallState(msgspec.Struct, Generic[T]):

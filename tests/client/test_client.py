@@ -65,7 +65,7 @@ class TestRequest:
         }
         with respx.mock(base_url="https://app.syncro.chat/api/v1") as mock:
             route = mock.get("/leads").mock(return_value=httpx.Response(200, json={}))
-            async with AsyncClient(KEY) as client:
+            async with AsyncClient(KEY, engine="httpx") as client:  # respx sees no other
                 await client.request("GET", "leads", params=params)
         assert route.calls.last.request.url.query == (
             b"tags%5B%5D=a+b&tags%5B%5D=%C3%A7%26d&numbers%5B%5D=1&numbers%5B%5D=2.5"
