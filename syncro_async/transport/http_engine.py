@@ -15,6 +15,7 @@ import httpx
 
 from syncro_async._internal.checks import parse_uint
 from syncro_async._internal.per_loop import PerLoop
+from syncro_async._internal.plain_text import shorten
 from syncro_async.clock import Clock
 from syncro_async.errors import (
     ConfigurationError,
@@ -49,6 +50,8 @@ Transport = httpx.AsyncBaseTransport
 
 # The largest answer that is read, decoded: a page of 200 leads is about 0.1 MB.
 RESPONSE_CAP = 64 * 2**20
+# Of an answer that is an error so much is read, and kept.
+ERROR_CAP = 16 * 2**20
 _TOO_LARGE = f"the answer is larger than {RESPONSE_CAP // 2**20} MB; reading was stopped"
 _ONE_CONNECTION = httpx.Limits(
     max_connections=1, max_keepalive_connections=1, keepalive_expiry=KEEP_ALIVE
@@ -142,11 +145,9 @@ class HttpEngine:
     def _clean(self, link: BaseException) -> None:
         """Take away what holds the key: frames, the request, words a server echoed."""
         link.__traceback__ = None
-        link.args = tuple(
-            self._api_key.mask_text(each) if isinstance(each, str) else each for each in link.args
-        )
         if isinstance(link, httpx.RequestError):
             link.request = httpx.Request("GET", self._base_url)
+        self._api_key.clean(link)
 
     def open(self) -> None:
         """Make the running loop's pool, unless it is there. Raises `ConfigurationError`."""
@@ -231,7 +232,9 @@ class HttpEngine:
         """The headers of the answer are there."""
         attempt = watch.attempt
         attempt.answered_at = self._clock.monotonic()
-        mask = self._api_key.mask_text
+        key = self._api_key
+        # What is masked in full may end up in an error.
+        mask = key.mask_plain if response.status_code < 300 else key.mask_text
         watch.response = response
         watch.headers = tuple((name, mask(value)) for name, value in response.headers.multi_items())
         headers: dict[str, str] = {}
@@ -247,11 +250,14 @@ class HttpEngine:
 async def _collect(
     response: httpx.Response, packed_as: str, watch: AttemptTrace, chunks: list[bytes]
 ) -> None:
-    room = RESPONSE_CAP
+    room = wire = RESPONSE_CAP if watch.attempt.status < 300 else ERROR_CAP
     try:
         unpack = make_decompressor(packed_as)
         # Not `aiter_bytes()`, which unpacks each piece to whatever size it may have.
         async for piece in cast("AsyncIterable[bytes]", response.stream):
+            wire -= len(piece)  # an archive can hold nothing without end
+            if wire < 0:
+                raise _unusable(_TOO_LARGE, watch.attempt)
             for portion in unpack.feed(piece):
                 room -= len(portion)
                 if room < 0:
@@ -296,7 +302,8 @@ def _timeouts(seconds: float) -> dict[str, float | None]:
 
 
 def _translate(error: Exception, attempt: Attempt, seconds: float, host: str) -> NoAnswerError:
-    what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    said = shorten(str(error))
+    what = f"{type(error).__name__}: {said}" if said else type(error).__name__
     if isinstance(error, _REFUSED_BY_OURSELVES):
         return ConnectionFailedError(
             f"the request cannot be sent to {host} ({what})", permanent=True
