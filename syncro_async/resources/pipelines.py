@@ -2,33 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import msgspec
 
 from syncro_async.models import pipeline as models
-from syncro_async.models.envelope import Envelope
-from syncro_async.paging.page_decoding import item_decoder
+from syncro_async.paging.page_decoding import envelope, fields_of, item_decoder, items_under
 from syncro_async.resources.listing import Emit, readable
-from syncro_async.transport.json_codec import decoder_for
 from syncro_async.transport.messages import Call, SendCall
 
 _PATH = "/pipelines"
+_OWN = frozenset({"id", "name"})
 
 
-class _Body(Envelope, frozen=True, kw_only=True):
-    pipelines: list[msgspec.Raw]
-    lost_reasons: list[msgspec.Raw] | None = None
-
-
-class _Pipeline(msgspec.Struct, frozen=True, kw_only=True):
-    id: int
-    name: str | None = None
-    stages: list[msgspec.Raw] | None = None
-
-
-_read_body = decoder_for(_Body)
-_read_pipeline = item_decoder(_Pipeline)
+_read_reason = item_decoder(models.LostReason)
+_read_stage = item_decoder(models.Stage)
+_read_pipeline = item_decoder(models.Pipeline)
 
 
 class Pipelines:
@@ -59,14 +46,21 @@ class Pipelines:
         return (await self.list()).stage(pipeline, name)
 
     def _read(self, raw: bytes) -> models.Pipelines:
-        body = _read_body(raw)
-        reasons = body.lost_reasons or ()
+        fields = envelope(raw)
+        pipelines = items_under(fields, "pipelines")
+        reasons = items_under(fields, "lost_reasons", optional=True)
         return models.Pipelines(
-            readable(_PATH, self._emit, body.pipelines, self._pipeline),
-            readable(_PATH, self._emit, reasons, item_decoder(models.LostReason)),
+            readable(_PATH, self._emit, pipelines, self._pipeline),
+            readable(_PATH, self._emit, reasons, _read_reason),
         )
 
-    def _pipeline(self, raw: Any) -> models.Pipeline:
-        sent = _read_pipeline(raw)
-        stages = readable(_PATH, self._emit, sent.stages or (), item_decoder(models.Stage))
-        return models.Pipeline(id=sent.id, name=sent.name, stages=stages)
+    def _pipeline(self, raw: bytes) -> models.Pipeline:
+        fields = fields_of(raw)
+        stages = items_under(fields, "stages", optional=True)
+        own = b",".join(
+            b'"%s":%s' % (name.encode(), fields[name]) for name in fields if name in _OWN
+        )
+        pipeline = _read_pipeline(b"{%s}" % own)
+        return msgspec.structs.replace(
+            pipeline, stages=readable(_PATH, self._emit, stages, _read_stage)
+        )

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-import msgspec
-
 from syncro_async.models import webhook
-from syncro_async.models.envelope import Envelope
 from syncro_async.models.types import WebhookEvent, WebhookSource
-from syncro_async.paging.page_decoding import item_decoder
+from syncro_async.paging.page_decoding import envelope, item_decoder, items_under
 from syncro_async.resources.arguments import filled, optional, required
 from syncro_async.resources.listing import Emit, readable
 from syncro_async.transport.json_codec import decode_none, decoder_for, encode_body
@@ -19,12 +16,8 @@ from syncro_async.transport.urls import path_segment
 _PATH = "/webhooks"
 
 
-class _Body(Envelope, frozen=True, kw_only=True):
-    data: list[msgspec.Raw]
-    supported_events: list[str] | None = None
-
-
-_read_body = decoder_for(_Body)
+_read_item = item_decoder(webhook.Webhook)
+_read_event = item_decoder(str)
 _read_webhook = decoder_for(webhook.Webhook)
 _read_new_webhook = decoder_for(webhook.NewWebhook)
 
@@ -100,9 +93,10 @@ class Webhooks:
         )
 
     def _read(self, raw: bytes) -> webhook.Webhooks:
-        body = _read_body(raw)
-        found = readable(_PATH, self._emit, body.data, item_decoder(webhook.Webhook))
-        return webhook.Webhooks(found, body.supported_events or [])
+        fields = envelope(raw)
+        found = readable(_PATH, self._emit, items_under(fields, "data"), _read_item)
+        events = items_under(fields, "supported_events", optional=True)
+        return webhook.Webhooks(found, readable(_PATH, self._emit, events, _read_event))
 
 
 def _path(id: int) -> str:

@@ -35,6 +35,8 @@ __all__ = ["RESPONSE_CAP", "HttpEngine", "Transport", "in_process_transport"]
 
 # The largest answer that is read, decoded: a page of 200 leads is about 0.1 MB.
 RESPONSE_CAP = 64 * 2**20
+# Of an answer that is an error so much is read, and kept.
+ERROR_CAP = 16 * 2**20
 _TOO_LARGE = f"the answer is larger than {RESPONSE_CAP // 2**20} MB; reading was stopped"
 # httpx's own timeout ends first, for the TCP and for the TLS handshake: then it frees the half-open
 # connection for certain, which it does not always do when the task is cancelled.
@@ -116,12 +118,10 @@ class HttpEngine:
     def _clean(self, link: BaseException) -> None:
         """Take away what holds the key: frames, the request, words a server echoed."""
         link.__traceback__ = None
-        link.args = tuple(
-            self._api_key.mask_text(each) if isinstance(each, str) else each for each in link.args
-        )
         api = self._library.api
         if isinstance(link, api.RequestError):
             link.request = api.Request("GET", self._base_url)
+        self._api_key.clean(link)
 
     def open(self) -> None:
         """Make the running loop's pool, unless it is there. Raises `ConfigurationError`."""
@@ -215,7 +215,9 @@ class HttpEngine:
         """The headers of the answer are there."""
         attempt = watch.attempt
         attempt.answered_at = self._clock.monotonic()
-        mask = self._api_key.mask_text
+        key = self._api_key
+        # What is masked in full may end up in an error.
+        mask = key.mask_plain if response.status_code < 300 else key.mask_text
         watch.response = response
         watch.headers = tuple((name, mask(value)) for name, value in response.headers.multi_items())
         headers: dict[str, str] = {}
@@ -229,11 +231,14 @@ class HttpEngine:
 
 
 async def _collect(response: Any, packed_as: str, watch: AttemptTrace, chunks: list[bytes]) -> None:
-    room = RESPONSE_CAP
+    room = wire = RESPONSE_CAP if watch.attempt.status < 300 else ERROR_CAP
     try:
         unpack = make_decompressor(packed_as)
         # Not `aiter_bytes()`, which unpacks each piece to whatever size it may have.
         async for piece in cast("AsyncIterable[bytes]", response.stream):
+            wire -= len(piece)  # an archive can hold nothing without end
+            if wire < 0:
+                raise _unusable(_TOO_LARGE, watch.attempt)
             for portion in unpack.feed(piece):
                 room -= len(portion)
                 if room < 0:

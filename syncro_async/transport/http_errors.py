@@ -5,6 +5,7 @@ from __future__ import annotations
 import ssl
 from collections.abc import Iterator
 
+from syncro_async._internal.plain_text import shorten
 from syncro_async.errors import ConnectionFailedError, NoAnswerError, RequestTimeoutError
 from syncro_async.transport.http_library import HttpLibrary
 from syncro_async.transport.messages import Attempt
@@ -87,7 +88,8 @@ def translate_error(
     error: Exception, attempt: Attempt, seconds: float, host: str, library: HttpLibrary
 ) -> NoAnswerError:
     """The error of an attempt that got no whole answer within so many seconds."""
-    what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    said = shorten(str(error))
+    what = f"{type(error).__name__}: {said}" if said else type(error).__name__
     if isinstance(error, library.refused_here):
         return ConnectionFailedError(
             f"the request cannot be sent to {host} ({what})", permanent=True

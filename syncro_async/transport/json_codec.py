@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import datetime
 from functools import cache
 from typing import Any, TypeVar, cast
@@ -11,6 +12,7 @@ from typing import Any, TypeVar, cast
 import msgspec
 
 from syncro_async.models.envelope import Envelope
+from syncro_async.transport.php_shapes import as_meant
 
 T = TypeVar("T")
 
@@ -34,25 +36,47 @@ def encode_body(content: Any) -> bytes:
         raise ValueError(f"the body cannot be sent as JSON: {error}") from error
 
 
-def decoder_for(kind: type[T]) -> Callable[[bytes], T]:
+def decoder_for(kind: type[T], *, lenient: bool = True) -> Callable[[bytes], T]:
     """A function from the bytes of an answer to `kind`; numeric text is accepted as a number.
 
-    Raises `NotSuccessfulError` where the body says so, else what msgspec raises.
+    Where it is `lenient`, the shapes that PHP gives to values are accepted for a type of this
+    package. Raises `NotSuccessfulError` where the body says so, else what msgspec raises.
     """
-    decode: Callable[[bytes], T] = _decoder(cast("Any", kind))
+    decode: Callable[[bytes], T] = lenient_decoder(kind) if lenient else _decoder(cast("Any", kind))
 
     def read(raw: bytes) -> T:
         try:
             answer = decode(raw)
         except msgspec.ValidationError:
-            _refuse_unless_successful(raw)
+            refuse_unless_successful(raw)
             raise
         # An envelope has read its own flag; any other type may have passed over it.
         if not isinstance(answer, Envelope):
-            _refuse_unless_successful(raw)
+            refuse_unless_successful(raw)
         elif not answer.success:
             raise NotSuccessfulError
         return answer
+
+    return read
+
+
+def lenient_decoder(kind: type[T]) -> Callable[[Any], T]:
+    """A function from JSON to `kind`, for a type of this package also from what PHP makes of it."""
+    decode: Callable[[Any], T] = _decoder(cast("Any", kind))
+    if not getattr(kind, "__module__", "").startswith("syncro_async."):
+        return decode
+
+    def read(raw: Any) -> T:
+        try:
+            return decode(raw)
+        except msgspec.ValidationError:
+            # What the plain decoder cannot read either says less than the first complaint.
+            with suppress(ValueError, RecursionError):
+                value = msgspec.json.decode(raw)
+                meant = as_meant(value, kind)
+                if meant != value:
+                    return msgspec.convert(meant, kind, strict=False)
+            raise
 
     return read
 
@@ -73,7 +97,8 @@ def _decoder(kind: Any) -> Callable[[bytes], Any]:
     return msgspec.json.Decoder(Any if kind is object else kind, strict=False).decode
 
 
-def _refuse_unless_successful(raw: bytes) -> None:
+def refuse_unless_successful(raw: bytes) -> None:
+    """Raise `NotSuccessfulError` for an answer that says `success: false`."""
     try:
         flag = _decoder(Envelope)(raw)
     except msgspec.ValidationError:

@@ -296,7 +296,7 @@ CASES = [
         ServerError,
         Answer(504, b"<html>\n<title>504 Gateway Time-out</title>", HTML),
         create,
-        "POST /leads → 504: <html>\n<title>504 Gateway Time-out</title>",
+        "POST /leads → 504: <html> <title>504 Gateway Time-out</title>",
     ),
     Case(
         ProviderError,
