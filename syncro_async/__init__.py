@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         ConflictError,
         ConnectionFailedError,
         ImportStoppedError,
+        InvalidArgumentError,
         MessagingWindowClosedError,
         NoAnswerError,
         NotFoundError,
@@ -49,6 +50,7 @@ if TYPE_CHECKING:
         StageBlockedError,
         SyncroError,
         UnexpectedResponseError,
+        UnknownArgumentError,
         UnprocessableError,
         ValidationError,
     )
@@ -100,6 +102,7 @@ __all__ = [
     "FailureGroup",
     "ImportStoppedError",
     "ImportSummary",
+    "InvalidArgumentError",
     "Lane",
     "Lead",
     "Limiter",
@@ -143,6 +146,7 @@ __all__ = [
     "SystemClock",
     "Task",
     "UnexpectedResponseError",
+    "UnknownArgumentError",
     "UnprocessableError",
     "UnreadableItem",
     "UpsertResult",
@@ -168,7 +172,8 @@ _NAMES_IN = {
     "syncro_async.errors": (
         "AccountSuspendedError APIError AuthenticationError BadRequestError BadRowsError "
         "BudgetWaitError CircuitOpenError ConfigurationError ConflictError "
-        "ConnectionFailedError ImportStoppedError MessagingWindowClosedError "
+        "ConnectionFailedError ImportStoppedError InvalidArgumentError "
+        "MessagingWindowClosedError UnknownArgumentError "
         "NoAnswerError NotFoundError OutcomeUnknownError PendingTask "
         "PermissionDeniedError PlanLimitError ProviderAuthenticationError ProviderError "
         "ProviderRateLimitedError RateLimitedError ReauthenticationRequiredError "

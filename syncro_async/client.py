@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import re
 import ssl
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, overload
@@ -15,6 +15,7 @@ from msgspec import structs
 from syncro_async.bulk.job import JobContext, current_job
 from syncro_async.clock import Clock, SystemClock
 from syncro_async.dialects import SYNCRO, Dialect
+from syncro_async.errors import InvalidArgumentError
 from syncro_async.events import Observer, Observers
 from syncro_async.limiting.context import chosen_lane
 from syncro_async.limiting.protocol import Budget, Lane, Limiter
@@ -42,7 +43,13 @@ from syncro_async.settings import (
 from syncro_async.transport.json_codec import decode_any, decoder_for, encode_body
 from syncro_async.transport.messages import Call, CallOptions
 from syncro_async.transport.pipeline import ClientConfig, Pipeline
-from syncro_async.transport.urls import merge_default_params, query_string, relative_path
+from syncro_async.transport.urls import (
+    Parameters,
+    merge_default_params,
+    query_string,
+    relative_path,
+)
+from syncro_async.transport.values import scalar, shown
 from syncro_async.transport.wire import wire_from
 from syncro_async.version import __version__
 
@@ -277,7 +284,7 @@ class AsyncClient(AnyList):
         method: str,
         path: str,
         *,
-        params: Mapping[str, Any] | None = None,
+        params: Parameters | None = None,
         json: Any = None,
         type: None = None,
     ) -> Any: ...
@@ -287,7 +294,7 @@ class AsyncClient(AnyList):
         method: str,
         path: str,
         *,
-        params: Mapping[str, Any] | None = None,
+        params: Parameters | None = None,
         json: Any = None,
         type: type[T],
     ) -> T: ...
@@ -296,31 +303,33 @@ class AsyncClient(AnyList):
         method: str,
         path: str,
         *,
-        params: Mapping[str, Any] | None = None,
+        params: Parameters | None = None,
         json: Any = None,
         type: type[Any] | None = None,
     ) -> Any:
         """Call any endpoint through the same budget, retries and errors.
 
         `path` is relative to the base URL (`/tasks`); an absolute URL is accepted when it lies
-        under the base URL. In `params` a list repeats its name with `[]` and None is left out; in
-        `json` None is null.
+        under the base URL. `params` is a map, or pairs of name and value; a list repeats its name
+        with `[]` and None is left out. In `json` None is null.
         Returns the whole decoded body, its envelope included: plain objects (None for an empty
         body), or an instance of `type` where that is given. GET, PUT and DELETE count as safe to
         send again, POST and PATCH do not.
 
-        Raises `ValueError` for a path that leaves the base URL and for a method or values that
-        cannot be sent, and the errors of `syncro_async.errors`.
+        Raises `InvalidArgumentError` for a path that leaves the base URL and for a method or values
+        that cannot be sent, and the other errors of `syncro_async.errors`.
         """
-        verb = method.upper()
+        verb = str(scalar("method", method)).upper()
         if not _METHOD.fullmatch(verb):
-            raise ValueError(f"method={method!r} is no HTTP method")
+            raise InvalidArgumentError(
+                f"method={shown(method)} is no HTTP method", argument="method"
+            )
         call: Call[Any] = Call(
             verb,
             relative_path(path, self._settings.config.base_url),
             decode_any if type is None else decoder_for(type),
             idempotent=verb in _REPEATABLE,
-            query=query_string(params or {}),
+            query=query_string(params),
             body=None if json is None else encode_body(json),
         )
         return await self._send(call)

@@ -2,6 +2,8 @@
 
     SyncroError
     ├── ConfigurationError (also ValueError)
+    ├── InvalidArgumentError (also ValueError)
+    │   └── UnknownArgumentError (also TypeError)
     ├── BadRowsError (also ValueError)
     ├── ImportStoppedError
     ├── BudgetWaitError
@@ -93,6 +95,22 @@ class SyncroError(Exception):
 
 class ConfigurationError(SyncroError, ValueError):
     """The client was made or used in a way that cannot work; the message says what to change."""
+
+
+class InvalidArgumentError(SyncroError, ValueError):
+    """An argument of a call cannot be used as it is; nothing was sent.
+
+    The message names the argument, its value, and what is allowed. `argument` is the name alone:
+    `tags[1]` is the second of the tags.
+    """
+
+    def __init__(self, message: str, *, argument: str) -> None:
+        super().__init__(message)
+        self.argument = argument
+
+
+class UnknownArgumentError(InvalidArgumentError, TypeError):
+    """A call was given a keyword argument that it does not have; the message names similar ones."""
 
 
 class BadRowsError(SyncroError, ValueError):

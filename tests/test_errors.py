@@ -21,6 +21,7 @@ from syncro_async.errors import (
     ConflictError,
     ConnectionFailedError,
     ImportStoppedError,
+    InvalidArgumentError,
     MessagingWindowClosedError,
     NoAnswerError,
     NotFoundError,
@@ -39,6 +40,7 @@ from syncro_async.errors import (
     StageBlockedError,
     SyncroError,
     UnexpectedResponseError,
+    UnknownArgumentError,
     UnprocessableError,
     ValidationError,
 )
@@ -47,6 +49,8 @@ from syncro_async.models.receipts import ImportSummary, RowProblem
 TREE: dict[type[SyncroError], tuple[type[BaseException], ...]] = {
     SyncroError: (Exception,),
     ConfigurationError: (SyncroError, ValueError),
+    InvalidArgumentError: (SyncroError, ValueError),
+    UnknownArgumentError: (InvalidArgumentError, TypeError),
     BadRowsError: (SyncroError, ValueError),
     ImportStoppedError: (SyncroError,),
     BudgetWaitError: (SyncroError,),
@@ -89,6 +93,14 @@ def answer(status: int, code: str | None = None, **more: Any) -> dict[str, Any]:
 SAMPLES: list[tuple[SyncroError, str]] = [
     (SyncroError("No.", **CALL), "PUT /leads/7/stage: No. (3 attempts)"),
     (ConfigurationError("No key."), "No key."),
+    (
+        InvalidArgumentError("name must be a str, not 5", argument="name"),
+        "name must be a str, not 5",
+    ),
+    (
+        UnknownArgumentError("list has no argument 'tag'", argument="tag"),
+        "list has no argument 'tag'",
+    ),
     (
         BadRowsError("2 of 9 rows", problems=(RowProblem(3, "value", "must be a number", "x"),)),
         "2 of 9 rows: value must be a number (line 3)",

@@ -65,6 +65,7 @@ ERRORS = {
     "ConflictError",
     "ConnectionFailedError",
     "ImportStoppedError",
+    "InvalidArgumentError",
     "MessagingWindowClosedError",
     "NoAnswerError",
     "NotFoundError",
@@ -83,6 +84,7 @@ ERRORS = {
     "StageBlockedError",
     "SyncroError",
     "UnexpectedResponseError",
+    "UnknownArgumentError",
     "UnprocessableError",
     "ValidationError",
 }

@@ -65,7 +65,7 @@ class Exports:
 
         Raises `ConfigurationError` for a destination that cannot be, or that another run is
         writing; `OSError` for what the file system refuses, before the first request where that
-        can be known; `ValueError` and the errors of `syncro_async.errors` as `leads.list` does.
+        can be known; the other errors of `syncro_async.errors` as `leads.list` does.
         """
         listing = self._listing(locals())
         to = exporting.destination_of(destination, format)
@@ -122,7 +122,7 @@ class Exports:
 
         Raises `ConfigurationError` for a database or table that cannot be, for a table that is
         not one of ours or holds another account's leads, and while another run is at work;
-        `OSError`, `ValueError` and the errors of `syncro_async.errors` as `export_leads` does.
+        `OSError`, and the other errors of `syncro_async.errors` as `export_leads` does.
         """
         listing = LeadQuery(self._context.leads, _settled({"include": include}), page_size)
         return await syncing.sync_leads(
@@ -207,7 +207,7 @@ class Bulk(Exports):
         Calls that the function makes with this client stand in the job's lane, unless they go
         through a view whose lane was chosen with `with_options(lane=…)`.
 
-        Raises `ValueError` for a `concurrency` below 1.
+        Raises `InvalidArgumentError` for a `concurrency` below 1.
         """
         return MapContext(
             Job.start(self._context),
@@ -261,10 +261,11 @@ class Bulk(Exports):
         - `dry_run`: compare, and send nothing; `summary.changes` says what would be.
         - `on_progress`: is given a `Progress` after each row.
 
-        Raises `ValueError` for arguments that cannot be, `OSError` for files, `BadRowsError`,
-        `ConfigurationError` for a journal of other rows or one in use, and `ImportStoppedError`,
-        with the summary so far, when the job stops early: at the limits above, at a key that is
-        refused, and when the plan holds no more leads (`PlanLimitError` is the cause).
+        Raises `InvalidArgumentError` for arguments that cannot be, `OSError` for files,
+        `BadRowsError`, `ConfigurationError` for a journal of other rows or one in use, and
+        `ImportStoppedError`, with the summary so far, when the job stops early: at the limits
+        above, at a key that is refused, and when the plan holds no more leads (`PlanLimitError` is
+        the cause).
         """
         order = ImportOptions(
             kind="upsert",
@@ -353,6 +354,7 @@ class Bulk(Exports):
         """Say how long that many requests would take from now, and when they would be done.
 
         Nothing is sent. It counts with the budget as it is now, everything that already waits in
-        the queue, and the latency measured so far. Raises `ValueError` for a negative number.
+        the queue, and the latency measured so far. Raises `InvalidArgumentError` for
+        a negative number.
         """
         return make_plan(requests, self._context)

@@ -24,8 +24,8 @@ class CustomFields:
         """Fetch the definitions of the account's custom fields; `active_only`: those in use.
 
         One that cannot be read is left out, logged at WARNING, and reported to the observers as
-        `ItemUnreadable`. Raises `ValueError` for what is no bool, and the errors of
-        `syncro_async.errors`.
+        `ItemUnreadable`. Raises `InvalidArgumentError` for what is no bool, and the other errors
+        of `syncro_async.errors`.
         """
         query = query_string({"active_only": flag("active_only", active_only) or None})
         read = whole_list(_PATH, self._emit, CustomField)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import builtins
 from collections.abc import Callable, Iterable, Mapping
 from datetime import date, datetime
+from decimal import Decimal
 from typing import Any, TypeVar
 
+from syncro_async.errors import InvalidArgumentError
 from syncro_async.models.envelope import Envelope
 from syncro_async.models.lead import Enrollment, Lead, SentMessage, UpsertResult
 from syncro_async.paging.paginator import Paginator
@@ -14,11 +16,11 @@ from syncro_async.resources.arguments import (
     MatchBy,
     check_match_key,
     check_message,
-    check_pages,
     filled,
     lead_fields,
     lead_filters,
     optional,
+    page_range,
     relations,
     required,
     tag_names,
@@ -62,8 +64,8 @@ T = TypeVar("T")
 class Leads:
     """The calls about leads, `client.leads`.
 
-    Arguments that are None are not sent. Every call raises `ValueError`, naming the argument and
-    sending nothing, for an argument the reference rules out, and the errors of
+    Arguments that are None are not sent. Every call raises `InvalidArgumentError`, naming the
+    argument and sending nothing, for an argument the reference rules out, and the errors of
     `syncro_async.errors` for what the server or the way to it came to: `NotFoundError` where there
     is no such lead, `ValidationError` where the server refuses a field.
     """
@@ -99,15 +101,8 @@ class Leads:
         `siblings` exist for `get` only. `page_size` is 1 to 200, `max_items` ends the list early.
         """
         filters = lead_filters(locals())
-        check_pages(page_size, start_page, max_items)
-        return self._paginate(
-            "/leads",
-            query=filters,
-            item=Lead,
-            page_size=page_size,
-            start_page=start_page,
-            max_items=max_items,
-        )
+        part = page_range(page_size, start_page, max_items)
+        return self._paginate("/leads", query=filters, item=Lead, **part._asdict())
 
     async def get(self, id: int, *, include: str | Iterable[str] = ()) -> Lead:
         """Fetch one lead, with the relations `include` names, those no list carries among them."""
@@ -123,7 +118,7 @@ class Leads:
         stage_id: int,
         phone: str | None = None,
         email: str | None = None,
-        value: float | None = None,
+        value: float | Decimal | None = None,
         source: str | None = None,
         tags: str | Iterable[str] | None = None,
         notes: str | None = None,
@@ -154,7 +149,7 @@ class Leads:
         stage_id: int | None = None,
         phone: str | None = None,
         email: str | None = None,
-        value: float | None = None,
+        value: float | Decimal | None = None,
         source: str | None = None,
         tags: str | Iterable[str] | None = None,
         notes: str | None = None,
@@ -174,8 +169,7 @@ class Leads:
         finds what it created before: `created` is False in that case.
         """
         fields = lead_fields(locals())
-        check_match_key(match_by, fields)
-        body = {**fields, "match_by": match_by}
+        body = {**fields, "match_by": check_match_key(match_by, fields)}
         return await self._post("/leads/upsert", _read_upsert_result, body, repeatable=True)
 
     async def move(self, id: int, *, stage_id: int, pipeline_id: int) -> None:
@@ -185,7 +179,9 @@ class Leads:
         """
         await self._put(_path(id, "stage"), required(stage_id=stage_id, pipeline_id=pipeline_id))
 
-    async def mark_won(self, id: int, *, stage_id: int, value: float | None = None) -> None:
+    async def mark_won(
+        self, id: int, *, stage_id: int, value: float | Decimal | None = None
+    ) -> None:
         """Move the lead to a won stage and record the sale, at the lead's own value by default.
 
         `UnprocessableError` if that is no won stage, `StageBlockedError` as for `move`.
@@ -210,7 +206,7 @@ class Leads:
         """Add at least one tag (one str is one tag) and return all tags the lead has now."""
         names = tag_names("tags", tags)
         if not names:
-            raise ValueError("tags must hold at least one tag")
+            raise InvalidArgumentError("tags must hold at least one tag", argument="tags")
         path = _path(id, "tags")
         return await self._post(path, _read_tags, {"tags": names}, repeatable=True)
 

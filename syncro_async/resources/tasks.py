@@ -10,7 +10,7 @@ from syncro_async.models.envelope import Envelope
 from syncro_async.models.task import Task
 from syncro_async.models.types import TaskPriority, TaskStatus, TaskType
 from syncro_async.paging.paginator import Paginator
-from syncro_async.resources.arguments import check_pages, optional, required
+from syncro_async.resources.arguments import optional, page_range, required
 from syncro_async.resources.listing import Paginate
 from syncro_async.transport.json_codec import decoder_for, encode_body
 from syncro_async.transport.messages import Call, SendCall
@@ -28,8 +28,8 @@ _read_task = decoder_for(Task)
 class Tasks:
     """The calls about tasks, `client.tasks`.
 
-    Arguments that are None are not sent. Every call raises `ValueError`, naming the argument and
-    sending nothing, for an argument the reference rules out, and the errors of
+    Arguments that are None are not sent. Every call raises `InvalidArgumentError`, naming the
+    argument and sending nothing, for an argument the reference rules out, and the errors of
     `syncro_async.errors` for what the server or the way to it came to. The reference describes
     no way to read, change, complete or delete one task; `client.request()` reaches what it lacks.
     """
@@ -66,15 +66,8 @@ class Tasks:
             due_from=due_from,
             due_to=due_to,
         )
-        check_pages(page_size, start_page, max_items)
-        return self._paginate(
-            "/tasks",
-            query=filters,
-            item=Task,
-            page_size=page_size,
-            start_page=start_page,
-            max_items=max_items,
-        )
+        part = page_range(page_size, start_page, max_items)
+        return self._paginate("/tasks", query=filters, item=Task, **part._asdict())
 
     async def create(
         self,

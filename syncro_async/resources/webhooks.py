@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 import msgspec
 
+from syncro_async.errors import InvalidArgumentError
 from syncro_async.models import webhook
 from syncro_async.models.envelope import Envelope
 from syncro_async.models.types import WebhookEvent, WebhookSource
@@ -32,8 +33,8 @@ _read_new_webhook = decoder_for(webhook.NewWebhook)
 class Webhooks:
     """The calls about webhook subscriptions, `client.webhooks`.
 
-    Arguments that are None are not sent. Every call raises `ValueError`, naming the argument and
-    sending nothing, for an argument the reference rules out, and the errors of
+    Arguments that are None are not sent. Every call raises `InvalidArgumentError`, naming the
+    argument and sending nothing, for an argument the reference rules out, and the errors of
     `syncro_async.errors`: `NotFoundError` where there is no such subscription, `ValidationError`
     where the server refuses a field.
     """
@@ -63,11 +64,9 @@ class Webhooks:
         `source` is api (the server's default) or n8n. Without a `secret` the server makes one;
         keep it from the answer, the answer has it once. Never sent twice by itself.
         """
+        fields = required(target_url=target_url, events=events) | optional(secret=secret)
         if source is not None:
-            filled("source", source)
-        fields = required(target_url=target_url, events=events) | optional(
-            source=source, secret=secret
-        )
+            fields["source"] = filled("source", source)
         body = encode_body(fields)
         return await self._send(Call("POST", _PATH, _read_new_webhook, idempotent=False, body=body))
 
@@ -90,7 +89,9 @@ class Webhooks:
         path = _path(id)
         changes = optional(target_url=target_url, events=events, is_active=is_active)
         if not changes:
-            raise ValueError("target_url, events or is_active is required")
+            raise InvalidArgumentError(
+                "target_url, events or is_active is required", argument="target_url"
+            )
         await self._send(Call("PUT", path, decode_none, idempotent=True, body=encode_body(changes)))
 
     async def delete(self, id: int) -> None:

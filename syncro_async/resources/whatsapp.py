@@ -53,8 +53,9 @@ class WhatsApp:
         """Fetch the message templates, or those that pass every filter given.
 
         `instance_id` is the number they belong to; `status` is APPROVED (those that can be sent),
-        PENDING, REJECTED, PAUSED or DISABLED; `language` such as `pt_BR`. Raises `ValueError`,
-        naming the argument and sending nothing, for an argument the reference rules out.
+        PENDING, REJECTED, PAUSED or DISABLED; `language` such as `pt_BR`. Raises
+        `InvalidArgumentError`, naming the argument and sending nothing, for an argument that the
+        reference rules out.
         """
         if status is not None:
             filled("status", status)

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from syncro_async.errors import InvalidArgumentError
 from syncro_async.resources.leads import Leads
 from tests.recording import Recorder
 
@@ -33,7 +34,7 @@ CALLS_ON_A_LEAD: dict[str, Callable[[Leads, Any], Awaitable[object]]] = {
 
 async def refuses(asked: Callable[[Leads], Any], name: str, *words: str) -> None:
     recorder = Recorder()
-    with pytest.raises(ValueError, match=f"^{name}[ =\\[]") as refusal:  # noqa: PT012
+    with pytest.raises(InvalidArgumentError, match=f"^{name}[ =\\[]") as refusal:  # noqa: PT012
         answer = asked(recorder.leads)
         if inspect.isawaitable(answer):
             await answer
@@ -80,7 +81,7 @@ LISTS: list[tuple[dict[str, Any], str]] = [
 @pytest.mark.parametrize(("arguments", "name"), LISTS, ids=repr)
 async def test_a_list_is_refused_at_once(arguments: dict[str, Any], name: str) -> None:
     recorder = Recorder()
-    with pytest.raises(ValueError, match=f"^{name}[ =]"):
+    with pytest.raises(InvalidArgumentError, match=f"^{name}[ =]"):
         recorder.leads.list(**arguments)
     assert recorder.silent
 
@@ -115,7 +116,7 @@ FIELDS: list[tuple[dict[str, Any], str]] = [
     ({"value": -math.inf}, "value"),
     ({"value": "5000"}, "value"),
     ({"value": True}, "value"),
-    ({"value": Decimal(5)}, "value"),
+    ({"value": Decimal("NaN")}, "value"),
     ({"source": 1}, "source"),
     ({"notes": ["a"]}, "notes"),
     ({"utm_source": 1}, "utm_source"),
@@ -129,7 +130,7 @@ FIELDS: list[tuple[dict[str, Any], str]] = [
     ({"custom_fields": {"a": math.nan}}, "custom_fields"),
     ({"custom_fields": {"a": [1.0, math.inf]}}, "custom_fields"),
     ({"custom_fields": {"a": NAIVE}}, "custom_fields"),
-    ({"custom_fields": {"a": Ellipsis}}, "the body"),
+    ({"custom_fields": {"a": Ellipsis}}, "custom_fields"),
 ]
 
 
@@ -200,7 +201,10 @@ OTHERS: list[tuple[Callable[[Leads], object], str]] = [
     (lambda leads: leads.send_whatsapp(1, caption="Só a legenda"), "body or media_url"),
     (lambda leads: leads.send_whatsapp(1, body=5), "body"),  # type: ignore[arg-type]
     (lambda leads: leads.send_whatsapp(1, body="Olá", media_url=""), "media_url"),
-    (lambda leads: leads.send_whatsapp(1, media_url="u", caption=5), "caption"),  # type: ignore[arg-type]
+    (
+        lambda leads: leads.send_whatsapp(1, media_url="https://a.b", caption=5),
+        "caption",
+    ),  # type: ignore[arg-type]
     (lambda leads: leads.send_whatsapp(1, body="Olá", instance_id=True), "instance_id"),
     (lambda leads: leads.send_template(1, template_id="1"), "template_id"),  # type: ignore[arg-type]
     (lambda leads: leads.send_template(1, template_id=1, variables="João"), "variables"),
