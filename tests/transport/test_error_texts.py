@@ -23,6 +23,7 @@ from syncro_async.errors import (
     ConflictError,
     ConnectionFailedError,
     ImportStoppedError,
+    InvalidArgumentError,
     MessagingWindowClosedError,
     NoAnswerError,
     NotFoundError,
@@ -40,9 +41,11 @@ from syncro_async.errors import (
     StageBlockedError,
     SyncroError,
     UnexpectedResponseError,
+    UnknownArgumentError,
     UnprocessableError,
     ValidationError,
 )
+from syncro_async.integrations.fastapi import syncro_lifespan
 from tests.transport.scripted_app import ONE, Answer, App, Step, at_once, client_of, never
 
 README = Path(__file__).parents[2] / "README.md"
@@ -67,6 +70,10 @@ async def get(client: AsyncClient) -> object:
 
 async def create(client: AsyncClient) -> object:
     return await client.leads.create(name="Ana", pipeline_id=1, stage_id=4)
+
+
+async def misspelled(_: AsyncClient) -> object:
+    return syncro_lifespan(max_weight=5)
 
 
 async def send(client: AsyncClient) -> object:
@@ -262,6 +269,18 @@ CASES = [
         ),
         move,
         "PUT /leads/7/stage → 422: Existem tarefas pendentes. [Ligar]",
+    ),
+    Case(
+        InvalidArgumentError,
+        Answer(),
+        lambda client: client.leads.get(5, include=7),  # type: ignore[arg-type]
+        "include must be several texts, not 7",
+    ),
+    Case(
+        UnknownArgumentError,
+        Answer(),
+        misspelled,
+        "AsyncClient has no argument 'max_weight'; similar names: max_wait",
     ),
     Case(
         PlanLimitError,
