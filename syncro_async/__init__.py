@@ -33,6 +33,7 @@ if TYPE_CHECKING:
         ImportStoppedError,
         InvalidArgumentError,
         MessagingWindowClosedError,
+        MissingResourceError,
         NoAnswerError,
         NotFoundError,
         OutcomeUnknownError,
@@ -62,6 +63,7 @@ if TYPE_CHECKING:
     from syncro_async.models.lead import Enrollment, Lead, SentMessage, UpsertResult
     from syncro_async.models.page import Page, PageMeta, UnreadableItem
     from syncro_async.models.pipeline import LostReason, Pipeline, Pipelines, Stage
+    from syncro_async.models.raw_result import Headers, RawResult
     from syncro_async.models.receipts import (
         ExportReceipt,
         FailureGroup,
@@ -100,6 +102,7 @@ __all__ = [
     "ExportReceipt",
     "Failed",
     "FailureGroup",
+    "Headers",
     "ImportStoppedError",
     "ImportSummary",
     "InvalidArgumentError",
@@ -108,6 +111,7 @@ __all__ = [
     "Limiter",
     "LostReason",
     "MessagingWindowClosedError",
+    "MissingResourceError",
     "NewWebhook",
     "NoAnswerError",
     "NotFoundError",
@@ -130,6 +134,7 @@ __all__ = [
     "ProviderRateLimitedError",
     "RateLimit",
     "RateLimitedError",
+    "RawResult",
     "ReauthenticationRequiredError",
     "RequestTimeoutError",
     "RetryPolicy",
@@ -173,7 +178,7 @@ _NAMES_IN = {
         "AccountSuspendedError APIError AuthenticationError BadRequestError BadRowsError "
         "BudgetWaitError CircuitOpenError ConfigurationError ConflictError "
         "ConnectionFailedError ImportStoppedError InvalidArgumentError "
-        "MessagingWindowClosedError UnknownArgumentError "
+        "MessagingWindowClosedError MissingResourceError UnknownArgumentError "
         "NoAnswerError NotFoundError OutcomeUnknownError PendingTask "
         "PermissionDeniedError PlanLimitError ProviderAuthenticationError ProviderError "
         "ProviderRateLimitedError RateLimitedError ReauthenticationRequiredError "
@@ -188,6 +193,7 @@ _NAMES_IN = {
     "syncro_async.models.lead": "Enrollment Lead SentMessage UpsertResult",
     "syncro_async.models.page": "Page PageMeta UnreadableItem",
     "syncro_async.models.pipeline": "LostReason Pipeline Pipelines Stage",
+    "syncro_async.models.raw_result": "Headers RawResult",
     "syncro_async.models.task": "Task",
     "syncro_async.models.webhook": "NewWebhook Webhook Webhooks",
     "syncro_async.models.whatsapp": "WhatsAppInstance WhatsAppTemplate",

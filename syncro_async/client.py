@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import copy
 import re
 import ssl
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, Self, TypeVar, overload
 
 from msgspec import structs
 
@@ -26,6 +25,8 @@ from syncro_async.resources.any_list import AnyList
 from syncro_async.resources.custom_fields import CustomFields
 from syncro_async.resources.leads import Leads
 from syncro_async.resources.pipelines import Pipelines
+from syncro_async.resources.raw_client import RawClient
+from syncro_async.resources.resource import Calls, Record, resource_property
 from syncro_async.resources.tasks import Tasks
 from syncro_async.resources.webhooks import Webhooks
 from syncro_async.resources.whatsapp import WhatsApp
@@ -59,7 +60,7 @@ if TYPE_CHECKING:
     from syncro_async.bulk.api import Bulk
     from syncro_async.transport.http_engine import Transport
 else:
-    AsyncLimiter = Transport = (
+    AsyncLimiter = Bulk = Transport = (
         Any  # for those who look up what a client is made of, as containers do
     )
 
@@ -159,11 +160,31 @@ class AsyncClient(AnyList):
         self._pipeline = Pipeline(wiring, self._limiter, self._emit)
         keep_alive_for(self._pipeline, self._limiter)
 
+    leads = resource_property("leads", Leads, "The calls about leads.")
+    tasks = resource_property("tasks", Tasks, "The calls about tasks.")
+    pipelines = resource_property(
+        "pipelines", Pipelines, "The calls about pipelines, their stages and the lost reasons."
+    )
+    custom_fields = resource_property(
+        "custom_fields", CustomFields, "The call about the definitions of custom fields."
+    )
+    whatsapp = resource_property(
+        "whatsapp", WhatsApp, "The calls about WhatsApp numbers and templates."
+    )
+    account = resource_property(
+        "account", Account, "The call about the account that the key belongs to."
+    )
+    users = resource_property("users", Users, "The call about the members of the account.")
+    webhooks = resource_property("webhooks", Webhooks, "The calls about webhook subscriptions.")
+
     @property
-    def leads(self) -> Leads:
-        """The calls about leads."""
-        self._settings.config.dialect.check_resource("leads")
-        return Leads(self._send, self._paginate)
+    def with_raw_response(self) -> RawClient:
+        """The same calls; each returns a `RawResult` with the status, headers and body.
+
+        raw = await syncro.with_raw_response.leads.get(1)
+        print(raw.status, raw.attempts, raw.parsed.name)
+        """
+        return RawClient(self)
 
     @property
     def bulk(self) -> Bulk:
@@ -185,48 +206,6 @@ class AsyncClient(AnyList):
             stats=self._pipeline.stats,
         )
         return Bulk(ground)
-
-    @property
-    def tasks(self) -> Tasks:
-        """The calls about tasks."""
-        self._settings.config.dialect.check_resource("tasks")
-        return Tasks(self._send, self._paginate)
-
-    @property
-    def pipelines(self) -> Pipelines:
-        """The call about pipelines, their stages and the lost reasons."""
-        self._settings.config.dialect.check_resource("pipelines")
-        return Pipelines(self._send, self._emit)
-
-    @property
-    def custom_fields(self) -> CustomFields:
-        """The call about the definitions of custom fields."""
-        self._settings.config.dialect.check_resource("custom_fields")
-        return CustomFields(self._send, self._emit)
-
-    @property
-    def whatsapp(self) -> WhatsApp:
-        """The calls about WhatsApp numbers and templates."""
-        self._settings.config.dialect.check_resource("whatsapp")
-        return WhatsApp(self._send, self._emit)
-
-    @property
-    def account(self) -> Account:
-        """The call about the account behind the key."""
-        self._settings.config.dialect.check_resource("account")
-        return Account(self._send)
-
-    @property
-    def users(self) -> Users:
-        """The call about the members of the account."""
-        self._settings.config.dialect.check_resource("users")
-        return Users(self._send, self._emit)
-
-    @property
-    def webhooks(self) -> Webhooks:
-        """The calls about webhook subscriptions."""
-        self._settings.config.dialect.check_resource("webhooks")
-        return Webhooks(self._send, self._emit)
 
     def with_options(
         self,
@@ -254,13 +233,10 @@ class AsyncClient(AnyList):
             config = replace(config, dialect=check_dialect_variant(config.dialect, dialect))
             changes["headers"] = dialect.headers
         options = checked_options(structs.replace(self._settings.options, **changes))
-        view = copy.copy(self)
-        vars(view).update(
+        return self._view(
             _settings=Settings(config, options),
             _explicit_lane=self._explicit_lane if lane is _UNCHANGED else lane,
-            _owns_pipeline=False,
         )
-        return view
 
     def budget(self) -> Budget:
         """How the key's budget stands, as far as this process knows.
@@ -350,11 +326,42 @@ class AsyncClient(AnyList):
     ) -> None:
         await self.aclose()
 
+    def __copy__(self) -> AsyncClient:
+        """A copy is a view, as `with_options()` makes one: connections and budget are shared."""
+        return self._view()
+
+    def __deepcopy__(self, memo: object) -> AsyncClient:
+        return self._view()
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(
+            "an AsyncClient is not pickled: it has connections, and its key must not be written"
+            " anywhere; create a client in the other process"
+        )
+
     def __repr__(self) -> str:
         settings: Settings | None = vars(self).get("_settings")
         if settings is None:  # a traceback shows it while it is being made
             return "<AsyncClient>"
         return f"<AsyncClient {settings.config.base_url} lane={settings.options.lane}>"
+
+    def _view(self, **changes: Any) -> AsyncClient:
+        """The same client with other attributes; it shares the connections and closes nothing."""
+        view = object.__new__(type(self))
+        vars(view).update(vars(self), _owns_pipeline=False, **changes)
+        return view
+
+    def _recording(self, record: Record) -> AsyncClient:
+        options = structs.replace(self._settings.options, record=record)
+        return self._view(_settings=Settings(self._settings.config, options))
+
+    def _calls_of(self, resource: str) -> Calls:
+        self._settings.config.dialect.check_resource(resource)
+
+        def recording(record: Record) -> Calls:
+            return self._recording(record)._calls_of(resource)  # noqa: SLF001  # of this class
+
+        return Calls(self._send, self._paginate, self._emit, recording)
 
     async def _send(self, call: Call[T], /) -> T:
         settings = self._settings

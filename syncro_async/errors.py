@@ -2,6 +2,7 @@
 
     SyncroError
     ├── ConfigurationError (also ValueError)
+    │   └── MissingResourceError (also AttributeError)
     ├── InvalidArgumentError (also ValueError)
     │   └── UnknownArgumentError (also TypeError)
     ├── BadRowsError (also ValueError)
@@ -41,6 +42,7 @@ from __future__ import annotations
 from typing import Any, Literal, NamedTuple
 
 from syncro_async._internal.error_text import first_few, format_error, format_groups, format_wait
+from syncro_async.models.raw_result import Headers
 from syncro_async.models.receipts import FailureGroup, ImportSummary, RowProblem, group_problems
 
 
@@ -57,9 +59,11 @@ class SyncroError(Exception):
 
     `method` and `path` say which call it was (the path without its query), `attempts` how often
     it was sent; they are None and 0 for what happened outside a call. `message` is the bare
-    message: what the server said, or what we have to say; `str(error)` adds the rest.
+    message: what the server said, or what we have to say; `str(error)` adds the rest. `headers` are
+    those of the answer, and empty where there was none.
     """
 
+    headers: Headers = Headers()
     method: str | None = None
     path: str | None = None
     attempts: int = 0
@@ -95,6 +99,10 @@ class SyncroError(Exception):
 
 class ConfigurationError(SyncroError, ValueError):
     """The client was made or used in a way that cannot work; the message says what to change."""
+
+
+class MissingResourceError(ConfigurationError, AttributeError):
+    """The service of this client does not have this group of calls, as its dialect says."""
 
 
 class InvalidArgumentError(SyncroError, ValueError):

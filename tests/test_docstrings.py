@@ -56,9 +56,11 @@ def offered() -> dict[str, Any]:
             if inspect.isclass(value) or inspect.isroutine(value):
                 found.setdefault(f"{value.__module__}.{value.__qualname__}", value)
     with_key = AsyncClient("crm_x")
-    for name, value in inspect.getmembers_static(AsyncClient, lambda each: type(each) is property):
+    for name, value in inspect.getmembers_static(
+        AsyncClient, lambda each: isinstance(each, property)
+    ):
         resource = type(getattr(with_key, name))
-        assert value.fget.__doc__
+        assert value.__doc__
         found[f"{resource.__module__}.{resource.__qualname__}"] = resource
     return found
 

@@ -23,6 +23,7 @@ from syncro_async.errors import (
     ImportStoppedError,
     InvalidArgumentError,
     MessagingWindowClosedError,
+    MissingResourceError,
     NoAnswerError,
     NotFoundError,
     OutcomeUnknownError,
@@ -49,6 +50,7 @@ from syncro_async.models.receipts import ImportSummary, RowProblem
 TREE: dict[type[SyncroError], tuple[type[BaseException], ...]] = {
     SyncroError: (Exception,),
     ConfigurationError: (SyncroError, ValueError),
+    MissingResourceError: (ConfigurationError, AttributeError),
     InvalidArgumentError: (SyncroError, ValueError),
     UnknownArgumentError: (InvalidArgumentError, TypeError),
     BadRowsError: (SyncroError, ValueError),
@@ -93,6 +95,7 @@ def answer(status: int, code: str | None = None, **more: Any) -> dict[str, Any]:
 SAMPLES: list[tuple[SyncroError, str]] = [
     (SyncroError("No.", **CALL), "PUT /leads/7/stage: No. (3 attempts)"),
     (ConfigurationError("No key."), "No key."),
+    (MissingResourceError("No leads."), "No leads."),
     (
         InvalidArgumentError("name must be a str, not 5", argument="name"),
         "name must be a str, not 5",

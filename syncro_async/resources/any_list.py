@@ -11,6 +11,7 @@ from syncro_async.errors import ConfigurationError
 from syncro_async.events import Observers
 from syncro_async.paging.factory import ListRequest, make_paginator
 from syncro_async.paging.paginator import Paginator
+from syncro_async.resources.arguments import PageRange
 from syncro_async.settings import Settings
 from syncro_async.transport.json_codec import decoder_for
 from syncro_async.transport.messages import Call
@@ -90,17 +91,10 @@ class AnyList(ABC):
         return make_paginator(asked, self._paging(paging), self._send, self._emit)
 
     def _paginate(
-        self,
-        path: str,
-        *,
-        query: Mapping[str, Any],
-        item: type[T],
-        page_size: int,
-        start_page: int,
-        max_items: int | None,
+        self, path: str, query: Mapping[str, Any], item: type[T], part: PageRange, /
     ) -> Paginator[T]:
         pairs = pairs_of(query)
-        asked = ListRequest(path, pairs, item, page_size, max_items, start_page)
+        asked = ListRequest(path, pairs, item, part.page_size, part.max_items, part.start_page)
         return make_paginator(asked, self._paging(None), self._send, self._emit)
 
     def _paging(self, given: Paging | None) -> Paging:

@@ -26,9 +26,9 @@ from syncro_async.resources.arguments import (
     tag_names,
     texts,
 )
-from syncro_async.resources.listing import Paginate
+from syncro_async.resources.resource import Resource, raw, raw_page
 from syncro_async.transport.json_codec import decode_none, decoder_for, encode_body
-from syncro_async.transport.messages import Call, SendCall
+from syncro_async.transport.messages import Call
 from syncro_async.transport.urls import path_segment, query_string
 
 
@@ -61,7 +61,7 @@ def _read_tags(raw: bytes) -> list[str]:
 T = TypeVar("T")
 
 
-class Leads:
+class Leads(Resource):
     """The calls about leads, `client.leads`.
 
     Arguments that are None are not sent. Every call raises `InvalidArgumentError`, naming the
@@ -70,9 +70,10 @@ class Leads:
     is no such lead, `ValidationError` where the server refuses a field.
     """
 
-    def __init__(self, send: SendCall, paginate: Paginate) -> None:
-        self._send = send
-        self._paginate = paginate
+    @property
+    def with_raw_response(self) -> RawLeads:
+        """The same calls; each returns a `RawResult` with the status, headers and body."""
+        return RawLeads(self)
 
     def list(
         self,
@@ -102,7 +103,7 @@ class Leads:
         """
         filters = lead_filters(locals())
         part = page_range(page_size, start_page, max_items)
-        return self._paginate("/leads", query=filters, item=Lead, **part._asdict())
+        return self._paginate("/leads", filters, Lead, part)
 
     async def get(self, id: int, *, include: str | Iterable[str] = ()) -> Lead:
         """Fetch one lead, with the relations `include` names, those no list carries among them."""
@@ -276,6 +277,26 @@ class Leads:
 
     async def _put(self, path: str, body: Mapping[str, Any]) -> None:
         await self._send(Call("PUT", path, decode_none, idempotent=True, body=encode_body(body)))
+
+
+class RawLeads:
+    """The calls of `client.leads`; each returns a `RawResult`, `list` one with the first page."""
+
+    def __init__(self, leads: Leads) -> None:
+        self.list = raw_page(leads.list)
+        self.get = raw(leads.get)
+        self.create = raw(leads.create)
+        self.upsert = raw(leads.upsert)
+        self.move = raw(leads.move)
+        self.mark_won = raw(leads.mark_won)
+        self.mark_lost = raw(leads.mark_lost)
+        self.delete = raw(leads.delete)
+        self.add_tags = raw(leads.add_tags)
+        self.remove_tag = raw(leads.remove_tag)
+        self.enroll = raw(leads.enroll)
+        self.unenroll = raw(leads.unenroll)
+        self.send_whatsapp = raw(leads.send_whatsapp)
+        self.send_template = raw(leads.send_template)
 
 
 def _path(id: int, *rest: str) -> str:

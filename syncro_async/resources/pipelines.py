@@ -9,9 +9,10 @@ import msgspec
 from syncro_async.models import pipeline as models
 from syncro_async.models.envelope import Envelope
 from syncro_async.paging.page_decoding import item_decoder
-from syncro_async.resources.listing import Emit, readable
+from syncro_async.resources.listing import readable
+from syncro_async.resources.resource import Resource, raw
 from syncro_async.transport.json_codec import decoder_for
-from syncro_async.transport.messages import Call, SendCall
+from syncro_async.transport.messages import Call
 
 _PATH = "/pipelines"
 
@@ -31,12 +32,13 @@ _read_body = decoder_for(_Body)
 _read_pipeline = item_decoder(_Pipeline)
 
 
-class Pipelines:
+class Pipelines(Resource):
     """The call about pipelines, `client.pipelines`."""
 
-    def __init__(self, send: SendCall, emit: Emit) -> None:
-        self._send = send
-        self._emit = emit
+    @property
+    def with_raw_response(self) -> RawPipelines:
+        """The same calls; each returns a `RawResult` with the status, headers and body."""
+        return RawPipelines(self)
 
     async def list(self) -> models.Pipelines:
         """Fetch every pipeline with its stages, and the lost reasons.
@@ -70,3 +72,12 @@ class Pipelines:
         sent = _read_pipeline(raw)
         stages = readable(_PATH, self._emit, sent.stages or (), item_decoder(models.Stage))
         return models.Pipeline(id=sent.id, name=sent.name, stages=stages)
+
+
+class RawPipelines:
+    """The calls of `client.pipelines`; each returns a `RawResult`."""
+
+    def __init__(self, pipelines: Pipelines) -> None:
+        self.list = raw(pipelines.list)
+        self.find = raw(pipelines.find)
+        self.stage = raw(pipelines.stage)

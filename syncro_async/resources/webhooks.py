@@ -12,9 +12,10 @@ from syncro_async.models.envelope import Envelope
 from syncro_async.models.types import WebhookEvent, WebhookSource
 from syncro_async.paging.page_decoding import item_decoder
 from syncro_async.resources.arguments import filled, optional, required
-from syncro_async.resources.listing import Emit, readable
+from syncro_async.resources.listing import readable
+from syncro_async.resources.resource import Resource, raw
 from syncro_async.transport.json_codec import decode_none, decoder_for, encode_body
-from syncro_async.transport.messages import Call, SendCall
+from syncro_async.transport.messages import Call
 from syncro_async.transport.urls import path_segment
 
 _PATH = "/webhooks"
@@ -30,7 +31,7 @@ _read_webhook = decoder_for(webhook.Webhook)
 _read_new_webhook = decoder_for(webhook.NewWebhook)
 
 
-class Webhooks:
+class Webhooks(Resource):
     """The calls about webhook subscriptions, `client.webhooks`.
 
     Arguments that are None are not sent. Every call raises `InvalidArgumentError`, naming the
@@ -39,9 +40,10 @@ class Webhooks:
     where the server refuses a field.
     """
 
-    def __init__(self, send: SendCall, emit: Emit) -> None:
-        self._send = send
-        self._emit = emit
+    @property
+    def with_raw_response(self) -> RawWebhooks:
+        """The same calls; each returns a `RawResult` with the status, headers and body."""
+        return RawWebhooks(self)
 
     async def list(self) -> webhook.Webhooks:
         """Fetch every subscription, and the events one can subscribe to.
@@ -104,6 +106,17 @@ class Webhooks:
         body = _read_body(raw)
         found = readable(_PATH, self._emit, body.data, item_decoder(webhook.Webhook))
         return webhook.Webhooks(found, body.supported_events or [])
+
+
+class RawWebhooks:
+    """The calls of `client.webhooks`; each returns a `RawResult`."""
+
+    def __init__(self, webhooks: Webhooks) -> None:
+        self.list = raw(webhooks.list)
+        self.create = raw(webhooks.create)
+        self.get = raw(webhooks.get)
+        self.update = raw(webhooks.update)
+        self.delete = raw(webhooks.delete)
 
 
 def _path(id: int) -> str:

@@ -28,6 +28,8 @@ class DecodeStage:
         reply = await self._send(exchange)
         if call.heard is not None:
             call.heard(reply)
+        if options.record is not None:
+            options.record(exchange, reply)
         try:
             return call.read(without_bom(reply.content))
         except NotSuccessfulError:

@@ -25,6 +25,7 @@ from syncro_async.errors import (
     ImportStoppedError,
     InvalidArgumentError,
     MessagingWindowClosedError,
+    MissingResourceError,
     NoAnswerError,
     NotFoundError,
     OutcomeUnknownError,
@@ -269,6 +270,13 @@ CASES = [
         ),
         move,
         "PUT /leads/7/stage → 422: Existem tarefas pendentes. [Ligar]",
+    ),
+    Case(
+        MissingResourceError,
+        Answer(),
+        lambda client: client.leads.get(7),
+        "Syncro has no leads; its client offers request() and paginate() for any path",
+        {"dialect": replace(SYNCRO, resources=frozenset())},
     ),
     Case(
         InvalidArgumentError,
