@@ -6,6 +6,7 @@ import re
 import ssl
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, NoReturn, Self, TypeVar, overload
 
@@ -19,7 +20,7 @@ from syncro_async.events import Observer, Observers
 from syncro_async.limiting.context import chosen_lane
 from syncro_async.limiting.protocol import Budget, Lane, Limiter
 from syncro_async.limiting.rate_limit import RateLimit
-from syncro_async.limiting.registry import keep_alive_for, key_hash
+from syncro_async.limiting.registry import keep_alive_for
 from syncro_async.resources.account import Account, Users
 from syncro_async.resources.any_list import AnyList
 from syncro_async.resources.custom_fields import CustomFields
@@ -33,17 +34,21 @@ from syncro_async.resources.whatsapp import WhatsApp
 from syncro_async.retrying.policy import RetryPolicy
 from syncro_async.settings import (
     Settings,
-    api_key_from,
+    account_of,
+    asked_key,
     base_url_from,
     check_dialect_variant,
     checked_options,
     connections_from,
+    key_source,
     limiter_from,
     rates_from,
 )
 from syncro_async.transport.json_codec import decode_any, decoder_for, encode_body
 from syncro_async.transport.messages import Call, CallOptions
 from syncro_async.transport.pipeline import ClientConfig, Pipeline
+from syncro_async.transport.redaction import ApiKey
+from syncro_async.transport.rotating_key import NOT_ASKED, AskKey, RotatingPipeline
 from syncro_async.transport.urls import (
     Parameters,
     merge_default_params,
@@ -87,8 +92,11 @@ class AsyncClient(AnyList):
     All clients of a process with the same key and base URL share one budget. It may be used from
     any number of tasks, opens its connections on first use, and never shows the key.
 
-    - `api_key`: else the environment's `SYNCRO_API_KEY`; `base_url`: else `SYNCRO_BASE_URL`, else
-      the service's own. The variables carry the dialect's name.
+    - `api_key`: a key, or a function, sync or async, that returns one: it is asked before the first
+      call, and again after a 401, so that keys may rotate. Each key has its own budget. None: the
+      environment's `SYNCRO_API_KEY`.
+    - `base_url`: None: the environment's `SYNCRO_BASE_URL`, else the service's own. The variables
+      carry the dialect's name.
     - `dialect`: which service this is; `syncro_async.dialects` has those it knows.
     - `rate_limit`: what the service allows, one `RateLimit` or several that hold at once; else
       `SYNCRO_RATE_LIMIT` (`60/60`: calls/seconds), else the dialect's.
@@ -122,7 +130,7 @@ class AsyncClient(AnyList):
 
     def __init__(
         self,
-        api_key: str | None = None,
+        api_key: str | AskKey | None = None,
         *,
         base_url: str | None = None,
         dialect: Dialect = SYNCRO,
@@ -140,11 +148,11 @@ class AsyncClient(AnyList):
         observers: Iterable[Observer] = (),
     ) -> None:
         try:
-            key = api_key_from(api_key, dialect)
+            source = key_source(api_key, dialect)
         finally:
             del api_key  # an error's traceback holds this frame
         wiring = ClientConfig(
-            api_key=key,
+            api_key=source if isinstance(source, ApiKey) else NOT_ASKED,
             base_url=base_url_from(base_url, dialect),
             dialect=dialect,
             rates=rates_from(rate_limit, dialect),
@@ -155,10 +163,9 @@ class AsyncClient(AnyList):
         )
         calls = CallOptions(lane, max_wait, timeout, retry or _STANDARD_RETRIES, dialect.headers)
         self._settings = Settings(wiring, checked_options(calls))
-        self._limiter = limiter_from(limiter, wiring, timeout=timeout)
-        self._emit = Observers(observers)
-        self._pipeline = Pipeline(wiring, self._limiter, self._emit)
-        keep_alive_for(self._pipeline, self._limiter)
+        self._emit = emit = Observers(observers)
+        self._pipeline = _pipeline_for(source, wiring, limiter, emit, timeout=timeout)
+        self._account = f"{wiring.base_url} {account_of(source)}"
 
     leads = resource_property("leads", Leads, "The calls about leads.")
     tasks = resource_property("tasks", Tasks, "The calls about tasks.")
@@ -181,8 +188,10 @@ class AsyncClient(AnyList):
     def with_raw_response(self) -> RawClient:
         """The same calls; each returns a `RawResult` with the status, headers and body.
 
-        raw = await syncro.with_raw_response.leads.get(1)
-        print(raw.status, raw.attempts, raw.parsed.name)
+            raw = await syncro.with_raw_response.leads.get(1)
+            print(raw.status, raw.attempts, raw.parsed.name)
+
+        A list comes as its first page.
         """
         return RawClient(self)
 
@@ -200,7 +209,7 @@ class AsyncClient(AnyList):
             rates=self._limiter.rates,
             clock=config.clock,
             base_url=config.base_url,
-            account=f"{config.base_url} {key_hash(config.api_key.reveal())}",
+            account=self._account,
             lane=self._explicit_lane or chosen_lane() or "bulk",
             client=self._pipeline,
             stats=self._pipeline.stats,
@@ -251,6 +260,7 @@ class AsyncClient(AnyList):
 
         Raises `ConnectionFailedError` when a shared limiter's store is out of reach.
         """
+        await self._pipeline.ready()
         await self._limiter.refresh()
         return self._limiter.budget()
 
@@ -335,8 +345,8 @@ class AsyncClient(AnyList):
 
     def __reduce__(self) -> NoReturn:
         raise TypeError(
-            "an AsyncClient is not pickled: it has connections, and its key must not be written"
-            " anywhere; create a client in the other process"
+            "an AsyncClient is not pickled, for its key must not be written anywhere; create a"
+            " client in the other process"
         )
 
     def __repr__(self) -> str:
@@ -344,6 +354,10 @@ class AsyncClient(AnyList):
         if settings is None:  # a traceback shows it while it is being made
             return "<AsyncClient>"
         return f"<AsyncClient {settings.config.base_url} lane={settings.options.lane}>"
+
+    @property
+    def _limiter(self) -> Limiter:
+        return self._pipeline.limiter
 
     def _view(self, **changes: Any) -> AsyncClient:
         """The same client with other attributes; it shares the connections and closes nothing."""
@@ -376,3 +390,25 @@ class AsyncClient(AnyList):
         if job is not None:
             options = job.options(options, lane_chosen=lane is not None)
         return await self._pipeline(call, options)
+
+
+def _pipeline_for(
+    source: ApiKey | AskKey,
+    config: ClientConfig,
+    limiter: object,
+    emit: Observers,
+    *,
+    timeout: float,
+) -> Pipeline | RotatingPipeline:
+    """The pipeline of the key, or one that asks the function for its keys."""
+
+    def of_key(key: ApiKey) -> Pipeline:
+        own = replace(config, api_key=key)
+        found = limiter_from(limiter, own, timeout=timeout)
+        pipeline = Pipeline(own, found, emit)
+        keep_alive_for(pipeline, found)
+        return pipeline
+
+    if isinstance(source, ApiKey):
+        return of_key(source)
+    return RotatingPipeline(source, partial(asked_key, dialect=config.dialect), of_key, config)
