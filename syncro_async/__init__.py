@@ -76,6 +76,7 @@ if TYPE_CHECKING:
     from syncro_async.models.webhook import NewWebhook, Webhook, Webhooks
     from syncro_async.models.whatsapp import WhatsAppInstance, WhatsAppTemplate
     from syncro_async.paging.paginator import Paginator
+    from syncro_async.resources.arguments import LeadFields, LeadFilters
     from syncro_async.retrying.policy import RetryPolicy
 
 __all__ = [
@@ -108,6 +109,8 @@ __all__ = [
     "InvalidArgumentError",
     "Lane",
     "Lead",
+    "LeadFields",
+    "LeadFilters",
     "Limiter",
     "LostReason",
     "MessagingWindowClosedError",
@@ -201,6 +204,7 @@ _NAMES_IN = {
     "syncro_async.models.receipts": (
         "ExportReceipt FailureGroup ImportSummary RowChange RowProblem SyncReceipt "
     ),
+    "syncro_async.resources.arguments": "LeadFields LeadFilters",
     "syncro_async.retrying.policy": "RetryPolicy",
 }
 _HOME = {name: home for home, names in _NAMES_IN.items() for name in names.split()}

@@ -101,8 +101,8 @@ SAMPLES: list[tuple[SyncroError, str]] = [
         "name must be a str, not 5",
     ),
     (
-        UnknownArgumentError("list has no argument 'tag'", argument="tag"),
-        "list has no argument 'tag'",
+        UnknownArgumentError("unknown argument 'tag' for list", argument="tag"),
+        "unknown argument 'tag' for list",
     ),
     (
         BadRowsError("2 of 9 rows", problems=(RowProblem(3, "value", "must be a number", "x"),)),

@@ -37,6 +37,8 @@ MODELS = {
     "Enrollment",
     "Headers",
     "Lead",
+    "LeadFields",
+    "LeadFilters",
     "LostReason",
     "NewWebhook",
     "Page",

@@ -11,11 +11,12 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from datetime import date, datetime, time
 from decimal import Decimal
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TypedDict
 from urllib.parse import urlsplit
 
 from syncro_async._internal.checks import is_int
 from syncro_async.errors import InvalidArgumentError
+from syncro_async.resources.keywords import check_names
 from syncro_async.transport.values import format_datetime, refusal, scalar, unwrapped
 
 MatchBy = Literal["email", "phone", "email_or_phone"]
@@ -25,6 +26,54 @@ MATCH_KEYS: dict[str, tuple[str, ...]] = {
     "phone": ("phone",),
     "email_or_phone": ("email", "phone"),
 }
+
+
+class LeadFilters(TypedDict, total=False):
+    """The filters of `leads.list`; one that is None or absent is not sent."""
+
+    pipeline_id: int | None
+    stage_id: int | None
+    assigned_to: int | None
+    source: str | None
+    status: str | None
+    tags: str | Iterable[str] | None
+    q: str | None
+    updated_since: datetime | date | None
+    created_from: datetime | date | None
+    created_to: datetime | date | None
+    include: str | Iterable[str] | None
+
+
+class LeadPlace(TypedDict, total=False):
+    """What a new lead must have."""
+
+    name: str | None
+    pipeline_id: int | None
+    stage_id: int | None
+
+
+class LeadDetails(TypedDict, total=False):
+    """What a lead may have."""
+
+    phone: str | None
+    email: str | None
+    value: float | Decimal | None
+    source: str | None
+    tags: str | Iterable[str] | None
+    notes: str | None
+    utm_source: str | None
+    utm_medium: str | None
+    utm_campaign: str | None
+    utm_term: str | None
+    utm_content: str | None
+    assigned_to: int | None
+    custom_fields: Mapping[str, Any] | None
+
+
+class LeadFields(LeadPlace, LeadDetails, total=False):
+    """The fields of `leads.upsert`; one that is None or absent is not sent."""
+
+
 _DETAIL_ONLY = ("events", "conversation", "siblings")
 _LARGEST_PAGE = 200
 _TIME_RULE = "HH:MM, or a time without seconds and time zone"
@@ -177,14 +226,6 @@ def field_values(name: str, value: Any) -> dict[str, Any]:
 
 
 _UTM = ("utm_source", "utm_medium", "utm_campaign", "utm_term", "utm_content")
-_LEAD_FILTERS = (
-    *("pipeline_id", "stage_id", "assigned_to", "source", "status", "tags", "q"),
-    *("updated_since", "created_from", "created_to", "include"),
-)
-_LEAD_FIELDS = (
-    *("name", "pipeline_id", "stage_id", "phone", "email", "value", "source", "tags", "notes"),
-    *(*_UTM, "assigned_to", "custom_fields"),
-)
 
 _RULES: dict[str, Callable[[str, Any], Any]] = {
     **dict.fromkeys(("pipeline_id", "stage_id", "assigned_to", "reason_id"), identifier),
@@ -216,14 +257,16 @@ def optional(**arguments: Any) -> dict[str, Any]:
     return {name: value for name, value in ruled.items() if value is not None}
 
 
-def lead_filters(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Pick the filters of a list out of all arguments of a call, which bear the wire's names."""
-    return optional(**{name: arguments[name] for name in _LEAD_FILTERS})
+def lead_filters(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The filters of a list of leads, each by its rule. An unknown name is refused."""
+    check_names("a list of leads", given, LeadFilters.__annotations__)
+    return optional(**{name: given.get(name) for name in LeadFilters.__annotations__})
 
 
-def lead_fields(arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """Pick a lead's fields out of all arguments of a call, which bear the wire's names."""
-    return optional(**{name: arguments[name] for name in _LEAD_FIELDS})
+def lead_fields(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a lead, each by its rule. An unknown name is refused."""
+    check_names("a lead", given, LeadFields.__annotations__)
+    return optional(**{name: given.get(name) for name in LeadFields.__annotations__})
 
 
 def required(**arguments: Any) -> dict[str, Any]:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import builtins
 from collections.abc import Callable, Iterable, Mapping
-from datetime import date, datetime
 from decimal import Decimal
-from typing import Any, TypeVar
+from typing import Any, TypeVar, Unpack
 
 from syncro_async.errors import InvalidArgumentError
 from syncro_async.models.envelope import Envelope
 from syncro_async.models.lead import Enrollment, Lead, SentMessage, UpsertResult
 from syncro_async.paging.paginator import Paginator
 from syncro_async.resources.arguments import (
+    LeadDetails,
+    LeadFields,
+    LeadFilters,
     MatchBy,
     check_match_key,
     check_message,
@@ -26,6 +28,7 @@ from syncro_async.resources.arguments import (
     tag_names,
     texts,
 )
+from syncro_async.resources.keywords import show_keywords
 from syncro_async.resources.resource import Resource, raw, raw_page
 from syncro_async.transport.json_codec import decode_none, decoder_for, encode_body
 from syncro_async.transport.messages import Call
@@ -75,23 +78,14 @@ class Leads(Resource):
         """The same calls; each returns a `RawResult` with the status, headers and body."""
         return RawLeads(self)
 
+    @show_keywords(LeadFilters)
     def list(
         self,
         *,
-        pipeline_id: int | None = None,
-        stage_id: int | None = None,
-        assigned_to: int | None = None,
-        source: str | None = None,
-        status: str | None = None,
-        tags: str | Iterable[str] | None = None,
-        q: str | None = None,
-        updated_since: datetime | date | None = None,
-        created_from: datetime | date | None = None,
-        created_to: datetime | date | None = None,
-        include: str | Iterable[str] | None = None,
         page_size: int = 200,
         start_page: int = 1,
         max_items: int | None = None,
+        **filters: Unpack[LeadFilters],
     ) -> Paginator[Lead]:
         """Page through the account's leads, or those that pass every filter given.
 
@@ -101,9 +95,8 @@ class Leads(Resource):
         one comma list; unknown names are ignored by the server, and `events`, `conversation` and
         `siblings` exist for `get` only. `page_size` is 1 to 200, `max_items` ends the list early.
         """
-        filters = lead_filters(locals())
         part = page_range(page_size, start_page, max_items)
-        return self._paginate("/leads", filters, Lead, part)
+        return self._paginate("/leads", lead_filters(filters), Lead, part)
 
     async def get(self, id: int, *, include: str | Iterable[str] = ()) -> Lead:
         """Fetch one lead, with the relations `include` names, those no list carries among them."""
@@ -111,25 +104,9 @@ class Leads(Resource):
         path = _path(id)
         return await self._send(Call("GET", path, _read_lead, idempotent=True, query=query))
 
+    @show_keywords(LeadDetails)
     async def create(
-        self,
-        *,
-        name: str,
-        pipeline_id: int,
-        stage_id: int,
-        phone: str | None = None,
-        email: str | None = None,
-        value: float | Decimal | None = None,
-        source: str | None = None,
-        tags: str | Iterable[str] | None = None,
-        notes: str | None = None,
-        utm_source: str | None = None,
-        utm_medium: str | None = None,
-        utm_campaign: str | None = None,
-        utm_term: str | None = None,
-        utm_content: str | None = None,
-        assigned_to: int | None = None,
-        custom_fields: Mapping[str, Any] | None = None,
+        self, *, name: str, pipeline_id: int, stage_id: int, **details: Unpack[LeadDetails]
     ) -> Lead:
         """Create a lead; in a won or lost stage the server records the sale or the loss with it.
 
@@ -137,31 +114,14 @@ class Leads(Resource):
         the way is an `OutcomeUnknownError` (`upsert` can be sent again). `PlanLimitError` when
         the plan holds no more leads.
         """
-        fields = lead_fields(locals())
-        required(pipeline_id=pipeline_id, stage_id=stage_id)
+        place = required(name=name, pipeline_id=pipeline_id, stage_id=stage_id)
         filled("name", name)
+        fields = lead_fields({**place, **details})
         return await self._post("/leads", _read_lead, fields, repeatable=False)
 
+    @show_keywords(LeadFields)
     async def upsert(
-        self,
-        *,
-        name: str | None = None,
-        pipeline_id: int | None = None,
-        stage_id: int | None = None,
-        phone: str | None = None,
-        email: str | None = None,
-        value: float | Decimal | None = None,
-        source: str | None = None,
-        tags: str | Iterable[str] | None = None,
-        notes: str | None = None,
-        utm_source: str | None = None,
-        utm_medium: str | None = None,
-        utm_campaign: str | None = None,
-        utm_term: str | None = None,
-        utm_content: str | None = None,
-        assigned_to: int | None = None,
-        custom_fields: Mapping[str, Any] | None = None,
-        match_by: MatchBy = "email_or_phone",
+        self, *, match_by: MatchBy = "email_or_phone", **fields: Unpack[LeadFields]
     ) -> UpsertResult:
         """Update the lead that has this email or phone, or create one.
 
@@ -169,8 +129,8 @@ class Leads(Resource):
         that are sent and not empty change. May be sent again when an answer was lost, and then
         finds what it created before: `created` is False in that case.
         """
-        fields = lead_fields(locals())
-        body = {**fields, "match_by": check_match_key(match_by, fields)}
+        given = lead_fields(fields)
+        body = {**given, "match_by": check_match_key(match_by, given)}
         return await self._post("/leads/upsert", _read_upsert_result, body, repeatable=True)
 
     async def move(self, id: int, *, stage_id: int, pipeline_id: int) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Coroutine, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass
 from functools import wraps
+from inspect import signature
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Protocol, Self, TypeVar, cast, overload
 
 from syncro_async.errors import InvalidArgumentError
@@ -104,6 +105,7 @@ def raw(
         parsed = await method.__func__(_recording_of(method, record), *args, **kwargs)
         return record.result(parsed)
 
+    vars(with_answer)["__signature__"] = signature(call)
     return with_answer
 
 
@@ -120,6 +122,7 @@ def raw_page(
         async with aclosing(found.pages()) as pages:
             return record.result(await anext(pages, cast("Any", None)))
 
+    vars(with_answer)["__signature__"] = signature(call)
     return with_answer
 
 

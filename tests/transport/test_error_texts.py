@@ -46,7 +46,6 @@ from syncro_async.errors import (
     UnprocessableError,
     ValidationError,
 )
-from syncro_async.integrations.fastapi import syncro_lifespan
 from tests.transport.scripted_app import ONE, Answer, App, Step, at_once, client_of, never
 
 README = Path(__file__).parents[2] / "README.md"
@@ -73,8 +72,8 @@ async def create(client: AsyncClient) -> object:
     return await client.leads.create(name="Ana", pipeline_id=1, stage_id=4)
 
 
-async def misspelled(_: AsyncClient) -> object:
-    return syncro_lifespan(max_weight=5)
+async def misspelled(client: AsyncClient) -> object:
+    return await client.leads.upsert(emial="ana@example.com")  # type: ignore[call-arg]
 
 
 async def send(client: AsyncClient) -> object:
@@ -288,7 +287,7 @@ CASES = [
         UnknownArgumentError,
         Answer(),
         misspelled,
-        "AsyncClient has no argument 'max_weight'; similar names: max_wait",
+        "unknown argument 'emial' for a lead; similar names: email",
     ),
     Case(
         PlanLimitError,
