@@ -357,6 +357,7 @@ class AsyncClient(AnyList):
 
     @property
     def _limiter(self) -> Limiter:
+        """The limiter of the key; of a key that changes, the newest one's."""
         return self._pipeline.limiter
 
     def _view(self, **changes: Any) -> AsyncClient:
