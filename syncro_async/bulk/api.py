@@ -58,8 +58,8 @@ class Exports:
         writing; `OSError` for what the file system refuses, before the first request where that
         can be known; the other errors of `syncro_async.errors` as `leads.list` does.
 
-        - `pipeline_id`, `stage_id`, `assigned_to`, `source`, `status`, `tags`, `q`, `updated_since`,
-          `created_from`, `created_to`, `include`: the filters of `leads.list`.
+        - `pipeline_id`, `stage_id`, `assigned_to`, `source`, `status`, `tags`, `q`,
+          `updated_since`, `created_from`, `created_to`, `include`: the filters of `leads.list`.
         - `page_size`: leads a page, 1 to 200 (default 200).
         - `max_items`: the export ends after so many leads (None: at the end of the list).
         - `on_progress`: is given a `Progress` after each step, see `ProgressBar`.
@@ -83,8 +83,8 @@ class Exports:
         Counted are the two readings of a list that stands still. Raises what `leads.list` and its
         first page do.
 
-        - `pipeline_id`, `stage_id`, `assigned_to`, `source`, `status`, `tags`, `q`, `updated_since`,
-          `created_from`, `created_to`, `include`: the filters of `leads.list`.
+        - `pipeline_id`, `stage_id`, `assigned_to`, `source`, `status`, `tags`, `q`,
+          `updated_since`, `created_from`, `created_to`, `include`: the filters of `leads.list`.
         - `page_size`, `max_items`: as for `export_leads`.
         """
         requests = await exporting.requests_needed(
@@ -118,6 +118,7 @@ class Exports:
         not one of ours or holds another account's leads, and while another run is at work;
         `OSError`, and the other errors of `syncro_async.errors` as `export_leads` does.
 
+        - `table`: the name of the table (default `leads`).
         - `include`: relations to store, as for `leads.list`.
         - `page_size`: leads a page, 1 to 200 (default 200).
         - `resume`: continue a reading that was interrupted within a day (default True).
@@ -176,9 +177,11 @@ R = TypeVar("R")
 class Bulk(Exports):
     """Jobs of many calls, `client.bulk`.
 
-    Their calls stand in the bulk lane, where interactive calls on the same key go first, and wait
-    there as long as it takes: `max_wait` does not apply to them. `client.with_options(lane=…).bulk`
-    is the way to another lane.
+        print(syncro.bulk.plan(50_000).finishes_at)
+
+    Their calls use the bulk lane, in which interactive calls on the same key go first, and wait
+    there as long as necessary: `max_wait` does not apply to them. For another lane use
+    `client.with_options(lane=…).bulk`.
     """
 
     def map(
@@ -344,7 +347,7 @@ class Bulk(Exports):
         read and checked; with a `journal` that was begun, what it says is done does not count.
         With `diff` the number of leads is asked for. Raises what the import raises before it sends.
 
-        - `match_by`, `columns`, `defaults`, `definitions`: as for `upsert_leads`.
+        - `rows`, `match_by`, `columns`, `defaults`, `definitions`: as for `upsert_leads`.
         """
         order = ImportOptions(
             kind="create" if create else "upsert",

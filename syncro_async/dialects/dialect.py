@@ -45,11 +45,21 @@ def accept_earlier_names(kind: type[D]) -> type[D]:
 class Dialect:
     """A service: where it is, how it knows a key, what it allows, and how it says no.
 
+        acme = Dialect(
+            name="Acme",
+            environment="ACME",
+            base_url="https://api.acme.example/v1",
+            key_header="Authorization",
+            key_scheme="Bearer ",
+            rates=(RateLimit(100, 60.0),),
+        )
+        client = AsyncClient("key", dialect=acme)
+
     `name` is for messages, `base_url` where its API is, and `rates` are its limits, which all hold
-    at once. `environment` is the prefix of its variables (`SYNCRO` → `SYNCRO_API_KEY`, `SYNCRO_BASE_URL`,
-    `SYNCRO_LIMITER`), so that one service's key never goes to another. The key travels as
-    `key_header: key_scheme + key`. Answers with a status in `uncounted_statuses` take nothing from
-    the budget. `default_retry_after` (s) is the pause after a 429 that names no usable time (None:
+    at once. `environment` is the prefix of its variables (`SYNCRO` → `SYNCRO_API_KEY`,
+    `SYNCRO_BASE_URL`, `SYNCRO_LIMITER`), so that one service's key never goes to another. The key
+    travels as `key_header: key_scheme + key`. Answers with a status in `uncounted_statuses` take
+    nothing from the budget. `default_retry_after` (s) is the pause after a 429 that names no usable time (None:
     the longest window + 1 s). No pause after a 429 is shorter than `min_retry_after` (s). The names
     of these three in release 0.1 (`uncounted`, `pause_without_time`, `shortest_pause`) still work,
     for reading, in the constructor and in `dataclasses.replace`.

@@ -23,7 +23,9 @@ _read_body = decoder_for(_Body)
 class Account(Resource):
     """The call about the account, `client.account`.
 
-    print((await syncro.account.get()).plan)
+        print((await syncro.account.get()).plan)
+
+    It raises the errors of `syncro_async.errors`.
     """
 
     @property
@@ -53,7 +55,9 @@ _PATH = "/users"
 class Users(Resource):
     """The call about users, `client.users`.
 
-    names = {user.id: user.name for user in await syncro.users.list()}
+        names = {user.id: user.name for user in await syncro.users.list()}
+
+    It raises the errors of `syncro_async.errors`.
     """
 
     @property

@@ -17,8 +17,10 @@ _PATH = "/custom-fields"
 class CustomFields(Resource):
     """The call about the definitions of custom fields, `client.custom_fields`.
 
-    for field in await syncro.custom_fields.list():
-        print(field.name, field.field_type)
+        for field in await syncro.custom_fields.list():
+            print(field.name, field.field_type)
+
+    It raises the errors of `syncro_async.errors`.
     """
 
     @property

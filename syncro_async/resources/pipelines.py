@@ -22,9 +22,11 @@ _read_pipeline = item_decoder(models.Pipeline)
 class Pipelines(Resource):
     """The calls about pipelines, `client.pipelines`.
 
-    stage = await syncro.pipelines.stage("Vendas", "Proposta")
-    async for lead in syncro.leads.list(stage_id=stage.id):
-        print(lead.name)
+        stage = await syncro.pipelines.stage("Vendas", "Proposta")
+        async for lead in syncro.leads.list(stage_id=stage.id):
+            print(lead.name)
+
+    They raise the errors of `syncro_async.errors`.
     """
 
     @property
