@@ -59,10 +59,10 @@ class Dialect:
     at once. `environment` is the prefix of its variables (`SYNCRO` → `SYNCRO_API_KEY`,
     `SYNCRO_BASE_URL`, `SYNCRO_LIMITER`), so that one service's key never goes to another. The key
     travels as `key_header: key_scheme + key`. Answers with a status in `uncounted_statuses` take
-    nothing from the budget. `default_retry_after` (s) is the pause after a 429 that names no usable time (None:
-    the longest window + 1 s). No pause after a 429 is shorter than `min_retry_after` (s). The names
-    of these three in release 0.1 (`uncounted`, `pause_without_time`, `shortest_pause`) still work,
-    for reading, in the constructor and in `dataclasses.replace`.
+    nothing from the budget. `default_retry_after` (s) is the pause after a 429 that names no usable
+    time (None: the longest window + 1 s). No pause after a 429 is shorter than `min_retry_after`
+    (s). The names of these three in release 0.1 (`uncounted`, `pause_without_time`,
+    `shortest_pause`) still work, for reading, in the constructor and in `dataclasses.replace`.
 
     `key_reasons` and `suspended` are the messages of a 401 and a 403 that say why. `codes` maps
     the service's codes to exceptions where the status alone does not tell; each has to be the
