@@ -99,6 +99,8 @@ class Paginator(Generic[T]):
         nested are JSON texts; what was not sent is null. Where items are plain objects there is a
         column for each key, whose type the library finds.
 
+        - `library`: `"polars"`, `"pandas"`, or None for the one that is installed.
+
         Raises `ModuleNotFoundError` before anything is sent where the library is missing (extra
         `dataframe`), and `InvalidArgumentError` for another library.
         """
