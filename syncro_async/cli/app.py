@@ -39,13 +39,12 @@ _BUDGET_HELP = (
     "included when --limiter or SYNCRO_LIMITER names the limiter that they share."
 )
 _EXPORT_HELP = (
-    "Export leads to FILE, which appears when the last one is written; an earlier FILE is "
-    "replaced. The list is read until it is proved that no lead was missed while others came and "
-    "went, as a rule twice; where it cannot be proved, the exit code is 1. Stopped earlier, what "
-    "was read is kept in FILE.resume, and the same command goes on from there. Leads that cannot "
-    "be read go as they came to FILE.unreadable.jsonl, and the exit code is 1. In CSV every field "
-    "is a column, lists and objects are JSON, and text a spreadsheet would run as a formula gets "
-    "an apostrophe in front (phones stay as they are)."
+    "Export leads to FILE, which appears when it is complete. The list is read until it is proved "
+    "that no lead was missed while others were created and deleted; if that cannot be proved, the "
+    "exit code is 1. After an interruption the leads read so far are kept in FILE.resume, and the "
+    "same command continues. Leads that cannot be read are written to FILE.unreadable.jsonl, and "
+    "the exit code is 1. In CSV every field is a column, lists and objects are JSON, and a text "
+    "that a spreadsheet would run as a formula gets an apostrophe in front (phones do not)."
 )
 _SYNC_HELP = (
     "Bring a table of DB up to date: a SQLite file, or DuckDB where it ends in .duckdb. The first "
@@ -157,6 +156,7 @@ def _export(
     include: options.Include = None,
     max_items: options.MaxItems = None,
     page_size: options.PageSize = 200,
+    verify: options.Verify = "once",
     plan: options.PlanOnly = False,
     resume: options.Resume = True,
     lane: options.InLane = None,
@@ -164,7 +164,7 @@ def _export(
     base_url: options.BaseUrl = None,
 ) -> Job:
     given = locals()
-    filters = {name: given[name] for name in _FILTERS}
+    filters = {name: given[name] for name in (*_FILTERS, "verify")}
     connection = Connection(base_url, lane, limiter)
     return partial(
         export_leads, ExportArguments(file, form, filters, connection, bool(resume), plan)

@@ -14,7 +14,7 @@ from typing import Any
 
 from syncro_async import ExportReceipt, Plan, SyncReceipt
 from syncro_async.cli.exits import DONE, CommandFailedError, WrongUsageError, in_one_line, say
-from syncro_async.cli.output import print_plan, show_progress
+from syncro_async.cli.output import counted, print_plan, show_progress
 from syncro_async.cli.session import Connection
 
 STDOUT = "-"
@@ -22,7 +22,7 @@ STDOUT = "-"
 
 @dataclass(frozen=True, slots=True)
 class ExportArguments:
-    """What to export, and where to. `filters` are arguments of `export_leads`, as far as given."""
+    """What to export, and where to; `filters` are arguments of `export_leads`."""
 
     file: str
     format_name: str | None
@@ -63,7 +63,7 @@ def _exported(order: ExportArguments) -> ExportReceipt:
 
 
 def _print_export(order: ExportArguments, receipt: ExportReceipt) -> int:
-    say(f"{receipt.written} leads written to {order.file}")
+    say(f"{counted(receipt.written, 'lead')} written to {order.file}")
     return _conclude(receipt, f"their JSON is in {receipt.unreadable_file}")
 
 
@@ -84,8 +84,8 @@ def _synced(order: SyncArguments) -> SyncReceipt:
 
 def _print_sync(receipt: SyncReceipt) -> int:
     say(
-        f"{receipt.fetched} leads read: {receipt.inserted} new, {receipt.updated} changed,"
-        f" {receipt.deleted} gone"
+        f"{counted(receipt.fetched, 'lead')} read: {receipt.inserted} new,"
+        f" {receipt.updated} changed, {receipt.deleted} gone"
     )
     if not receipt.complete:
         raise CommandFailedError(
@@ -119,7 +119,7 @@ def _copy_to_stdout(file: Path, receipt: ExportReceipt) -> int:
     with file.open("rb") as leads:
         shutil.copyfileobj(leads, sys.stdout.buffer)
     sys.stdout.buffer.flush()
-    say(f"{receipt.written} leads written to standard output")
+    say(f"{counted(receipt.written, 'lead')} written to standard output")
     return _conclude(receipt, "export to a file to keep their JSON")
 
 

@@ -41,6 +41,10 @@ Form = Annotated[
     Literal["jsonl", "csv", "parquet"] | None,
     typer.Option("--format", help="The format; default: FILE's suffix, jsonl for stdout."),
 ]
+Verify = Annotated[
+    Literal["once", "twice"],
+    typer.Option(help="To prove that no lead is missing: read old leads once, or all leads twice."),
+]
 PipelineId = Annotated[int | None, typer.Option(help="Only leads in this pipeline (id).")]
 StageId = Annotated[int | None, typer.Option(help="Only leads in this stage (id).")]
 AssignedTo = Annotated[int | None, typer.Option(help="Only leads of this user (id).")]

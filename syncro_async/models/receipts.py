@@ -108,6 +108,10 @@ class ExportReceipt(msgspec.Struct, frozen=True):
     - `truncated`: True when the export stopped at `max_items`.
     - `unreadable`: the number of leads that could not be read.
     - `unreadable_file`: the path of the file with their JSON; None when `unreadable` is 0.
+    - `proof`: what proves that the server showed every lead: `"page"` (the list is on one page),
+      `"once"` (the leads that are older than two days were read once) or `"twice"` (every lead was
+      shown before and after one moment); None when nothing proves it. docs/bulk.md has the proofs.
+    - `assumption`: what the proof takes for granted, as a sentence; None without a proof.
     """
 
     _repr_html_ = record_table
@@ -122,6 +126,8 @@ class ExportReceipt(msgspec.Struct, frozen=True):
     truncated: bool = False
     unreadable: int = 0
     unreadable_file: str | None = None
+    proof: Literal["page", "once", "twice"] | None = None
+    assumption: str | None = None
 
 
 class SyncReceipt(msgspec.Struct, frozen=True):

@@ -220,7 +220,7 @@ def test_unreadable_leads_are_set_aside_as_they_came_and_the_run_has_failed(
     assert code == 1
     first, second = said(err)
     assert first == "2 leads written to leads.jsonl"
-    assert "1 leads could not be read; the first: " in second
+    assert "1 lead could not be read; the first: " in second
     assert "leads.jsonl.unreadable.jsonl" in second
     assert [json.loads(line)["id"] for line in lines(folder / "leads.jsonl")] == [2, 3]
     [aside] = lines(folder / "leads.jsonl.unreadable.jsonl")
@@ -259,7 +259,7 @@ def test_on_standard_output_unreadable_leads_are_only_counted(run: Run, serve: S
     serve(sandbox)
     code, out, err = run("leads", "export", "-")
     assert (code, len(out.splitlines())) == (1, 2)
-    assert "1 leads could not be read; the first: Expected" in err
+    assert "1 lead could not be read; the first: Expected" in err
     assert err.endswith("; export to a file to keep their JSON\n")
 
 
@@ -395,3 +395,28 @@ def test_a_parquet_file_holds_every_lead(run: Run, serve: Serve, folder: Path) -
     assert run("leads", "export", "leads.parquet").code == 0
     table = import_module("pyarrow.parquet").read_table(folder / "leads.parquet")
     assert set(table["id"].to_pylist()) == set(sandbox.leads)
+
+
+# ------------------------------------------------------------------------------------------ proofs
+
+
+def test_verify_twice_reads_every_page_twice(run: Run, serve: Serve) -> None:
+    sandbox = Sandbox(leads=40)
+    serve(sandbox)
+    words = ("leads", "export", "-", "--page-size", "5")
+    assert run(*words).code == 0
+    assert len(sandbox.arrivals) == 8 + 3
+    sandbox.arrivals.clear()
+    assert run(*words, "--verify", "twice").code == 0
+    assert len(sandbox.arrivals) == 2 * 8
+    assert run(*words, "--plan").out.startswith("11 requests,")
+    assert run(*words, "--verify", "twice", "--plan").out.startswith("16 requests,")
+    assert run(*words, "--verify", "thrice").code == 2
+
+
+def test_one_lead_is_counted_in_the_singular(run: Run, serve: Serve, folder: Path) -> None:
+    serve(Sandbox(leads=1))
+    assert said(run("leads", "export", "leads.csv").err) == ["1 lead written to leads.csv"]
+    assert run("leads", "export", "leads.csv", "--plan").out.startswith("1 request, ")
+    read = "1 lead read: 1 new, 0 changed, 0 gone"
+    assert said(run("leads", "sync", "crm.db").err) == [read]

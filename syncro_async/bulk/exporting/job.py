@@ -6,14 +6,16 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
+from syncro_async._internal.error_text import counted
 from syncro_async._internal.worker_thread import WorkerThread
 from syncro_async.bulk.estimates import requests_for
-from syncro_async.bulk.exporting.completeness import Completeness
+from syncro_async.bulk.exporting.completeness import ASSUMPTIONS, Completeness
 from syncro_async.bulk.exporting.reader import LeadQuery, RepeatedReader
+from syncro_async.bulk.exporting.split import last_old_day, split
 from syncro_async.bulk.exporting.spool import Spool
 from syncro_async.bulk.files.atomic import atomic_write
 from syncro_async.bulk.files.formats import FORMS, Write, form_of, one_line
@@ -22,6 +24,8 @@ from syncro_async.bulk.progress import OnProgress, ProgressReporter
 from syncro_async.errors import ConfigurationError
 from syncro_async.models.receipts import ExportReceipt
 from syncro_async.resources.arguments import lead_filters
+
+Verify = Literal["once", "twice"]
 
 FILTERS = (
     *("pipeline_id", "stage_id", "assigned_to", "source", "status", "tags", "q"),
@@ -66,36 +70,48 @@ def destination_of(file: str | os.PathLike[str], form: str | None) -> Destinatio
     return Destination(path, form_of(name))
 
 
+def checked_verify(verify: object) -> Verify:
+    """Return the same value. Raises `ValueError` for any other than `"once"` and `"twice"`."""
+    if verify not in {"once", "twice"}:
+        raise ValueError(f"verify={verify!r} must be 'once' or 'twice'")
+    return verify
+
+
 async def export_leads(
     listing: LeadQuery,
     to: Destination,
     context: JobContext,
     *,
+    verify: Verify,
     resume: bool,
     on_progress: OnProgress | None,
 ) -> ExportReceipt:
-    """Read the list into the file beside, until it is known to be whole, then write the file."""
+    """Read the list into the spool until it is proved to be complete, then write the file."""
     listing.check()
     job = Job.start(context)
     meter = ProgressReporter(job, "export", on_progress)
     with job.active():
         async with WorkerThread() as thread:
             spool = await thread(opened, to.resume, thread)
-            subject = subject_of("export", listing, context)
+            subject = subject_of(f"export {verify}", listing, context)
             await thread(spool.begin, subject, context.clock.wall(), resume=resume)
-            reading = RepeatedReader(listing, spool, thread, meter)
-            verdict = await reading.read_all()
-            return await thread(_finished, spool, to, verdict, listing.max_items)
+            reader = RepeatedReader(listing, spool, thread, meter, once=verify == "once")
+            result = await reader.read_all()
+            return await thread(_finished, spool, to, result, listing.max_items)
 
 
-async def requests_needed(listing: LeadQuery, context: JobContext) -> int:
-    """How many requests it takes to read a list that stands still; one request, for the count."""
+async def requests_needed(listing: LeadQuery, context: JobContext, *, once: bool = False) -> int:
+    """Return how many requests it takes to read a list that does not change; sends one request.
+
+    With `once` the old part of the list is read once; see `export_leads`.
+    """
     listing.check()
     with Job.start(context).active():
         total = await listing.leads.list(**listing.filters).count()
-    if listing.max_items is not None:
-        total = min(total, listing.max_items)
-    return requests_for(total, listing.page_size)
+    everything = listing.max_items is None or listing.max_items >= total
+    splits = split(listing.filters, last_old_day(context.clock.wall())) is not None
+    needed = total if everything else listing.max_items or 0
+    return requests_for(needed, listing.page_size, once=once and everything and splits)
 
 
 def subject_of(job: str, listing: LeadQuery, context: JobContext) -> str:
@@ -113,7 +129,7 @@ def opened(path: Path, thread: WorkerThread) -> Spool:
 
 
 def _finished(
-    spool: Spool, to: Destination, verdict: Completeness, at_most: int | None
+    spool: Spool, to: Destination, result: Completeness, at_most: int | None
 ) -> ExportReceipt:
     """Write the file and what belongs beside it; then what was kept for a crash can go."""
     state, seen = spool.state, spool.seen()
@@ -121,13 +137,13 @@ def _finished(
 
     def counted() -> Iterator[list[bytes]]:
         nonlocal written
-        for lot in spool.rows(verdict.since, at_most):
+        for lot in spool.rows(result.since, at_most):
             written += len(lot)
             yield lot
 
     with atomic_write(to.path) as out:
         to.write(out, counted())
-    unreadable, problem = _set_aside(spool, to.aside, verdict.since)
+    unreadable, problem = _set_aside(spool, to.aside, result.since)
     spool.discard()
     return ExportReceipt(
         written=written,
@@ -135,9 +151,11 @@ def _finished(
         repeated=state.repeated,
         total_at_start=state.total_at_start,
         total_at_end=state.total_at_end,
-        complete=verdict.complete and not unreadable,
-        reason="; ".join(filter(None, (verdict.reason, problem))) or None,
-        truncated=verdict.truncated,
+        complete=result.complete and not unreadable,
+        reason="; ".join(filter(None, (result.reason, problem))) or None,
+        truncated=result.truncated,
+        proof=result.proof,
+        assumption=ASSUMPTIONS[result.proof] if result.proof else None,
         unreadable=unreadable,
         unreadable_file=str(to.aside) if unreadable else None,
     )
@@ -155,4 +173,4 @@ def _set_aside(spool: Spool, aside: Path, since: int) -> tuple[int, str | None]:
     with atomic_write(aside) as out:
         for lot in spool.rows(since, readable=False):
             out.writelines(one_line(raw) + b"\n" for raw in lot)
-    return count, f"{count} leads could not be read; the first: {first}"
+    return count, f"{counted(count, 'lead')} could not be read; the first: {first}"

@@ -6,8 +6,9 @@ import errno
 import hashlib
 import os
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import date
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from typing import Any
 import msgspec
 
 from syncro_async.bulk.exporting.completeness import Pass, Snapshot
+from syncro_async.bulk.exporting.split import Part, is_beyond, last_old_day
 from syncro_async.errors import ConfigurationError
 from syncro_async.models.lead import Lead
 from syncro_async.models.page import Page, UnreadableItem
@@ -28,29 +30,48 @@ _ATTEMPTS = 8
 _INTEGERS = range(-(2**63), 2**63)
 _TABLES = """
 CREATE TABLE state (json BLOB NOT NULL);
-CREATE TABLE lead (key PRIMARY KEY, row BLOB, problem TEXT, first INTEGER, last INTEGER);
+CREATE TABLE lead (
+  key PRIMARY KEY, row BLOB, problem TEXT, first INTEGER, last INTEGER, old INTEGER);
 CREATE TABLE reference (position INTEGER PRIMARY KEY, total INTEGER, alone INTEGER);
 """
 _NAMES = frozenset({"state", "lead", "reference"})
 _KEEP = """
-INSERT INTO lead (key, row, problem, first, last) VALUES (?, ?, ?, ?, ?)
+INSERT INTO lead (key, row, problem, first, last, old) VALUES (?, ?, ?, ?, ?, ?)
 ON CONFLICT (key) DO UPDATE SET
-  row = excluded.row, problem = excluded.problem, last = excluded.last
+  row = excluded.row, problem = excluded.problem, last = excluded.last,
+  old = old OR excluded.old
 """
+# Not proved to be deleted: shown late enough, or by the reading that proved the old part.
+_CURRENT = "(last >= ? OR old)"
 
 
 class ReadProgress(msgspec.Struct, frozen=True):
-    """Where a reading stands.
+    """How far a reading is.
 
-    `subject` says what is read, `begun_at` when that began (unix timestamp, by the server's clock
-    where it was the earlier one). This is reading number `reading`; it began at position `begins`,
-    and `next_page` is what it has to fetch now, at `position`. `last_page` is what the server
-    last said, `lowest` and `highest` are the totals of this reading so far, `readings` the
-    readings that have ended. `repeated` counts leads shown again within one reading.
+    - `subject`: what is read
+    - `begun_at`: when that began (unix time, s), by this machine's clock or the server's,
+      whichever is earlier
+    - `part`: the part of the list that is read now
+    - `last_old_day`: the last day of the old part, None when the server does not send its time
+    - `old_total`: the number of leads in the old part, None as long as it is not proved
+    - `expected`: the number of leads that the whole list must have if both parts are complete,
+      None when there is nothing to compare; `proved_since`: the position that proves the young part
+    - `reading`: the number of this reading of the part, which began at position `begins`
+    - `next_page`: the page to fetch now, at `position`; `last_page` as the server last said
+    - `lowest`, `highest`: the totals of this reading so far; `total` the last one
+    - `beyond`: whether the old part showed a lead that does not belong there
+    - `readings`: the readings of this part that have ended
+    - `repeated`: how often a lead was shown again within one reading
+    - `total_at_start`, `total_at_end`: the first and the last count of the whole list
     """
 
     subject: str
     begun_at: float
+    part: Part = "whole"
+    last_old_day: date | None = None
+    old_total: int | None = None
+    expected: int | None = None
+    proved_since: int = 0
     reading: int = 1
     begins: int = 0
     next_page: int = 1
@@ -58,6 +79,8 @@ class ReadProgress(msgspec.Struct, frozen=True):
     last_page: int = 1
     lowest: int | None = None
     highest: int | None = None
+    total: int = 0
+    beyond: bool = False
     readings: tuple[Pass, ...] = ()
     repeated: int = 0
     total_at_start: int = 0
@@ -102,22 +125,30 @@ class Spool:
 
     def add(self, pages: Sequence[Page[Lead]], next_page: int | None) -> None:
         """Keep a group of pages that were fetched side by side; None ends the reading."""
-        with as_os_error(self.path):
-            self._file.execute("BEGIN")
-            try:
-                state = self._after(pages, next_page)
-                self._file.execute("DELETE FROM state")
-                self._file.execute("INSERT INTO state VALUES (?)", [msgspec.json.encode(state)])
-                self._file.execute("COMMIT")
-            except BaseException:
-                # A full disk has rolled it back already, and then this does nothing.
-                if self._file.in_transaction:
-                    self._file.execute("ROLLBACK")
-                raise
-        self.state = state
+        self._change(lambda: self._after(pages, next_page))
+
+    def turn_to(self, part: Part, **facts: int | None) -> None:
+        """Begin to read a part of the list; `facts` are fields of the state that change with it."""
+
+        def turned() -> ReadProgress:
+            self._file.execute("DELETE FROM reference")
+            begun: dict[str, Any] = {"reading": 1, "begins": self.state.position, "next_page": 1}
+            emptied: dict[str, Any] = {"lowest": None, "highest": None, "readings": ()}
+            return msgspec.structs.replace(self.state, part=part, **begun, **emptied, **facts)
+
+        self._change(turned)
+
+    def distrust_old_part(self) -> None:
+        """Take what the old part showed as leads that were shown once, and no longer as proved."""
+
+        def distrusted() -> ReadProgress:
+            self._file.execute("UPDATE lead SET old = 0")
+            return msgspec.structs.replace(self.state, expected=None)
+
+        self._change(distrusted)
 
     def references(self) -> list[Snapshot]:
-        """Every page that was fetched alone, with what is known now about its moment."""
+        """Every page of this part that was fetched alone, with what is known now of its moment."""
         with as_os_error(self.path):
             pages = self._all("SELECT position, total, alone FROM reference ORDER BY position")
             shown = dict(self._all("SELECT first, count(*) FROM lead GROUP BY first"))
@@ -134,13 +165,17 @@ class Spool:
         """How many of them could be read."""
         return self._count("problem IS NULL")
 
+    def in_both_parts(self, since: int) -> int:
+        """How many leads of the old part were shown at `since` or later."""
+        return self._count(f"old AND last >= {since}")
+
     def unreadable(self, since: int) -> tuple[int, str]:
         """How many shown at `since` or later could not be read, and the first one's reason."""
-        asked = (
-            "SELECT count(*), problem, min(rowid) FROM lead WHERE problem NOT NULL AND last >= ?"
+        query = (
+            f"SELECT count(*), problem, min(rowid) FROM lead WHERE problem NOT NULL AND {_CURRENT}"
         )
         with as_os_error(self.path):
-            [(count, reason, _)] = self._all(asked, since)
+            [(count, reason, _)] = self._all(query, since)
         return int(count), str(reason)
 
     def rows(
@@ -149,13 +184,13 @@ class Spool:
         """The JSON of the leads shown at `since` or later, in the order they came in, in lots."""
         which = "problem IS NULL" if readable else "problem NOT NULL"
         limit = -1 if at_most is None else at_most
-        asked = f"SELECT row FROM lead WHERE {which} AND last >= ? ORDER BY rowid LIMIT ?"
-        yield from self._batches(asked, since, limit)
+        query = f"SELECT row FROM lead WHERE {which} AND {_CURRENT} ORDER BY rowid LIMIT ?"
+        yield from self._batches(query, since, limit)
 
     def ids(self, since: int) -> Iterator[list[int]]:
         """The ids of all leads shown at `since` or later, be they readable or not, in lots."""
-        asked = "SELECT key FROM lead WHERE typeof(key) = 'integer' AND last >= ?"
-        yield from self._batches(asked, since)
+        query = f"SELECT key FROM lead WHERE typeof(key) = 'integer' AND {_CURRENT}"
+        yield from self._batches(query, since)
 
     def discard(self) -> None:
         """Remove the file: its work is done."""
@@ -173,14 +208,30 @@ class Spool:
         if not kept:
             self.path.unlink(missing_ok=True)
 
-    def _all(self, asked: str, *values: object) -> list[Any]:
-        return self._file.execute(asked, values).fetchall()
-
-    def _batches(self, asked: str, *values: object) -> Iterator[list[Any]]:
+    def _change(self, work: Callable[[], ReadProgress]) -> None:
+        """Do the work and store the state that it returns, in one transaction."""
         with as_os_error(self.path):
-            found = self._file.execute(asked, values)
-            while lot := found.fetchmany(1000):
-                yield [value for (value,) in lot]
+            self._file.execute("BEGIN")
+            try:
+                state = work()
+                self._file.execute("DELETE FROM state")
+                self._file.execute("INSERT INTO state VALUES (?)", [msgspec.json.encode(state)])
+                self._file.execute("COMMIT")
+            except BaseException:
+                # A full disk has rolled it back already, and then this does nothing.
+                if self._file.in_transaction:
+                    self._file.execute("ROLLBACK")
+                raise
+        self.state = state
+
+    def _all(self, query: str, *values: object) -> list[Any]:
+        return self._file.execute(query, values).fetchall()
+
+    def _batches(self, query: str, *values: object) -> Iterator[list[Any]]:
+        with as_os_error(self.path):
+            found = self._file.execute(query, values)
+            while batch := found.fetchmany(1000):
+                yield [value for (value,) in batch]
 
     def _count(self, condition: str) -> int:
         with as_os_error(self.path):
@@ -203,21 +254,34 @@ class Spool:
         known = [value for value in (old.lowest, old.highest) if value is not None]
         new = msgspec.structs.replace(
             old,
-            begun_at=old.begun_at if old.position else _earlier(old.begun_at, pages[0]),
             next_page=next_page or 1,
             position=old.position + 1,
             last_page=pages[-1].meta.last_page,
             lowest=min(totals + known),
             highest=max(totals + known),
             repeated=old.repeated + self._keep([row for page in pages for row in _rows(page)]),
+            total=totals[-1],
             total_at_start=old.total_at_start if old.position else totals[0],
-            total_at_end=totals[-1],
+            total_at_end=totals[-1] if old.part == "whole" else old.total_at_end,
         )
+        if not old.position:
+            new = self._dated(new, pages[0])
+        if old.part == "old" and old.last_old_day and is_beyond(pages, old.last_old_day):
+            new = msgspec.structs.replace(new, beyond=True)
         if len(pages) == 1:
             alone = len({key for key, _, _ in _rows(pages[0])})
             values = (old.position, totals[0], alone)
             self._file.execute("INSERT INTO reference VALUES (?, ?, ?)", values)
         return new if next_page else self._ended(new)
+
+    def _dated(self, new: ReadProgress, first: Page[Lead]) -> ReadProgress:
+        """Return the state with the time of the first answer."""
+        if first.answered_at is None:
+            return new
+        # A day that is in the past by one clock only may still get leads: the earlier one counts.
+        begun_at = min(new.begun_at, first.answered_at.timestamp())
+        facts: dict[str, Any] = {"begun_at": begun_at, "last_old_day": last_old_day(begun_at)}
+        return msgspec.structs.replace(new, **facts)
 
     def _keep(self, rows: Sequence[_Row]) -> int:
         """Keep the rows; return how many of them this reading has shown before."""
@@ -225,7 +289,8 @@ class Spool:
         marks = ", ".join("?" * len(keys))
         again = f"SELECT count(*) FROM lead WHERE last >= ? AND key IN ({marks})"
         [(known,)] = self._all(again, self.state.begins, *keys)
-        self._file.executemany(_KEEP, [(*row, at, at) for row in rows])
+        is_old = self.state.part == "old"
+        self._file.executemany(_KEEP, [(*row, at, at, is_old) for row in rows])
         return int(known) + len(rows) - len(keys)
 
     def _ended(self, state: ReadProgress) -> ReadProgress:
@@ -297,11 +362,6 @@ def as_os_error(path: Path) -> Iterator[None]:
             ) from error
         number = errno.ENOSPC if code == sqlite3.SQLITE_FULL else errno.EIO
         raise OSError(number, str(error), str(path)) from error
-
-
-def _earlier(wall: float, page: Page[Lead]) -> float:
-    """Ours or the server's clock when it answered, whichever is behind: too early is safe."""
-    return wall if page.answered_at is None else min(wall, page.answered_at.timestamp())
 
 
 def _rows(page: Page[Lead]) -> list[_Row]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
+from syncro_async._internal.error_text import counted
 from syncro_async._internal.worker_thread import WorkerThread
 from syncro_async.bulk.exporting.completeness import Completeness
 from syncro_async.bulk.exporting.job import opened, requests_needed, subject_of
@@ -61,9 +62,9 @@ async def sync_leads(
             listing = _changed(everything, task.since)
             subject = subject_of(f"sync {database.table}", listing, context)
             await thread(spool.begin, subject, context.clock.wall(), resume=resume)
-            reading = RepeatedReader(listing, spool, thread, meter)
-            verdict = await reading.read_all()
-            return await thread(_merged, spool, database, verdict, task)
+            reader = RepeatedReader(listing, spool, thread, meter)
+            result = await reader.read_all()
+            return await thread(_merged, spool, database, result, task)
 
 
 async def requests_to_sync(
@@ -104,19 +105,19 @@ def _changed(everything: LeadQuery, since: datetime | None) -> LeadQuery:
     return replace(everything, filters={**everything.filters, "updated_since": since})
 
 
-def _merged(spool: Spool, database: Database, verdict: Completeness, task: _Task) -> SyncReceipt:
+def _merged(spool: Spool, database: Database, result: Completeness, task: _Task) -> SyncReceipt:
     """Bring the table up to date; then what was kept for a crash can go."""
-    unreadable, first = spool.unreadable(verdict.since)
-    problem = f"{unreadable} leads could not be read; the first: {first}" if unreadable else None
-    complete = verdict.complete and not unreadable
+    unreadable, first = spool.unreadable(result.since)
+    problem = f"{counted(unreadable, 'lead')} could not be read; the first: {first}"
+    complete = result.complete and not unreadable
     # Without fractions: what the server compares with may have none.
     begun = datetime.fromtimestamp(int(spool.state.begun_at), UTC) - OVERLAP
     note = SyncMark(task.account, task.include, begun) if complete else task.as_before
     with database.opened() as table:
         merged = table.merge(
-            spool.rows(verdict.since),
+            spool.rows(result.since),
             note=note,
-            alive=spool.ids(verdict.since) if complete and task.since is None else None,
+            alive=spool.ids(result.since) if complete and task.since is None else None,
         )
     fetched = spool.seen()
     spool.discard()
@@ -128,6 +129,6 @@ def _merged(spool: Spool, database: Database, verdict: Completeness, task: _Task
         until=note.until,
         deleted=merged.deleted,
         complete=complete,
-        reason="; ".join(filter(None, (verdict.reason, problem))) or None,
+        reason="; ".join(filter(None, (result.reason, problem if unreadable else None))) or None,
         unreadable=unreadable,
     )
