@@ -60,7 +60,7 @@ def test_what_could_not_be_read_fails_the_run_but_not_the_others(
     code, _, err = run("leads", "sync", "crm.db")
     assert code == 1
     assert said(err)[0] == "2 leads read: 1 new, 0 changed, 0 gone"
-    assert "not everything is in the table yet: 1 leads could not be read" in err
+    assert "not everything is in the table yet: 1 lead could not be read" in err
     assert ids(folder) == {1}
 
 

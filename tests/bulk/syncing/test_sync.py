@@ -295,7 +295,7 @@ async def test_a_lead_that_cannot_be_read_holds_the_mark_where_it_was(
     second = await syncro.bulk.sync_leads(sqlite_file)
     assert (second.fetched, second.updated, second.complete) == (2, 1, False)
     assert second.unreadable == 1
-    assert "1 leads could not be read; the first: " in (second.reason or "")
+    assert "1 lead could not be read; the first: " in (second.reason or "")
     assert second.until == first.until
     assert (await syncro.bulk.sync_leads(sqlite_file)).since == first.until
 
