@@ -11,6 +11,7 @@ from typing import Any, Literal, TypeVar
 from syncro_async.bulk.concurrent_map import Function, Items, MapContext
 from syncro_async.bulk.estimates import Plan, make_plan
 from syncro_async.bulk.exporting import job as exporting
+from syncro_async.bulk.exporting.destination import csv_layout, destination_of
 from syncro_async.bulk.exporting.job import Verify
 from syncro_async.bulk.exporting.reader import LeadQuery
 from syncro_async.bulk.files.formats import as_path
@@ -22,7 +23,8 @@ from syncro_async.bulk.syncing import job as syncing
 from syncro_async.models.receipts import ExportReceipt, ImportSummary, SyncReceipt
 from syncro_async.resources.arguments import MatchBy
 
-Form = Literal["jsonl", "csv", "parquet"]
+Form = Literal["jsonl", "csv", "xlsx", "parquet"]
+Decimal = Literal["point", "comma"]
 
 
 class Exports:
@@ -49,24 +51,33 @@ class Exports:
         page_size: int = 200,
         max_items: int | None = None,
         format: Form | None = None,
+        delimiter: str = ",",
+        bom: bool = False,
+        decimal: Decimal = "point",
+        force: bool = False,
         verify: Verify = "once",
         resume: bool = True,
         on_progress: OnProgress | None = None,
     ) -> ExportReceipt:
         """Export the account's leads to a file, all of them or those that pass every filter.
 
-            receipt = await syncro.bulk.export_leads("leads.csv", tags=["vip"])
+            receipt = await syncro.bulk.export_leads("vip.csv", tags=["vip"])
 
         The file appears when it is complete. Until then the leads are kept in
         `DESTINATION.resume`. Leads that cannot be read are written as they came to
-        `DESTINATION.unreadable.jsonl`.
+        `DESTINATION.unreadable.jsonl`. Only the owner can read these files.
 
-        - `destination`: the file; it ends in `.jsonl`, `.csv` or `.parquet` (extra `parquet`)
+        - `destination`: the file; it ends in `.jsonl`, `.csv`, `.xlsx` (extra `files`) or
+          `.parquet` (extra `parquet`). An earlier export is replaced, any other file is not.
         - `pipeline_id`, `stage_id`, `assigned_to`, `source`, `status`, `tags`, `q`,
           `updated_since`, `created_from`, `created_to`, `include`: as in `leads.list`
         - `page_size`: the leads for each request, 1 to 200
         - `max_items`: the largest number of leads; None: no limit
         - `format`: the format, when the name of the file does not say it
+        - `delimiter`: the character between the cells of a CSV file: `,` `;` `|` or a tab
+        - `bom`: start a CSV file with the byte order mark, by which Excel knows UTF-8
+        - `decimal`: `"comma"` writes 1234,5 in a CSV file, `"point"` 1234.5
+        - `force`: replace any file at `destination`
         - `verify`: `"once"` reads the leads that are older than two days once, and proves that none
           of them was missed; a list with another filter than `created_from` and `created_to` is
           read twice all the same. `"twice"` reads every list twice, and assumes less.
@@ -75,12 +86,14 @@ class Exports:
         - `resume`: continue an interrupted export to this file, for a day; False: begin again
         - `on_progress`: called with a `Progress` after each page or group of pages
 
-        Raises `ConfigurationError` for a destination that cannot be written or that another run
-        writes; `OSError` for what the file system refuses, before the first request where that
-        can be known; `ValueError` and the errors of `syncro_async.errors` as `leads.list` does.
+        Raises `ConfigurationError` for a destination that cannot be written, that no export has
+        made, or that another run writes; `OSError` for what the file system refuses, before the
+        first request where that can be known; `ValueError` and the errors of
+        `syncro_async.errors` as `leads.list` does.
         """
         listing = self._listing(locals())
-        to = exporting.destination_of(destination, format)
+        layout = csv_layout(delimiter, bom=bom, decimal=decimal)
+        to = destination_of(destination, format, layout, force=force)
         return await exporting.export_leads(
             listing,
             to,

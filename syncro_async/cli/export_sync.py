@@ -21,11 +21,20 @@ STDOUT = "-"
 
 
 @dataclass(frozen=True, slots=True)
+class ExportFile:
+    """The file to write, its format, the layout of a CSV file, and whether to replace any file."""
+
+    name: str
+    format_name: str | None
+    layout: Mapping[str, Any]
+    force: bool
+
+
+@dataclass(frozen=True, slots=True)
 class ExportArguments:
     """What to export, and where to; `filters` are arguments of `export_leads`."""
 
-    file: str
-    format_name: str | None
+    to: ExportFile
     filters: Mapping[str, Any]
     way: Connection
     resume: bool
@@ -52,18 +61,18 @@ def export_leads(order: ExportArguments) -> int:
     """
     if order.plan:
         return print_plan(asyncio.run(_plan_export(order)))
-    if order.file == STDOUT:
+    if order.to.name == STDOUT:
         return _to_stdout(order)
     return _print_export(order, _exported(order))
 
 
 def _exported(order: ExportArguments) -> ExportReceipt:
-    with kept_in(f"{order.file}.resume"):
-        return asyncio.run(_export(order, order.file, order.format_name))
+    with kept_in(f"{order.to.name}.resume"):
+        return asyncio.run(_export(order, order.to.name, order.to.format_name))
 
 
 def _print_export(order: ExportArguments, receipt: ExportReceipt) -> int:
-    say(f"{counted(receipt.written, 'lead')} written to {order.file}")
+    say(f"{counted(receipt.written, 'lead')} written to {order.to.name}")
     return _conclude(receipt, f"their JSON is in {receipt.unreadable_file}")
 
 
@@ -111,7 +120,7 @@ def _to_stdout(order: ExportArguments) -> int:
     """Export to a file that is gone afterwards: no lead may go out twice."""
     with tempfile.TemporaryDirectory(prefix="syncro-") as folder:
         file = Path(folder, "leads")
-        work = _export(order, str(file), order.format_name or "jsonl")
+        work = _export(order, str(file), order.to.format_name or "jsonl")
         return _copy_to_stdout(file, asyncio.run(work))
 
 
@@ -141,6 +150,8 @@ async def _export(order: ExportArguments, file: str, format_name: Any) -> Export
                 file,
                 **_given(order.filters),
                 format=format_name,
+                **order.to.layout,
+                force=order.to.force,
                 resume=order.resume,
                 on_progress=tell,
             )

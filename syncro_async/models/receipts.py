@@ -92,7 +92,7 @@ class ImportSummary(msgspec.Struct, frozen=True):
 class ExportReceipt(msgspec.Struct, frozen=True):
     """The result of an export: what is in the file, and whether that is the complete list.
 
-        receipt = await syncro.bulk.export_leads("leads.csv")
+        receipt = await syncro.bulk.export_leads("all-leads.csv")
         if not receipt.complete and not receipt.truncated:
             print(receipt.reason)
 

@@ -1,10 +1,9 @@
-"""Exports a list of leads to a file, with a receipt that says what it is worth."""
+"""Exports a list of leads to a file, with a receipt that says whether it is complete."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,14 +13,14 @@ from syncro_async._internal.error_text import counted
 from syncro_async._internal.worker_thread import WorkerThread
 from syncro_async.bulk.estimates import requests_for
 from syncro_async.bulk.exporting.completeness import ASSUMPTIONS, Completeness
+from syncro_async.bulk.exporting.destination import Destination
 from syncro_async.bulk.exporting.reader import LeadQuery, RepeatedReader
 from syncro_async.bulk.exporting.split import last_old_day, split
 from syncro_async.bulk.exporting.spool import Spool
 from syncro_async.bulk.files.atomic import atomic_write
-from syncro_async.bulk.files.formats import FORMS, Write, form_of, one_line
+from syncro_async.bulk.files.formats import one_line
 from syncro_async.bulk.job import Job, JobContext
 from syncro_async.bulk.progress import OnProgress, ProgressReporter
-from syncro_async.errors import ConfigurationError
 from syncro_async.models.receipts import ExportReceipt
 from syncro_async.resources.arguments import lead_filters
 
@@ -31,43 +30,6 @@ FILTERS = (
     *("pipeline_id", "stage_id", "assigned_to", "source", "status", "tags", "q"),
     *("updated_since", "created_from", "created_to", "include"),
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Destination:
-    """The file an export goes to, and those beside it."""
-
-    path: Path
-    write: Write
-
-    @property
-    def resume(self) -> Path:
-        """Where the leads read so far are kept until the export is done."""
-        return self.path.with_name(f"{self.path.name}.resume")
-
-    @property
-    def aside(self) -> Path:
-        """Where the JSON of leads goes that cannot be read."""
-        return self.path.with_name(f"{self.path.name}.unreadable.jsonl")
-
-
-def destination_of(file: str | os.PathLike[str], form: str | None) -> Destination:
-    """Where FILE stands and what it is to be, by `form` or else by its suffix.
-
-    Raises `ConfigurationError` for a suffix that names no form, for one whose library is
-    missing, and for what is there and is no file: now, not when the last page has come.
-    """
-    # Of a link, the file it points to: what is kept beside has to stay on the same disk.
-    path = Path(file).resolve()
-    name = path.suffix.lower().removeprefix(".") if form is None else form
-    if form is None and name not in FORMS:
-        raise ConfigurationError(
-            f"{os.fspath(file)}: the file must end in .jsonl, .csv or .parquet, or the format be"
-            " given"
-        )
-    if path.exists() and not path.is_file():
-        raise ConfigurationError(f"{os.fspath(file)}: is there and is no regular file")
-    return Destination(path, form_of(name))
 
 
 def checked_verify(verify: object) -> Verify:
@@ -95,8 +57,10 @@ async def export_leads(
             spool = await thread(opened, to.resume, thread)
             subject = subject_of(f"export {verify}", listing, context)
             await thread(spool.begin, subject, context.clock.wall(), resume=resume)
+            before = await thread(partial(to.checked, resumed=spool.state.position > 0))
             reader = RepeatedReader(listing, spool, thread, meter, once=verify == "once")
             result = await reader.read_all()
+            await thread(to.check_unchanged, before)
             return await thread(_finished, spool, to, result, listing.max_items)
 
 
@@ -115,14 +79,14 @@ async def requests_needed(listing: LeadQuery, context: JobContext, *, once: bool
 
 
 def subject_of(job: str, listing: LeadQuery, context: JobContext) -> str:
-    """What tells one reading from another: a crashed one is gone on with only by the same."""
-    asked: dict[str, Any] = dict.fromkeys(FILTERS) | dict(listing.filters)
-    facts = (job, context.account, lead_filters(asked), listing.page_size, listing.max_items)
+    """Return a text that is equal for equal jobs only: one continues what the other has read."""
+    filters: dict[str, Any] = dict.fromkeys(FILTERS) | dict(listing.filters)
+    facts = (job, context.account, lead_filters(filters), listing.page_size, listing.max_items)
     return msgspec.json.encode(facts).decode()
 
 
 def opened(path: Path, thread: WorkerThread) -> Spool:
-    """Open what an earlier run may have left, and see to it that it is closed again."""
+    """Open the spool, which an earlier run may have left; `thread` closes it at its end."""
     spool = Spool(path)
     thread.on_exit(spool.close)
     return spool
@@ -131,19 +95,21 @@ def opened(path: Path, thread: WorkerThread) -> Spool:
 def _finished(
     spool: Spool, to: Destination, result: Completeness, at_most: int | None
 ) -> ExportReceipt:
-    """Write the file and what belongs beside it; then what was kept for a crash can go."""
+    """Write the file, and the unreadable leads beside it; then remove the spool."""
     state, seen = spool.state, spool.seen()
     written = 0
 
-    def counted() -> Iterator[list[bytes]]:
+    def batches() -> Iterator[list[bytes]]:
         nonlocal written
-        for lot in spool.rows(result.since, at_most):
-            written += len(lot)
-            yield lot
+        for batch in spool.rows(result.since, at_most):
+            written += len(batch)
+            yield batch
 
     with atomic_write(to.path) as out:
-        to.write(out, counted())
-    unreadable, problem = _set_aside(spool, to.aside, result.since)
+        to.write(out, batches())
+    unreadable, first = spool.unreadable(result.since)
+    problem = f"{counted(unreadable, 'lead')} could not be read; the first: {first}"
+    aside = _set_aside(spool, to, result.since) if unreadable else None
     spool.discard()
     return ExportReceipt(
         written=written,
@@ -152,25 +118,19 @@ def _finished(
         total_at_start=state.total_at_start,
         total_at_end=state.total_at_end,
         complete=result.complete and not unreadable,
-        reason="; ".join(filter(None, (result.reason, problem))) or None,
+        reason="; ".join(filter(None, (result.reason, problem if unreadable else None))) or None,
         truncated=result.truncated,
         proof=result.proof,
         assumption=ASSUMPTIONS[result.proof] if result.proof else None,
         unreadable=unreadable,
-        unreadable_file=str(to.aside) if unreadable else None,
+        unreadable_file=aside,
     )
 
 
-def _set_aside(spool: Spool, aside: Path, since: int) -> tuple[int, str | None]:
-    """Write the JSON of the unreadable leads to its own file; return their number and the reason.
-
-    Without such leads the file of an earlier export is removed: it would look like a new one.
-    """
-    count, first = spool.unreadable(since)
-    if not count:
-        aside.unlink(missing_ok=True)
-        return 0, None
+def _set_aside(spool: Spool, to: Destination, since: int) -> str:
+    """Write the JSON of the unreadable leads to a file of its own; return its path."""
+    aside = to.free_aside()
     with atomic_write(aside) as out:
-        for lot in spool.rows(since, readable=False):
-            out.writelines(one_line(raw) + b"\n" for raw in lot)
-    return count, f"{counted(count, 'lead')} could not be read; the first: {first}"
+        for batch in spool.rows(since, readable=False):
+            out.writelines(one_line(raw) + b"\n" for raw in batch)
+    return str(aside)

@@ -12,6 +12,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from syncro_async.bulk.files.atomic import PRIVATE
 from syncro_async.bulk.files.columns import Kind
 from syncro_async.bulk.syncing.tables import (
     LeadTable,
@@ -72,8 +73,11 @@ class Database:
     @contextmanager
     def opened(self) -> Iterator[LeadTable]:
         """The table while the block runs; what the database refuses is raised as `OSError`."""
+        is_new = not self.path.exists()
         try:
             with closing(self.connect(self.path)) as connection:
+                if is_new:  # people's data: only the owner may read it
+                    self.path.chmod(PRIVATE)
                 yield LeadTable(connection, self.dialect, self.table)
         except self.errors as error:
             raise OSError(errno.EIO, str(error), str(self.path)) from error
@@ -104,4 +108,6 @@ def database_of(database: str | os.PathLike[str], table: str) -> Database:
 
 
 def _sqlite(path: Path) -> sqlite3.Connection:
+    # An empty file is a new database, whose journals get its permissions.
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT, PRIVATE))
     return sqlite3.connect(path, timeout=_PATIENCE, isolation_level=None)

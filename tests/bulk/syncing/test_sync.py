@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sqlite3
 import sys
 from contextlib import closing
@@ -112,6 +113,25 @@ async def test_a_moment_is_kept_in_utc_whatever_its_time_zone(
     await syncro.bulk.sync_leads(database)
     [(moment,)] = ask(database, "SELECT created_at FROM leads WHERE id = 1")
     assert str(moment).replace("T", " ").removesuffix("Z") == "2026-06-30 10:00:00"
+
+
+async def test_only_the_owner_can_read_a_new_database_and_an_old_one_stays_as_it_is(
+    syncro: AsyncClient, sandbox: ChangingSandbox, database: Path
+) -> None:
+    modes: dict[str, int] = {}
+
+    def change(_: int) -> None:
+        modes.update({path.name: path.stat().st_mode & 0o777 for path in database.parent.iterdir()})
+
+    sandbox.change = change
+    await syncro.bulk.sync_leads(database)
+    change(0)
+    assert {database.name, f"{database.name}.leads.resume"} <= modes.keys()
+    assert set(modes.values()) == {0o600}
+    os.chmod(database, 0o640)  # noqa: PTH101  # as a user does
+    await syncro.bulk.sync_leads(database)
+    change(0)
+    assert modes[database.name] == 0o640
 
 
 async def test_the_second_run_at_once_costs_one_request_and_changes_nothing(
