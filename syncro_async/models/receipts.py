@@ -140,7 +140,8 @@ class SyncReceipt(msgspec.Struct, frozen=True):
     - `inserted`, `updated`: the number of rows that are new in the table, or different now.
     - `since`: the run read the leads that changed after this time; None when it read all leads.
     - `until`: every change before this time is in the table, and the next run reads the changes
-      after it. None before the first complete run.
+      after it. It is earlier than the newest date that a lead shows. None before the first complete
+      run, and as long as no lead shows a date.
     - `deleted`: the number of rows that were removed because their leads no longer exist. Only a
       run that reads all leads finds them.
     - `complete`: False when some leads may be missing. Then the leads that were read are in the

@@ -158,7 +158,7 @@ class RepeatedReader:
         pages = await fetch_all(self._query(), numbers)
         number = next_page(self.before, pages, numbers)
         self.before = pages[-1] if number else None
-        await self.thread(self.spool.add, pages, number)
+        await self.thread(self.spool.add, pages, number, self.meter.wall)
         self._report()
 
     def _ahead(self) -> int:

@@ -9,7 +9,7 @@ import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date
-from itertools import accumulate
+from itertools import accumulate, chain
 from pathlib import Path
 from typing import Any
 
@@ -50,8 +50,10 @@ class ReadProgress(msgspec.Struct, frozen=True):
     """How far a reading is.
 
     - `subject`: what is read
-    - `begun_at`: when that began (unix time, s), by this machine's clock or the server's,
-      whichever is earlier
+    - `begun_at`: when that began (unix time, s, by this machine's clock)
+    - `server_time`: the server's time in its first answer (unix time, s), None when it sends none
+    - `newest_change`: a time (unix time, s) that the clock which dates the leads had certainly
+      reached when the reading began, None when no lead shows one
     - `part`: the part of the list that is read now
     - `last_old_day`: the last day of the old part, None when the server does not send its time
     - `old_total`: the number of leads in the old part, None as long as it is not proved
@@ -68,6 +70,8 @@ class ReadProgress(msgspec.Struct, frozen=True):
 
     subject: str
     begun_at: float
+    server_time: float | None = None
+    newest_change: float | None = None
     part: Part = "whole"
     last_old_day: date | None = None
     old_total: int | None = None
@@ -124,9 +128,12 @@ class Spool:
             drops = "".join(f"DROP TABLE IF EXISTS {name};" for name in _NAMES)
             self._file.executescript(f"BEGIN; {drops} {_TABLES} COMMIT")
 
-    def add(self, pages: Sequence[Page[Lead]], next_page: int | None) -> None:
-        """Keep a group of pages that were fetched side by side; None ends the reading."""
-        self._change(lambda: self._after(pages, next_page))
+    def add(self, pages: Sequence[Page[Lead]], next_page: int | None, now: float = 0.0) -> None:
+        """Keep a group of pages that were fetched side by side at `now` (unix time, s).
+
+        A `next_page` of None ends the reading.
+        """
+        self._change(lambda: self._after(pages, next_page, now))
 
     def turn_to(self, part: Part, **facts: int | None) -> None:
         """Begin to read a part of the list; `facts` are fields of the state that change with it."""
@@ -249,7 +256,9 @@ class Spool:
         except msgspec.MsgspecError:  # of another version of ours
             return None
 
-    def _after(self, pages: Sequence[Page[Lead]], next_page: int | None) -> ReadProgress:
+    def _after(
+        self, pages: Sequence[Page[Lead]], next_page: int | None, now: float
+    ) -> ReadProgress:
         """Write the pages, and return where that leaves the reading."""
         old, totals = self.state, [page.meta.total for page in pages]
         known = [value for value in (old.lowest, old.highest) if value is not None]
@@ -266,7 +275,8 @@ class Spool:
             total_at_end=totals[-1] if old.part == "whole" else old.total_at_end,
         )
         if not old.position:
-            new = self._dated(new, pages[0])
+            new = _dated(new, pages[0])
+        new = msgspec.structs.replace(new, newest_change=_newest_change(new, pages, now))
         if old.part == "old" and old.last_old_day and is_beyond(pages, old.last_old_day):
             new = msgspec.structs.replace(new, beyond=True)
         if len(pages) == 1:
@@ -274,15 +284,6 @@ class Spool:
             values = (old.position, totals[0], alone)
             self._file.execute("INSERT INTO reference VALUES (?, ?, ?)", values)
         return new if next_page else self._ended(new)
-
-    def _dated(self, new: ReadProgress, first: Page[Lead]) -> ReadProgress:
-        """Return the state with the time of the first answer."""
-        if first.answered_at is None:
-            return new
-        # A day that is in the past by one clock only may still get leads: the earlier one counts.
-        begun_at = min(new.begun_at, first.answered_at.timestamp())
-        facts: dict[str, Any] = {"begun_at": begun_at, "last_old_day": last_old_day(begun_at)}
-        return msgspec.structs.replace(new, **facts)
 
     def _keep(self, rows: Sequence[_Row]) -> int:
         """Keep the rows; return how many of them this reading has shown before."""
@@ -363,6 +364,34 @@ def as_os_error(path: Path) -> Iterator[None]:
             ) from error
         number = errno.ENOSPC if code == sqlite3.SQLITE_FULL else errno.EIO
         raise OSError(number, str(error), str(path)) from error
+
+
+def _dated(state: ReadProgress, first: Page[Lead]) -> ReadProgress:
+    """Return the state with the time of the first answer."""
+    if first.answered_at is None:
+        return state
+    server_time = first.answered_at.timestamp()
+    # A day that is in the past by one clock only may still get leads: the earlier one counts.
+    last_day = last_old_day(min(state.begun_at, server_time))
+    return msgspec.structs.replace(state, server_time=server_time, last_old_day=last_day)
+
+
+def _newest_change(state: ReadProgress, pages: Sequence[Page[Lead]], now: float) -> float | None:
+    """Return the newest time in a lead so far, less the time since the reading began.
+
+    A lead may have been dated since then. Times after the server's time were not set by its clock.
+    """
+    elapsed = max(0.0, now - state.begun_at)
+    limit = state.begun_at if state.server_time is None else state.server_time
+    moments = (
+        moment.timestamp() - elapsed
+        for page in pages
+        for lead in page.items
+        for moment in (lead.created_at, lead.score_updated_at)
+        if moment
+    )
+    known = () if state.newest_change is None else (state.newest_change,)
+    return max((at for at in chain(known, moments) if at <= limit), default=None)
 
 
 def _rows(page: Page[Lead]) -> list[_Row]:

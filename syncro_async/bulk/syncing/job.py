@@ -10,7 +10,7 @@ from syncro_async._internal.worker_thread import WorkerThread
 from syncro_async.bulk.exporting.completeness import Completeness
 from syncro_async.bulk.exporting.job import opened, requests_needed, subject_of
 from syncro_async.bulk.exporting.reader import LeadQuery, RepeatedReader
-from syncro_async.bulk.exporting.spool import Spool
+from syncro_async.bulk.exporting.spool import ReadProgress, Spool
 from syncro_async.bulk.job import Job, JobContext
 from syncro_async.bulk.progress import OnProgress, ProgressReporter
 from syncro_async.bulk.syncing.databases import Database, database_of
@@ -21,14 +21,14 @@ from syncro_async.resources.arguments import relations
 
 __all__ = ["SyncReceipt", "database_of", "requests_to_sync", "sync_leads"]
 
-# A change is stamped before it can be seen (a transaction commits after it), and the clocks of a
-# service's machines differ: so each run looks back that much further than the last one began.
+# A change is dated before it can be seen, because its transaction ends later. So each run looks
+# back that much further than the newest change that the last one saw.
 OVERLAP = timedelta(minutes=5)
 
 
 @dataclass(frozen=True, slots=True)
 class _Task:
-    """What is to be done: whose leads, with which relations, since when; and the last note."""
+    """The account, the relations, the time since when to read, and the mark of the last run."""
 
     account: str
     include: str
@@ -37,7 +37,7 @@ class _Task:
 
     @property
     def as_before(self) -> SyncMark:
-        """The note to write when nothing new is certain."""
+        """The mark when nothing new is certain."""
         return self.noted or SyncMark(self.account, self.include, None)
 
 
@@ -105,14 +105,32 @@ def _changed(everything: LeadQuery, since: datetime | None) -> LeadQuery:
     return replace(everything, filters={**everything.filters, "updated_since": since})
 
 
+def next_mark(state: ReadProgress, noted: SyncMark | None) -> datetime | None:
+    """Return the time after which the next run reads the changes; `noted` is the last run's mark.
+
+    Three clocks can differ: this machine's, that of the `Date` header, and the one which dates the
+    leads and which `updated_since` is compared with. A change that happens later is dated later
+    than every date that this last clock has given. So the mark is the newest date that a lead
+    shows, which no time is taken from that is after the server's `Date`, less the overlap: 5
+    minutes and the difference between the first two clocks. Without a date in any lead the mark
+    stays where it was.
+    """
+    before = noted.until if noted else None
+    if state.newest_change is None:
+        return before
+    drift = 0.0 if state.server_time is None else abs(state.server_time - state.begun_at)
+    # Without fractions: what the server compares with may have none.
+    newest = datetime.fromtimestamp(int(state.newest_change - drift), UTC) - OVERLAP
+    return max(newest, before) if before else newest
+
+
 def _merged(spool: Spool, database: Database, result: Completeness, task: _Task) -> SyncReceipt:
     """Bring the table up to date; then what was kept for a crash can go."""
     unreadable, first = spool.unreadable(result.since)
     problem = f"{counted(unreadable, 'lead')} could not be read; the first: {first}"
     complete = result.complete and not unreadable
-    # Without fractions: what the server compares with may have none.
-    begun = datetime.fromtimestamp(int(spool.state.begun_at), UTC) - OVERLAP
-    note = SyncMark(task.account, task.include, begun) if complete else task.as_before
+    note = SyncMark(task.account, task.include, next_mark(spool.state, task.noted))
+    note = note if complete else task.as_before
     with database.opened() as table:
         merged = table.merge(
             spool.rows(result.since),

@@ -6,8 +6,8 @@ import json
 from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qs, urlencode
+from typing import Any
+from urllib.parse import parse_qs
 
 import pytest
 
@@ -17,10 +17,7 @@ from syncro_async.sandbox import Sandbox, Trouble
 from syncro_async.sandbox.data.sample_leads import moment
 from syncro_async.testing import sandbox_client
 from syncro_async.testing.fake_clock import FakeClock
-from tests.bulk.exporting.changing_list import ChangingSandbox
-
-if TYPE_CHECKING:
-    from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from tests.bulk.exporting.changing_list import Answering
 
 NOW = datetime(2026, 6, 30, 12, tzinfo=UTC)
 OLD = "2026-01-01T00:00:00Z"
@@ -32,43 +29,15 @@ ONCE = (
 Way = list[tuple[str, int]]
 
 
-class Answering(ChangingSandbox):
-    """Leaves out filters that it is told to ignore, and headers that it is told not to send."""
+class Book(Answering):
+    """A sandbox with the clock that it uses."""
 
     clock: FakeClock
-    ignored: frozenset[str] = frozenset()
-    undated: int | None = None
-    headers_left_out: frozenset[bytes] = frozenset()
-
-    @property
-    def app(self) -> ASGIApp:
-        inner = super().app
-
-        async def answering(scope: Scope, receive: Receive, send: Send) -> None:
-            query = parse_qs(scope["query_string"].decode())
-            kept = {name: value for name, value in query.items() if name not in self.ignored}
-            asked = {**scope, "query_string": urlencode(kept, doseq=True).encode()}
-
-            async def sending(message: Message) -> None:
-                if message["type"] == "http.response.start":
-                    headers = message["headers"]
-                    left = [pair for pair in headers if pair[0] not in self.headers_left_out]
-                    message = {**message, "headers": left}
-                await send(message)
-
-            if self.undated is not None:
-                # No filter on dates finds a lead that has none.
-                at = "9999" if "created_to" in query else "0000"
-                at = at if "created_from" in query or "created_to" in query else OLD
-                self.leads[self.undated]["created_at"] = at
-            await inner(asked, receive, sending)
-
-        return answering
 
 
-def book(leads: int, young: int = 0, **how: Any) -> Answering:
+def book(leads: int, young: int = 0, **how: Any) -> Book:
     """A list of leads, of which the last so many are of today."""
-    sandbox = Answering(leads, clock=(clock := FakeClock()), **how)
+    sandbox = Book(leads, clock=(clock := FakeClock()), **how)
     sandbox.clock = clock
     for lead_id in list(sandbox.leads)[leads - young :]:
         sandbox.leads[lead_id]["created_at"] = YOUNG
@@ -86,7 +55,7 @@ def way(sandbox: Sandbox) -> Way:
 
 
 async def export(
-    sandbox: Answering, folder: Path, *, page_size: int = 10, **how: Any
+    sandbox: Book, folder: Path, *, page_size: int = 10, **how: Any
 ) -> tuple[ExportReceipt, set[int]]:
     file = folder / "leads.jsonl"
     async with sandbox_client(sandbox=sandbox, clock=sandbox.clock) as syncro:
