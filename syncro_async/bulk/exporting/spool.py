@@ -50,7 +50,8 @@ class ReadProgress(msgspec.Struct, frozen=True):
     """How far a reading is.
 
     - `subject`: what is read
-    - `begun_at`: when that began (unix time, s, by this machine's clock)
+    - `begun_at`: when that began (unix time, s), by this machine's clock or the server's,
+      whichever is earlier; `started_at`: the same by this machine's clock
     - `server_time`: the server's time in its first answer (unix time, s), None when it sends none
     - `newest_change`: a time (unix time, s) that the clock which dates the leads had certainly
       reached when the reading began, None when no lead shows one
@@ -70,6 +71,7 @@ class ReadProgress(msgspec.Struct, frozen=True):
 
     subject: str
     begun_at: float
+    started_at: float = 0.0
     server_time: float | None = None
     newest_change: float | None = None
     part: Part = "whole"
@@ -124,7 +126,7 @@ class Spool:
             if found and found.subject == subject and 0 <= now - found.begun_at < GOOD_FOR:
                 self.state = found
                 return
-            self.state = ReadProgress(subject, now)
+            self.state = ReadProgress(subject, now, now)
             drops = "".join(f"DROP TABLE IF EXISTS {name};" for name in _NAMES)
             self._file.executescript(f"BEGIN; {drops} {_TABLES} COMMIT")
 
@@ -371,9 +373,10 @@ def _dated(state: ReadProgress, first: Page[Lead]) -> ReadProgress:
     if first.answered_at is None:
         return state
     server_time = first.answered_at.timestamp()
+    begun_at = min(state.started_at, server_time)
     # A day that is in the past by one clock only may still get leads: the earlier one counts.
-    last_day = last_old_day(min(state.begun_at, server_time))
-    return msgspec.structs.replace(state, server_time=server_time, last_old_day=last_day)
+    facts: dict[str, Any] = {"begun_at": begun_at, "last_old_day": last_old_day(begun_at)}
+    return msgspec.structs.replace(state, server_time=server_time, **facts)
 
 
 def _newest_change(state: ReadProgress, pages: Sequence[Page[Lead]], now: float) -> float | None:
@@ -381,8 +384,8 @@ def _newest_change(state: ReadProgress, pages: Sequence[Page[Lead]], now: float)
 
     A lead may have been dated since then. Times after the server's time were not set by its clock.
     """
-    elapsed = max(0.0, now - state.begun_at)
-    limit = state.begun_at if state.server_time is None else state.server_time
+    elapsed = max(0.0, now - state.started_at)
+    limit = state.started_at if state.server_time is None else state.server_time
     moments = (
         moment.timestamp() - elapsed
         for page in pages

@@ -118,7 +118,7 @@ def next_mark(state: ReadProgress, noted: SyncMark | None) -> datetime | None:
     before = noted.until if noted else None
     if state.newest_change is None:
         return before
-    drift = 0.0 if state.server_time is None else abs(state.server_time - state.begun_at)
+    drift = 0.0 if state.server_time is None else abs(state.server_time - state.started_at)
     # Without fractions: what the server compares with may have none.
     newest = datetime.fromtimestamp(int(state.newest_change - drift), UTC) - OVERLAP
     return max(newest, before) if before else newest
