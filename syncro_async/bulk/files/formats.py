@@ -109,7 +109,7 @@ def write_csv(out: BinaryIO, rows: Rows, layout: CsvLayout = PLAIN) -> None:
         cells = [
             [
                 _with_comma(lead.get(column.name))
-                if comma and column.kind == "real"
+                if comma and column.kind == "float"
                 else cell(lead.get(column.name))
                 for column in COLUMNS
             ]
@@ -126,8 +126,9 @@ def write_parquet(out: BinaryIO, rows: Rows) -> None:
     """Write columns of their own types; `tags` is a list, other nested values are JSON texts."""
     arrow, parquet = library()
     types: dict[Kind, Any] = {
-        "integer": arrow.int64(),
-        "real": arrow.float64(),
+        "int": arrow.int64(),
+        "float": arrow.float64(),
+        "bool": arrow.bool_(),
         "text": arrow.string(),
         "date": arrow.date32(),
         "moment": arrow.timestamp("us", tz="UTC"),

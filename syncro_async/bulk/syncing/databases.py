@@ -30,17 +30,19 @@ _PATIENCE = 30.0
 
 SQLITE = SqlDialect(
     types={
-        "integer": "INTEGER",
-        "real": "REAL",
+        "int": "INTEGER",
+        "float": "REAL",
         **dict.fromkeys(("text", "date", "moment", "texts", "json"), "TEXT"),
+        "bool": "INTEGER",
     },
     differs="IS NOT",
     begin="BEGIN IMMEDIATE",
     stage=stage_values,
 )
 _DUCKDB_TYPES: Mapping[Kind, str] = {
-    "integer": "BIGINT",
-    "real": "DOUBLE",
+    "int": "BIGINT",
+    "float": "DOUBLE",
+    "bool": "BOOLEAN",
     "text": "VARCHAR",
     "date": "DATE",
     "moment": "TIMESTAMP",  # in UTC
