@@ -1,4 +1,4 @@
-"""Keeps what a list has shown in a file of its own, so that reading it survives a crash."""
+"""Keeps the leads that were read in a file, so that an interrupted reading can continue."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from syncro_async.models.lead import Lead
 from syncro_async.models.page import Page, UnreadableItem
 from syncro_async.transport.json_pieces import members
 
-# What was read longer ago than this is read anew rather than gone on with (s).
+# An older reading is not continued but begun again (s).
 GOOD_FOR = 86_400.0
 
-# Two runs that lock a file in the same moment can stand in each other's way: then one tries again.
+# Two runs that lock a file in the same moment can block each other: then one tries again.
 _ATTEMPTS = 8
 _INTEGERS = range(-(2**63), 2**63)
 _TABLES = """
@@ -98,17 +98,17 @@ _Row = tuple[int | str, bytes, str | None]
 
 
 class Spool:
-    """The leads a list has shown, each in the state it was last shown in, and where it stands.
+    """The leads that a list has shown, each as it was last shown, and the progress of the reading.
 
-    One SQLite file, written page by page in transactions: a kill at any moment costs the pages
-    under way and nothing else. It is locked while it is open. All of it blocks; every method
-    raises `OSError` for what the file system refuses.
+    It is one SQLite file, written page by page in transactions: a kill at any moment costs the
+    pages under way and nothing else. The file is locked while it is open. All methods block, and
+    raise `OSError` for what the file system refuses.
     """
 
     def __init__(self, path: Path) -> None:
         """Open the file and lock it.
 
-        Raises `ConfigurationError` when another run has it, and for a database of somebody else.
+        Raises `ConfigurationError` when another run uses it, and for any other database.
         """
         self.path = path
         self.state = ReadProgress("", 0.0)
@@ -118,9 +118,14 @@ class Spool:
         self._file = _locked(path, _ATTEMPTS)
 
     def begin(self, subject: str, now: float, *, resume: bool) -> None:
-        """Go on with what is there if it is the same subject and of today, else begin anew."""
+        """Continue a reading of the same subject that began less than a day ago, else begin again.
+
+        - `subject`: what is read, see `subject_of`
+        - `now`: this machine's time (unix time, s)
+        - `resume`: False begins again in any case
+        """
         with as_os_error(self.path):
-            # A log that is written ahead costs no wait for the disk with every page.
+            # With a write-ahead log no page has to wait for the disk.
             self._file.executescript("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL")
             found = self._found() if resume else None
             if found and found.subject == subject and 0 <= now - found.begun_at < GOOD_FOR:
@@ -158,7 +163,7 @@ class Spool:
         self._change(distrusted)
 
     def references(self) -> list[Snapshot]:
-        """Every page of this part that was fetched alone, with what is known now of its moment."""
+        """Return every page of this part that was fetched alone, with the leads known there now."""
         with as_os_error(self.path):
             pages = self._all("SELECT position, total, alone FROM reference ORDER BY position")
             shown = dict(self._all("SELECT first, count(*) FROM lead GROUP BY first"))
@@ -168,19 +173,22 @@ class Spool:
         return [Snapshot(at, total, alone, known[at]) for at, total, alone in pages]
 
     def seen(self) -> int:
-        """How many different leads were shown, readable or not."""
+        """Return how many different leads were shown, readable or not."""
         return self._count("1")
 
     def readable(self) -> int:
-        """How many of them could be read."""
+        """Return how many of them could be read."""
         return self._count("problem IS NULL")
 
     def in_both_parts(self, since: int) -> int:
-        """How many leads of the old part were shown at `since` or later."""
+        """Return how many leads of the old part were shown at position `since` or later."""
         return self._count(f"old AND last >= {since}")
 
     def unreadable(self, since: int) -> tuple[int, str]:
-        """How many shown at `since` or later could not be read, and the first one's reason."""
+        """Return how many leads could not be read, and the reason of the first one.
+
+        Only those that were shown at position `since` or later count.
+        """
         query = (
             f"SELECT count(*), problem, min(rowid) FROM lead WHERE problem NOT NULL AND {_CURRENT}"
         )
@@ -191,19 +199,24 @@ class Spool:
     def rows(
         self, since: int, at_most: int | None = None, *, readable: bool = True
     ) -> Iterator[list[bytes]]:
-        """The JSON of the leads shown at `since` or later, in the order they came in, in lots."""
+        """Yield the JSON of the leads in batches, in the order in which they were first shown.
+
+        - `since`: only leads that were shown at this position or later
+        - `at_most`: the largest number of leads; None: no limit
+        - `readable`: whether to yield the leads that could be read, or the others
+        """
         which = "problem IS NULL" if readable else "problem NOT NULL"
         limit = -1 if at_most is None else at_most
         query = f"SELECT row FROM lead WHERE {which} AND {_CURRENT} ORDER BY rowid LIMIT ?"
         yield from self._batches(query, since, limit)
 
     def ids(self, since: int) -> Iterator[list[int]]:
-        """The ids of all leads shown at `since` or later, be they readable or not, in lots."""
+        """Yield the ids of all leads shown at position `since` or later, in batches."""
         query = f"SELECT key FROM lead WHERE typeof(key) = 'integer' AND {_CURRENT}"
         yield from self._batches(query, since)
 
     def discard(self) -> None:
-        """Remove the file: its work is done."""
+        """Close and remove the file."""
         self._discarded = True
         self._file.close()
         self.path.unlink(missing_ok=True)
@@ -249,19 +262,19 @@ class Spool:
         return int(count)
 
     def _found(self) -> ReadProgress | None:
-        """What an earlier run left, if it left anything that can be read."""
+        """Return the state that an earlier run left, None when there is none that can be read."""
         if not self._all("SELECT 1 FROM sqlite_master WHERE name = 'state'"):
             return None
         rows = self._all("SELECT json FROM state")
         try:
             return msgspec.json.decode(rows[0][0], type=ReadProgress) if rows else None
-        except msgspec.MsgspecError:  # of another version of ours
+        except msgspec.MsgspecError:  # written by another version
             return None
 
     def _after(
         self, pages: Sequence[Page[Lead]], next_page: int | None, now: float
     ) -> ReadProgress:
-        """Write the pages, and return where that leaves the reading."""
+        """Write the pages, and return the state after them."""
         old, totals = self.state, [page.meta.total for page in pages]
         known = [value for value in (old.lowest, old.highest) if value is not None]
         new = msgspec.structs.replace(
@@ -288,7 +301,7 @@ class Spool:
         return new if next_page else self._ended(new)
 
     def _keep(self, rows: Sequence[_Row]) -> int:
-        """Keep the rows; return how many of them this reading has shown before."""
+        """Write the rows; return how many of them this reading has shown before."""
         at, keys = self.state.position, {key for key, _, _ in rows}
         marks = ", ".join("?" * len(keys))
         again = f"SELECT count(*) FROM lead WHERE last >= ? AND key IN ({marks})"
@@ -298,7 +311,7 @@ class Spool:
         return int(known) + len(rows) - len(keys)
 
     def _ended(self, state: ReadProgress) -> ReadProgress:
-        """The state once a reading is over and the next one is to begin."""
+        """Return the state at the end of a reading, which begins the next one."""
         begins = state.begins
         reading = Pass(
             lowest=state.lowest or 0,
@@ -318,7 +331,7 @@ class Spool:
 
 
 def _locked(path: Path, attempts: int) -> sqlite3.Connection:
-    """The file, open and locked. Raises as `Spool` does."""
+    """Open and lock the file. Raises as `Spool` does."""
     file = sqlite3.connect(path, timeout=0.0, isolation_level=None)
     try:
         with as_os_error(path):
@@ -338,7 +351,7 @@ def _locked(path: Path, attempts: int) -> sqlite3.Connection:
 
 
 def _lock(file: sqlite3.Connection) -> bool:
-    """Lock the file, if it is new or a spool; another program's database stays as it is."""
+    """Lock the file if it is new or a spool, and return whether it is."""
     # Of two that start together one gets the write lock. The other one leaves, so the first can
     # wait until it is alone: the commit of a change needs that.
     file.execute("PRAGMA locking_mode = EXCLUSIVE")
@@ -355,7 +368,7 @@ def _lock(file: sqlite3.Connection) -> bool:
 
 @contextmanager
 def as_os_error(path: Path) -> Iterator[None]:
-    """Raise what SQLite says of a file as the `OSError` it is, with the file's name."""
+    """Raise an error of SQLite as an `OSError` with the file's name."""
     try:
         yield
     except sqlite3.Error as error:
@@ -410,7 +423,7 @@ def _row(lead: Lead) -> _Row:
 
 
 def _key(item: UnreadableItem) -> int | str:
-    """What tells an unreadable lead from others: its id if that much can be read, or its bytes."""
+    """Return the id of an unreadable lead, or the hash of its bytes when it has no readable id."""
     try:
         number = msgspec.json.decode(members(item.raw)["id"], type=int, strict=False)
     except (KeyError, ValueError, RecursionError):  # of ValueError are msgspec's and Unicode's

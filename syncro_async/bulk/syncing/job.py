@@ -33,12 +33,12 @@ class _Task:
     account: str
     include: str
     since: datetime | None
-    noted: SyncMark | None
+    last: SyncMark | None
 
     @property
     def as_before(self) -> SyncMark:
         """The mark when nothing new is certain."""
-        return self.noted or SyncMark(self.account, self.include, None)
+        return self.last or SyncMark(self.account, self.include, None)
 
 
 async def sync_leads(
@@ -50,13 +50,13 @@ async def sync_leads(
     resume: bool,
     on_progress: OnProgress | None,
 ) -> SyncReceipt:
-    """Read what changed into the file beside, until all of it is known, then merge it."""
+    """Read the changes into the spool until they are proved to be complete, then merge them."""
     everything.check()
     job = Job.start(context)
     meter = ProgressReporter(job, "sync", on_progress)
     with job.active():
         async with WorkerThread() as thread:
-            # Opening it locks it, so that of two runs one ends here.
+            # This locks the file: of two runs one ends here.
             spool = await thread(opened, database.resume, thread)
             task = await thread(_task, everything, database, context, full=full)
             listing = _changed(everything, task.since)
@@ -70,7 +70,7 @@ async def sync_leads(
 async def requests_to_sync(
     everything: LeadQuery, database: Database, context: JobContext, *, full: bool
 ) -> int:
-    """How many requests a sync would take; sends one, for the count."""
+    """Return how many requests a sync takes; sends one, for the count."""
     everything.check()
     async with WorkerThread() as thread:
         task = await thread(_task, everything, database, context, full=full)
@@ -78,19 +78,19 @@ async def requests_to_sync(
 
 
 def _task(everything: LeadQuery, database: Database, context: JobContext, *, full: bool) -> _Task:
-    """What is to be done, by what the last run has noted in the database."""
-    include, note = _include(everything), None
+    """Return what to read, by the mark of the last run in the database."""
+    include, mark = _include(everything), None
     if database.path.exists():
         with database.opened() as table:
-            note = table.read_mark()
-    if note is not None and note.account != context.account:
+            mark = table.read_mark()
+    if mark is not None and mark.account != context.account:
         raise ConfigurationError(
-            f"table {database.table} holds another account's leads, or another key's (only the key"
-            " tells accounts apart); name another with table=…, or drop it to have it filled anew"
+            f"table {database.table} has another account's leads, or another key's (only the key"
+            " tells accounts apart); name another table with table=…, or drop this one"
         )
-    # Of leads that have not changed, no list of changes brings relations not asked for before.
-    known = note is not None and note.include == include and not full
-    return _Task(context.account, include, note.until if note and known else None, note)
+    # A list of changes does not bring new relations for leads that have not changed.
+    known = mark is not None and mark.include == include and not full
+    return _Task(context.account, include, mark.until if mark and known else None, mark)
 
 
 def _include(listing: LeadQuery) -> str:
@@ -99,23 +99,22 @@ def _include(listing: LeadQuery) -> str:
 
 
 def _changed(everything: LeadQuery, since: datetime | None) -> LeadQuery:
-    """The list of what has changed since then; None: everything."""
+    """Return the list of the changes since then; None: all leads."""
     if since is None:
         return everything
     return replace(everything, filters={**everything.filters, "updated_since": since})
 
 
-def next_mark(state: ReadProgress, noted: SyncMark | None) -> datetime | None:
-    """Return the time after which the next run reads the changes; `noted` is the last run's mark.
+def next_mark(state: ReadProgress, last: SyncMark | None) -> datetime | None:
+    """Return the time after which the next run reads the changes; `last` is the last run's mark.
 
     Three clocks can differ: this machine's, that of the `Date` header, and the one which dates the
     leads and which `updated_since` is compared with. A change that happens later is dated later
     than every date that this last clock has given. So the mark is the newest date that a lead
-    shows, which no time is taken from that is after the server's `Date`, less the overlap: 5
-    minutes and the difference between the first two clocks. Without a date in any lead the mark
-    stays where it was.
+    shows, less the overlap: 5 minutes and the difference between the first two clocks. Dates after
+    the server's `Date` are ignored. When no lead has a date, the mark stays where it was.
     """
-    before = noted.until if noted else None
+    before = last.until if last else None
     if state.newest_change is None:
         return before
     drift = 0.0 if state.server_time is None else abs(state.server_time - state.started_at)
@@ -125,16 +124,16 @@ def next_mark(state: ReadProgress, noted: SyncMark | None) -> datetime | None:
 
 
 def _merged(spool: Spool, database: Database, result: Completeness, task: _Task) -> SyncReceipt:
-    """Bring the table up to date; then what was kept for a crash can go."""
+    """Merge the leads into the table, then remove the spool."""
     unreadable, first = spool.unreadable(result.since)
     problem = f"{counted(unreadable, 'lead')} could not be read; the first: {first}"
     complete = result.complete and not unreadable
-    note = SyncMark(task.account, task.include, next_mark(spool.state, task.noted))
-    note = note if complete else task.as_before
+    mark = SyncMark(task.account, task.include, next_mark(spool.state, task.last))
+    mark = mark if complete else task.as_before
     with database.opened() as table:
         merged = table.merge(
             spool.rows(result.since),
-            note=note,
+            mark=mark,
             alive=spool.ids(result.since) if complete and task.since is None else None,
         )
     fetched = spool.seen()
@@ -144,7 +143,7 @@ def _merged(spool: Spool, database: Database, result: Completeness, task: _Task)
         inserted=merged.inserted,
         updated=merged.updated,
         since=task.since,
-        until=note.until,
+        until=mark.until,
         deleted=merged.deleted,
         complete=complete,
         reason="; ".join(filter(None, (result.reason, problem if unreadable else None))) or None,
