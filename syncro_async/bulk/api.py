@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
-from datetime import date, datetime
 from os import PathLike
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, Unpack
 
 from syncro_async.bulk.concurrent_map import Function, Items, MapContext
 from syncro_async.bulk.estimates import Plan, make_plan
@@ -21,7 +20,8 @@ from syncro_async.bulk.job import Job, JobContext
 from syncro_async.bulk.progress import OnProgress
 from syncro_async.bulk.syncing import job as syncing
 from syncro_async.models.receipts import ExportReceipt, ImportSummary, SyncReceipt
-from syncro_async.resources.arguments import MatchBy
+from syncro_async.resources.arguments import LeadFilters, MatchBy
+from syncro_async.resources.keywords import show_keywords
 
 Form = Literal["jsonl", "csv", "xlsx", "parquet"]
 Decimal = Literal["point", "comma"]
@@ -33,21 +33,11 @@ class Exports:
     def __init__(self, ground: JobContext) -> None:
         self._context = ground
 
+    @show_keywords(LeadFilters)
     async def export_leads(
         self,
         destination: str | os.PathLike[str],
         *,
-        pipeline_id: int | None = None,
-        stage_id: int | None = None,
-        assigned_to: int | None = None,
-        source: str | None = None,
-        status: str | None = None,
-        tags: str | Iterable[str] | None = None,
-        q: str | None = None,
-        updated_since: datetime | date | None = None,
-        created_from: datetime | date | None = None,
-        created_to: datetime | date | None = None,
-        include: str | Iterable[str] | None = None,
         page_size: int = 200,
         max_items: int | None = None,
         format: Form | None = None,
@@ -58,6 +48,7 @@ class Exports:
         verify: Verify = "once",
         resume: bool = True,
         on_progress: OnProgress | None = None,
+        **filters: Unpack[LeadFilters],
     ) -> ExportReceipt:
         """Export the account's leads to a file, all of them or those that pass every filter.
 
@@ -88,10 +79,10 @@ class Exports:
 
         Raises `ConfigurationError` for a destination that cannot be written, that no export has
         made, or that another run writes; `OSError` for what the file system refuses, before the
-        first request where that can be known; `ValueError` and the errors of
-        `syncro_async.errors` as `leads.list` does.
+        first request where that can be known; the other errors of `syncro_async.errors` as
+        `leads.list` does.
         """
-        listing = self._listing(locals())
+        listing = self._listing(filters, page_size, max_items)
         layout = csv_layout(delimiter, bom=bom, decimal=decimal)
         to = destination_of(destination, format, layout, force=force)
         return await exporting.export_leads(
@@ -103,23 +94,14 @@ class Exports:
             on_progress=on_progress,
         )
 
+    @show_keywords(LeadFilters)
     async def plan_export(
         self,
         *,
-        pipeline_id: int | None = None,
-        stage_id: int | None = None,
-        assigned_to: int | None = None,
-        source: str | None = None,
-        status: str | None = None,
-        tags: str | Iterable[str] | None = None,
-        q: str | None = None,
-        updated_since: datetime | date | None = None,
-        created_from: datetime | date | None = None,
-        created_to: datetime | date | None = None,
-        include: str | Iterable[str] | None = None,
         page_size: int = 200,
         max_items: int | None = None,
         verify: Verify = "once",
+        **filters: Unpack[LeadFilters],
     ) -> Plan:
         """Estimate how long an export takes with the present budget; sends one request.
 
@@ -127,7 +109,7 @@ class Exports:
         Raises what `leads.list` and its first page raise.
         """
         requests = await exporting.requests_needed(
-            self._listing(locals()),
+            self._listing(filters, page_size, max_items),
             self._context,
             once=exporting.checked_verify(verify) == "once",
         )
@@ -157,7 +139,7 @@ class Exports:
 
         Raises `ConfigurationError` for a database or table that cannot be, for a table that is
         not one of ours or holds another account's leads, and while another run is at work;
-        `OSError`, `ValueError` and the errors of `syncro_async.errors` as `export_leads` does.
+        `OSError`, and the other errors of `syncro_async.errors` as `export_leads` does.
         """
         listing = LeadQuery(self._context.leads, _settled({"include": include}), page_size)
         return await syncing.sync_leads(
@@ -188,14 +170,13 @@ class Exports:
         )
         return make_plan(requests, self._context)
 
-    def _listing(self, arguments: dict[str, Any]) -> LeadQuery:
-        filters = _settled({name: arguments[name] for name in exporting.FILTERS})
-        return LeadQuery(
-            self._context.leads, filters, arguments["page_size"], arguments["max_items"]
-        )
+    def _listing(
+        self, filters: Mapping[str, Any], page_size: int, max_items: int | None
+    ) -> LeadQuery:
+        return LeadQuery(self._context.leads, _settled(filters), page_size, max_items)
 
 
-def _settled(filters: dict[str, Any]) -> dict[str, Any]:
+def _settled(filters: Mapping[str, Any]) -> dict[str, Any]:
     """The filters that are given; an iterable is used up once, for they are sent with each page."""
     given = {name: value for name, value in filters.items() if value is not None}
     for name in ("tags", "include"):
@@ -242,7 +223,7 @@ class Bulk(Exports):
         Calls that the function makes with this client stand in the job's lane, unless they go
         through a view whose lane was chosen with `with_options(lane=…)`.
 
-        Raises `ValueError` for a `concurrency` below 1.
+        Raises `InvalidArgumentError` for a `concurrency` below 1.
         """
         return MapContext(
             Job.start(self._context),
@@ -296,10 +277,11 @@ class Bulk(Exports):
         - `dry_run`: compare, and send nothing; `summary.changes` says what would be.
         - `on_progress`: is given a `Progress` after each row.
 
-        Raises `ValueError` for arguments that cannot be, `OSError` for files, `BadRowsError`,
-        `ConfigurationError` for a journal of other rows or one in use, and `ImportStoppedError`,
-        with the summary so far, when the job stops early: at the limits above, at a key that is
-        refused, and when the plan holds no more leads (`PlanLimitError` is the cause).
+        Raises `InvalidArgumentError` for arguments that cannot be, `OSError` for files,
+        `BadRowsError`, `ConfigurationError` for a journal of other rows or one in use, and
+        `ImportStoppedError`, with the summary so far, when the job stops early: at the limits
+        above, at a key that is refused, and when the plan holds no more leads (`PlanLimitError` is
+        the cause).
         """
         order = ImportOptions(
             kind="upsert",
@@ -388,6 +370,7 @@ class Bulk(Exports):
         """Say how long that many requests would take from now, and when they would be done.
 
         Nothing is sent. It counts with the budget as it is now, everything that already waits in
-        the queue, and the latency measured so far. Raises `ValueError` for a negative number.
+        the queue, and the latency measured so far. Raises `InvalidArgumentError` for
+        a negative number.
         """
         return make_plan(requests, self._context)

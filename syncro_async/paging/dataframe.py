@@ -9,7 +9,9 @@ from typing import Any, Literal
 
 import msgspec
 
+from syncro_async.errors import InvalidArgumentError
 from syncro_async.paging.columns import Field, Kind, fields_of
+from syncro_async.transport.values import shown
 
 Library = Literal["polars", "pandas"]
 MakeFrame = Callable[[Sequence[Any], Any], Any]
@@ -37,10 +39,13 @@ def frame_maker(library: Library | None) -> MakeFrame:
 
     - `library`: `"polars"` or `"pandas"`; None: the one that is installed, polars before pandas
 
-    Raises `ModuleNotFoundError` when the library is not installed, and `ValueError` for any other.
+    Raises `ModuleNotFoundError` when the library is not installed, and `InvalidArgumentError`
+    for any other.
     """
     if library is not None and library not in _KNOWN:
-        raise ValueError(f"library={library!r} must be 'polars' or 'pandas'")
+        raise InvalidArgumentError(
+            f"library={shown(library)} must be 'polars' or 'pandas'", argument="library"
+        )
     for name in (library,) if library else _KNOWN:
         try:
             module = import_module(name)

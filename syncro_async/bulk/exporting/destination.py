@@ -16,13 +16,15 @@ from syncro_async.bulk.files.columns import COLUMNS
 from syncro_async.bulk.files.formats import (
     DELIMITERS,
     FORMS,
+    PLAIN,
     CsvLayout,
     Write,
     form_of,
     library,
 )
 from syncro_async.bulk.files.xlsx_writing import MADE_BY
-from syncro_async.errors import ConfigurationError
+from syncro_async.errors import ConfigurationError, InvalidArgumentError
+from syncro_async.transport.values import shown
 
 FileState = tuple[int, int, int] | None
 """Inode, size and time of the last change of a file; None for no file."""
@@ -88,8 +90,8 @@ def destination_of(
     """Return the destination for a file, whose format is `form` or else that of its suffix.
 
     Raises `ConfigurationError` for a suffix that names no format, for a format whose library is
-    missing, and for a name of something that is no file; `ValueError` for a layout of a file that
-    is no CSV file. Both are raised before the first request.
+    missing, and for a name of something that is no file; `InvalidArgumentError` for a layout of a
+    file that is no CSV file. Both are raised before the first request.
     """
     # Of a link, the file it points to: the files beside it have to be on the same disk.
     path = Path(file).resolve()
@@ -101,18 +103,26 @@ def destination_of(
         )
     if path.exists() and not path.is_file():
         raise ConfigurationError(f"{os.fspath(file)}: exists and is no regular file")
-    if name != "csv" and layout != CsvLayout():
-        raise ValueError(f"delimiter, bom and decimal are for csv files, and this is a {name} file")
+    if name != "csv" and layout != PLAIN:
+        plain = msgspec.structs.asdict(PLAIN)
+        given = next(field for field in plain if getattr(layout, field) != plain[field])
+        raise InvalidArgumentError(
+            f"{given} is for csv files, and this is a {name} file", argument=given
+        )
     return Destination(path, name, form_of(name, layout), force)
 
 
 def csv_layout(delimiter: str, *, bom: bool, decimal: Any) -> CsvLayout:
-    """Return the layout. Raises `ValueError`, naming the argument, for a value of none."""
+    """Return the layout. Raises `InvalidArgumentError` for a value that is not allowed."""
     if delimiter not in DELIMITERS:
-        shown = ", ".join(map(repr, DELIMITERS))
-        raise ValueError(f"delimiter={delimiter!r} must be one of {shown}")
-    if decimal not in {"point", "comma"}:
-        raise ValueError(f"decimal={decimal!r} must be 'point' or 'comma'")
+        allowed = ", ".join(map(repr, DELIMITERS))
+        raise InvalidArgumentError(
+            f"delimiter={shown(delimiter)} must be one of {allowed}", argument="delimiter"
+        )
+    if decimal not in ("point", "comma"):  # a value that has no hash is refused too
+        raise InvalidArgumentError(
+            f"decimal={shown(decimal)} must be 'point' or 'comma'", argument="decimal"
+        )
     return CsvLayout(delimiter, bom, decimal)
 
 

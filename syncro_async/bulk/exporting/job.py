@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import msgspec
 
@@ -21,21 +21,20 @@ from syncro_async.bulk.files.atomic import atomic_write
 from syncro_async.bulk.files.formats import one_line
 from syncro_async.bulk.job import Job, JobContext
 from syncro_async.bulk.progress import OnProgress, ProgressReporter
+from syncro_async.errors import InvalidArgumentError
 from syncro_async.models.receipts import ExportReceipt
 from syncro_async.resources.arguments import lead_filters
+from syncro_async.transport.values import shown
 
 Verify = Literal["once", "twice"]
 
-FILTERS = (
-    *("pipeline_id", "stage_id", "assigned_to", "source", "status", "tags", "q"),
-    *("updated_since", "created_from", "created_to", "include"),
-)
-
 
 def checked_verify(verify: object) -> Verify:
-    """Return the same value. Raises `ValueError` for any other than `"once"` and `"twice"`."""
-    if verify not in {"once", "twice"}:
-        raise ValueError(f"verify={verify!r} must be 'once' or 'twice'")
+    """Return the same value. Raises `InvalidArgumentError` unless it is `"once"` or `"twice"`."""
+    if verify not in ("once", "twice"):  # a value that has no hash is refused too
+        raise InvalidArgumentError(
+            f"verify={shown(verify)} must be 'once' or 'twice'", argument="verify"
+        )
     return verify
 
 
@@ -80,8 +79,8 @@ async def requests_needed(listing: LeadQuery, context: JobContext, *, once: bool
 
 def subject_of(job: str, listing: LeadQuery, context: JobContext) -> str:
     """Return a text that is equal for equal jobs only: one continues what the other has read."""
-    filters: dict[str, Any] = dict.fromkeys(FILTERS) | dict(listing.filters)
-    facts = (job, context.account, lead_filters(filters), listing.page_size, listing.max_items)
+    filters = lead_filters(listing.filters)
+    facts = (job, context.account, filters, listing.page_size, listing.max_items)
     return msgspec.json.encode(facts).decode()
 
 

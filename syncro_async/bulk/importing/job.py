@@ -30,9 +30,10 @@ from syncro_async.bulk.importing.sender import Sender
 from syncro_async.bulk.importing.staging import RowStaging, Source
 from syncro_async.bulk.job import Job, JobContext
 from syncro_async.bulk.progress import OnProgress, ProgressReporter
-from syncro_async.errors import ImportStoppedError, SyncroError
+from syncro_async.errors import ImportStoppedError, InvalidArgumentError, SyncroError
 from syncro_async.models.receipts import ImportSummary, RowChange
 from syncro_async.resources.arguments import MatchBy
+from syncro_async.transport.values import refusal
 
 # The client has this many connections; more tasks would only wait in the queue.
 _CONCURRENCY = 20
@@ -43,7 +44,7 @@ _DONE = ("created", "updated", "unchanged", "repeat")
 class ImportOptions:
     """The options of an import, with the names and meanings of `Bulk.upsert_leads`.
 
-    Raises `ValueError` for an option that is not valid.
+    Raises `InvalidArgumentError` for an option that is not valid.
     """
 
     kind: Kind
@@ -67,13 +68,14 @@ class ImportOptions:
             check_suffix(path)
         for name, other in (("of the rows", source), ("of the journal", self.journal)):
             if other and self.failures and other.resolve() == self.failures.resolve():
-                raise ValueError(
-                    f"failures must not be the file {name} ({self.failures}); name another file"
+                raise InvalidArgumentError(
+                    f"failures must not be the file {name} ({self.failures}); name another file",
+                    argument="failures",
                 )
         for name in ("canary", "max_failures"):
             value = getattr(self, name)
             if value is not None and not (is_int(value) and value >= 0):
-                raise ValueError(f"{name}={value!r} must be an integer of 0 or more")
+                raise refusal(name, "an int of 0 or more", value)
         known = None if self.definitions is None else definitions_from(self.definitions)
         fields = FieldMapping(self.kind, self.match_by, self.columns, self.defaults, known)
         object.__setattr__(self, "fields", fields)
