@@ -54,6 +54,11 @@ class ProgressReporter:
         """How long the job has been going on."""
         return self._clock.monotonic() - self._began
 
+    @property
+    def wall(self) -> float:
+        """The present time by this machine's clock (unix time, s)."""
+        return self._clock.wall()
+
     def phase(self, phase: str, total: int | None, done: int = 0) -> None:
         """Begin a phase of `total` items, of which `done` were through before."""
         self._phase, self._total = phase, total

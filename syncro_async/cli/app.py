@@ -13,7 +13,13 @@ from syncro_async.cli.budget import BudgetArguments, show_budget
 from syncro_async.cli.demo import demo
 from syncro_async.cli.doctor import run_doctor
 from syncro_async.cli.exits import report_exit
-from syncro_async.cli.export_sync import ExportArguments, SyncArguments, export_leads, sync_leads
+from syncro_async.cli.export_sync import (
+    ExportArguments,
+    ExportFile,
+    SyncArguments,
+    export_leads,
+    sync_leads,
+)
 from syncro_async.cli.import_leads import import_leads, order_of
 from syncro_async.cli.output import configure_logging
 from syncro_async.cli.sandbox import SandboxArguments, serve
@@ -39,13 +45,13 @@ _BUDGET_HELP = (
     "included when --limiter or SYNCRO_LIMITER names the limiter that they share."
 )
 _EXPORT_HELP = (
-    "Export leads to FILE, which appears when the last one is written; an earlier FILE is "
-    "replaced. The list is read until it is proved that no lead was missed while others came and "
-    "went, as a rule twice; where it cannot be proved, the exit code is 1. Stopped earlier, what "
-    "was read is kept in FILE.resume, and the same command goes on from there. Leads that cannot "
-    "be read go as they came to FILE.unreadable.jsonl, and the exit code is 1. In CSV every field "
-    "is a column, lists and objects are JSON, and text a spreadsheet would run as a formula gets "
-    "an apostrophe in front (phones stay as they are)."
+    "Export leads to FILE, which appears when it is complete. An earlier export is replaced, any "
+    "other file only with --force. The list is read until it is proved "
+    "that no lead was missed while others were created and deleted; if that cannot be proved, the "
+    "exit code is 1. After an interruption the leads read so far are kept in FILE.resume, and the "
+    "same command continues. Leads that cannot be read are written to FILE.unreadable.jsonl, and "
+    "the exit code is 1. In CSV every field is a column, lists and objects are JSON, and a text "
+    "that a spreadsheet would run as a formula gets an apostrophe in front (phones do not)."
 )
 _SYNC_HELP = (
     "Bring a table of DB up to date: a SQLite file, or DuckDB where it ends in .duckdb. The first "
@@ -144,6 +150,10 @@ def _export(
     file: options.File,
     *,
     form: options.Form = None,
+    delimiter: options.Delimiter = ",",
+    bom: options.Bom = False,
+    decimal: options.Decimal = "point",
+    force: options.Force = False,
     pipeline_id: options.PipelineId = None,
     stage_id: options.StageId = None,
     assigned_to: options.AssignedTo = None,
@@ -157,6 +167,7 @@ def _export(
     include: options.Include = None,
     max_items: options.MaxItems = None,
     page_size: options.PageSize = 200,
+    verify: options.Verify = "once",
     plan: options.PlanOnly = False,
     resume: options.Resume = True,
     lane: options.InLane = None,
@@ -164,11 +175,15 @@ def _export(
     base_url: options.BaseUrl = None,
 ) -> Job:
     given = locals()
-    filters = {name: given[name] for name in _FILTERS}
+    filters = {name: given[name] for name in (*_FILTERS, "verify")}
     connection = Connection(base_url, lane, limiter)
-    return partial(
-        export_leads, ExportArguments(file, form, filters, connection, bool(resume), plan)
-    )
+    layout = {
+        "delimiter": "\t" if delimiter == "tab" else delimiter,
+        "bom": bom,
+        "decimal": decimal,
+    }
+    to = ExportFile(file, form, layout, force)
+    return partial(export_leads, ExportArguments(to, filters, connection, bool(resume), plan))
 
 
 @leads_app.command("import", help=f"{_IMPORT_HELP} {_KEY_NOTE} {_EXITS}")

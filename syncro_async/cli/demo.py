@@ -72,6 +72,7 @@ def share_of_bound(tally: DemoStats, rate: RateLimit) -> float | None:
 
 FILE = "leads.jsonl"
 _CALLS = 60
+_PAGE = 200
 _folder = partial(TemporaryDirectory, prefix="syncro-")
 
 
@@ -104,7 +105,7 @@ class Result:
         bound = "not bounded: everything fits the first minute" if share is None else f"{share:.1%}"
         return (
             f"leads           {len(self.ids)} distinct of {self.leads}",
-            f"requests        {self.tally.requests}",
+            f"requests        {self.tally.requests} for {-(-self.leads // _PAGE)} pages",
             f"429s            {self.tally.refused} (client), {theirs} (sandbox)",
             f"share of bound  {bound}",
             f"seconds         {self.tally.elapsed:.2f}, with a minute of {self.rate.seconds:g} s",

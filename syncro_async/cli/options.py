@@ -35,11 +35,24 @@ def print_version(value: bool) -> None:
 
 
 File = Annotated[
-    str, typer.Argument(metavar="FILE", help="A .jsonl, .csv or .parquet file, or - for stdout.")
+    str,
+    typer.Argument(metavar="FILE", help="A .jsonl, .csv, .xlsx or .parquet file, or - for stdout."),
 ]
 Form = Annotated[
-    Literal["jsonl", "csv", "parquet"] | None,
+    Literal["jsonl", "csv", "xlsx", "parquet"] | None,
     typer.Option("--format", help="The format; default: FILE's suffix, jsonl for stdout."),
+]
+Delimiter = Annotated[
+    Literal[",", ";", "|", "tab"], typer.Option(help="CSV: the character between cells.")
+]
+Bom = Annotated[bool, typer.Option("--bom", help="CSV: start with the mark that Excel needs.")]
+Decimal = Annotated[Literal["point", "comma"], typer.Option(help="CSV: write 1234.5 or 1234,5.")]
+Force = Annotated[
+    bool, typer.Option("--force", help="Replace FILE also when no export has made it.")
+]
+Verify = Annotated[
+    Literal["once", "twice"],
+    typer.Option(help="To prove that no lead is missing: read old leads once, or all leads twice."),
 ]
 PipelineId = Annotated[int | None, typer.Option(help="Only leads in this pipeline (id).")]
 StageId = Annotated[int | None, typer.Option(help="Only leads in this stage (id).")]

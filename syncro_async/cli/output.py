@@ -40,10 +40,15 @@ def configure_logging(*, debug: bool) -> Iterator[None]:
 def print_plan(plan: Plan, bound: str = "") -> int:
     """Print the plan; `bound` says what kind of a number that of its requests is."""
     sys.stdout.write(
-        f"{plan.requests} requests{bound}, {duration(plan.seconds)},"
+        f"{counted(plan.requests, 'request')}{bound}, {duration(plan.seconds)},"
         f" done at {plan.finishes_at.astimezone():%Y-%m-%d %H:%M}\n"
     )
     return DONE
+
+
+def counted(number: int, noun: str) -> str:
+    """Return the number and the noun, in the plural unless the number is 1: `"1 lead"`."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def duration(seconds: float) -> str:

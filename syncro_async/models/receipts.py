@@ -96,7 +96,7 @@ class ImportSummary(msgspec.Struct, frozen=True):
 class ExportReceipt(msgspec.Struct, frozen=True):
     """The result of an export: what is in the file, and whether that is the complete list.
 
-        receipt = await syncro.bulk.export_leads("leads.csv")
+        receipt = await syncro.bulk.export_leads("all-leads.csv")
         if not receipt.complete and not receipt.truncated:
             print(receipt.reason)
 
@@ -112,6 +112,10 @@ class ExportReceipt(msgspec.Struct, frozen=True):
     - `truncated`: True when the export stopped at `max_items`.
     - `unreadable`: the number of leads that could not be read.
     - `unreadable_file`: the path of the file with their JSON; None when `unreadable` is 0.
+    - `proof`: what proves that the server showed every lead: `"page"` (the list is on one page),
+      `"once"` (the leads that are older than two days were read once) or `"twice"` (every lead was
+      shown before and after one moment); None when nothing proves it. docs/bulk.md has the proofs.
+    - `assumption`: what the proof takes for granted, as a sentence; None without a proof.
     """
 
     _repr_html_ = record_table
@@ -126,6 +130,8 @@ class ExportReceipt(msgspec.Struct, frozen=True):
     truncated: bool = False
     unreadable: int = 0
     unreadable_file: str | None = None
+    proof: Literal["page", "once", "twice"] | None = None
+    assumption: str | None = None
 
 
 class SyncReceipt(msgspec.Struct, frozen=True):
@@ -138,7 +144,8 @@ class SyncReceipt(msgspec.Struct, frozen=True):
     - `inserted`, `updated`: the number of rows that are new in the table, or different now.
     - `since`: the run read the leads that changed after this time; None when it read all leads.
     - `until`: every change before this time is in the table, and the next run reads the changes
-      after it. None before the first complete run.
+      after it. It is earlier than the newest date that a lead shows. None before the first complete
+      run, and as long as no lead shows a date.
     - `deleted`: the number of rows that were removed because their leads no longer exist. Only a
       run that reads all leads finds them.
     - `complete`: False when some leads may be missing. Then the leads that were read are in the

@@ -91,18 +91,22 @@ class Paginator(Generic[T]):
     @overload
     async def to_dataframe(self, library: None = None) -> Any: ...
     async def to_dataframe(self, library: Library | None = None) -> Any:
-        """All items in a data frame of polars or pandas; None: of the one that is installed.
+        """Fetch all items as a data frame.
 
-        It has a column for each field of the model, whatever was sent, so that an empty list has
-        them too: numbers, texts, booleans and dates as such (pandas: with its nullable types),
-        moments in UTC, lists of texts as lists. Relations, `custom_fields` and whatever else is
-        nested are JSON texts; what was not sent is null. Where items are plain objects there is a
-        column for each key, whose type the library finds.
+            frame = await syncro.leads.list(include=["owner"]).to_dataframe("polars")
+            frame.select("id", "stage.name", "owner.name", "custom_fields.tamanho_empresa")
 
-        - `library`: `"polars"`, `"pandas"`, or None for the one that is installed.
+        - `library`: `"polars"` or `"pandas"`; None: the one that is installed, polars before pandas
 
-        Raises `ModuleNotFoundError` before anything is sent where the library is missing (extra
-        `dataframe`), and `InvalidArgumentError` for another library.
+        The frame has a column for each field of the model, also for an empty list, and null for
+        what was not sent. Numbers, texts, booleans and dates have their types (pandas: the
+        nullable ones), times are in UTC, and lists of texts are lists. A nested model has a column
+        for each of its fields (`stage.id`, `stage.name`), and each custom field that an item has is
+        a column (`custom_fields.NAME`) of the type of its values. Lists of records are JSON texts.
+        For items that are plain objects there is a column for each key.
+
+        Raises `ModuleNotFoundError` before the first request when the library is missing (extra
+        `dataframe`), and `InvalidArgumentError` for any other library.
         """
         make = frame_maker(library)
         return make(await self.collect(), self._item)

@@ -114,8 +114,8 @@ def test_wrong_usage_is_one_line_and_exit_code_2(
     [
         (("leads", "export", "leads.csv", "--page-size", "201"), "page_size"),
         (("leads", "export", "leads.csv", "--include", "events"), "events"),
-        (("leads", "export", "leads.xlsx"), ".jsonl, .csv or .parquet"),
-        (("leads", "export", "leads"), ".jsonl, .csv or .parquet"),
+        (("leads", "export", "leads.ods"), ".jsonl, .csv, .xlsx or .parquet"),
+        (("leads", "export", "leads"), ".jsonl, .csv, .xlsx or .parquet"),
         (("leads", "export", "folder.csv"), "no regular file"),
         (("leads", "sync", "crm.db", "--page-size", "0"), "page_size"),
         (("leads", "sync", "crm.db", "--table", 'x"; DROP TABLE y; --'), "plain name"),
