@@ -27,6 +27,7 @@ ROWS = (
     {"errors"},
     {"_internal.error_text"},
     {"models"},
+    {"_internal.pydantic_schemas"},
     {
         *("clock", "events", "version", "_internal"),
         *("_internal.checks", "_internal.forks", "_internal.html", "_internal.plain_text"),

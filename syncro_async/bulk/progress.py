@@ -7,15 +7,14 @@ import sys
 from collections.abc import Callable
 from typing import TextIO
 
-import msgspec
-
 from syncro_async.bulk.estimates import seconds_for
 from syncro_async.bulk.job import Job
+from syncro_async.models import base
 
 logger = logging.getLogger("syncro_async")
 
 
-class Progress(msgspec.Struct, frozen=True):
+class Progress(base.Model, frozen=True):
     """How far a job is: a snapshot.
 
     `job` is `"import"`, `"export"`, `"sync"` or `"map"`, `phase` what it does now. `done` items of

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Generic, SupportsIndex, TypeVar, overload
 
-import msgspec
-
 from syncro_async._internal.html import rows_table
+from syncro_async.models import base
+from syncro_async.models.types import Moment
 
 T = TypeVar("T")
 
@@ -30,7 +29,7 @@ class Rows(list[T]):
         return rows_table(self)
 
 
-class PageMeta(msgspec.Struct, frozen=True):
+class PageMeta(base.Model, frozen=True):
     """Where a page stands (API reference, "Errors and limits", Pagination).
 
     `total` counts the items of all pages; pages count from 1. `has_more` is None where the
@@ -45,7 +44,7 @@ class PageMeta(msgspec.Struct, frozen=True):
     has_more: bool | None = None
 
 
-class UnreadableItem(msgspec.Struct, frozen=True):
+class UnreadableItem(base.Model, frozen=True):
     """An item that does not fit its model: its place in the page (from 0), its bytes, and why."""
 
     index: int
@@ -53,7 +52,7 @@ class UnreadableItem(msgspec.Struct, frozen=True):
     reason: str
 
 
-class Page(msgspec.Struct, Generic[T], frozen=True):
+class Page(base.Model, Generic[T], frozen=True):
     """One page: its items in the server's order, and `unreadable`, those that could not be read.
 
     `answered_at` is the server's own clock when it answered (the header `Date`, RFC 9110, 6.6.1,
@@ -64,7 +63,7 @@ class Page(msgspec.Struct, Generic[T], frozen=True):
     items: list[T]
     meta: PageMeta
     unreadable: tuple[UnreadableItem, ...] = ()
-    answered_at: datetime | None = None
+    answered_at: Moment | None = None
     next_cursor: str | None = None
 
     def _repr_html_(self) -> str:

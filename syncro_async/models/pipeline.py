@@ -9,9 +9,10 @@ from typing import Protocol, TypeVar
 import msgspec
 
 from syncro_async._internal.html import rows_table
+from syncro_async.models import base
 
 
-class Stage(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class Stage(base.Model, frozen=True, kw_only=True, gc=False):
     """A stage of a pipeline; a lead that enters one marked won or lost is a sale or a loss."""
 
     id: int
@@ -21,7 +22,7 @@ class Stage(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     is_lost: bool | None = None
 
 
-class Pipeline(msgspec.Struct, frozen=True, kw_only=True):
+class Pipeline(base.Model, frozen=True, kw_only=True):
     """A pipeline and its stages, in the server's order."""
 
     id: int
@@ -29,14 +30,14 @@ class Pipeline(msgspec.Struct, frozen=True, kw_only=True):
     stages: list[Stage] = msgspec.field(default_factory=list)
 
 
-class LostReason(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class LostReason(base.Model, frozen=True, kw_only=True, gc=False):
     """Why a deal was lost; its id is the `reason_id` of `leads.mark_lost`."""
 
     id: int
     name: str | None = None
 
 
-class Pipelines(msgspec.Struct, frozen=True):
+class Pipelines(base.Model, frozen=True):
     """The account's pipelines and lost reasons (API reference, 'Pipelines').
 
     The names that people see lead to the ids that calls take:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import msgspec
-
+from syncro_async.models import base
 from syncro_async.models.types import Moment, WebhookEvent, WebhookSource
 
 
-class Webhook(msgspec.Struct, frozen=True, kw_only=True):
+class Webhook(base.Model, frozen=True, kw_only=True):
     """A subscription (API reference, 'Webhook subscriptions').
 
     `target_url` is called for each of `events`. `failure_count` and the three after it tell how
@@ -28,14 +27,14 @@ class Webhook(msgspec.Struct, frozen=True, kw_only=True):
     created_at: Moment | None = None
 
 
-class Webhooks(msgspec.Struct, frozen=True):
+class Webhooks(base.Model, frozen=True):
     """The account's subscriptions, and the events one can subscribe to."""
 
     webhooks: list[Webhook]
     supported_events: list[WebhookEvent]
 
 
-class NewWebhook(msgspec.Struct, frozen=True, kw_only=True):
+class NewWebhook(base.Model, frozen=True, kw_only=True):
     """A subscription just created, with the `secret` that its deliveries are signed with.
 
     The secret is the one given or one that the server made, and no later answer has it; it is in no

@@ -6,10 +6,11 @@ from typing import Any
 
 import msgspec
 
+from syncro_async.models import base
 from syncro_async.models.types import Provider
 
 
-class WhatsAppInstance(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class WhatsAppInstance(base.Model, frozen=True, kw_only=True, gc=False):
     """A connected number (API reference, 'WhatsApp'); its id is the `instance_id` of messages.
 
     `provider` is waha, or cloud_api for the official API. With `has_window_restriction` a plain
@@ -27,7 +28,7 @@ class WhatsAppInstance(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     has_window_restriction: bool | None = None
 
 
-class WhatsAppTemplate(msgspec.Struct, frozen=True, kw_only=True):
+class WhatsAppTemplate(base.Model, frozen=True, kw_only=True):
     """A message template (API reference, 'WhatsApp'); its id is the `template_id` of messages.
 
     The reference names no more of its fields than these two; `more` holds the others by name, as
