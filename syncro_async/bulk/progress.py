@@ -122,23 +122,40 @@ class ProgressBar:
 
     def __init__(self, stream: TextIO | None = None) -> None:
         self._stream = stream or sys.stderr
-        self._redraws = self._stream.isatty() or type(self._stream).__module__.startswith("ipyk")
+        self.redraws = self._stream.isatty() or type(self._stream).__module__.startswith("ipyk")
         self._phase = ""
+        self._line = ""
         self._reported_at = float("-inf")
         self._width = 0
 
     def __call__(self, progress: Progress) -> None:
         """Draw it."""
         line, over = line_of(progress), progress.done == progress.total
-        if self._redraws:
-            begins_anew = "\n" if self._phase not in {"", progress.phase} else "\r"
-            self._stream.write(begins_anew + line.ljust(self._width) + ("\n" if over else ""))
-            self._phase = "" if over else progress.phase
-            self._width = 0 if over else len(line)
+        if self.redraws:
+            if self._phase not in {"", progress.phase}:
+                self._stream.write("\n")
+                self._width = 0
+            self._draw(line)
+            self._phase, self._line = progress.phase, line
+            if over:
+                self._stream.write("\n")
+                self._phase, self._line, self._width = "", "", 0
         elif over or progress.seconds - self._reported_at >= _MINUTE:
             self._reported_at = progress.seconds
             self._stream.write(f"{progress.job} {line}\n")
         self._stream.flush()
+
+    def note(self, text: str) -> None:
+        """Show a text behind the line until the next progress; in a log it is a line."""
+        if self.redraws:
+            self._draw(f"{self._line} {text}".lstrip())
+        else:
+            self._stream.write(f"{text}\n")
+        self._stream.flush()
+
+    def _draw(self, line: str) -> None:
+        self._stream.write(f"\r{line.ljust(self._width)}")
+        self._width = len(line)
 
 
 def line_of(progress: Progress) -> str:

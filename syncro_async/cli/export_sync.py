@@ -14,7 +14,7 @@ from typing import Any
 
 from syncro_async import ExportReceipt, Plan, SyncReceipt
 from syncro_async.cli.exits import DONE, CommandFailedError, WrongUsageError, in_one_line, say
-from syncro_async.cli.output import print_plan, show_progress
+from syncro_async.cli.output import print_json, print_plan, show_progress
 from syncro_async.cli.session import Connection
 
 STDOUT = "-"
@@ -30,6 +30,8 @@ class ExportArguments:
     way: Connection
     resume: bool
     plan: bool
+    force: bool
+    as_json: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,7 @@ class SyncArguments:
     way: Connection
     resume: bool
     plan: bool
+    as_json: bool
 
 
 def export_leads(order: ExportArguments) -> int:
@@ -51,9 +54,12 @@ def export_leads(order: ExportArguments) -> int:
     the same.
     """
     if order.plan:
-        return print_plan(asyncio.run(_plan_export(order)))
+        return print_plan(asyncio.run(_plan_export(order)), as_json=order.as_json)
     if order.file == STDOUT:
+        if order.as_json:
+            raise WrongUsageError("--json: name a FILE, because the leads go to standard output")
         return _to_stdout(order)
+    _check_file(order)
     return _print_export(order, _exported(order))
 
 
@@ -62,7 +68,18 @@ def _exported(order: ExportArguments) -> ExportReceipt:
         return asyncio.run(_export(order, order.file, order.format_name))
 
 
+def _check_file(order: ExportArguments) -> None:
+    """Check that the export does not replace a file of others. Raises `WrongUsageError`."""
+    continues = order.resume and Path(f"{order.file}.resume").exists()
+    if Path(order.file).is_file() and not (order.force or continues):
+        raise WrongUsageError(
+            f"{order.file} exists already: name another file, or replace it with --force"
+        )
+
+
 def _print_export(order: ExportArguments, receipt: ExportReceipt) -> int:
+    if order.as_json:
+        print_json(receipt)
     say(f"{receipt.written} leads written to {order.file}")
     return _conclude(receipt, f"their JSON is in {receipt.unreadable_file}")
 
@@ -73,8 +90,8 @@ def sync_leads(order: SyncArguments) -> int:
     Raises `CommandFailedError` when it is not proved that everything is in it.
     """
     if order.plan:
-        return print_plan(asyncio.run(_plan_sync(order)))
-    return _print_sync(_synced(order))
+        return print_plan(asyncio.run(_plan_sync(order)), as_json=order.as_json)
+    return _print_sync(_synced(order), as_json=order.as_json)
 
 
 def _synced(order: SyncArguments) -> SyncReceipt:
@@ -82,7 +99,9 @@ def _synced(order: SyncArguments) -> SyncReceipt:
         return asyncio.run(_sync(order))
 
 
-def _print_sync(receipt: SyncReceipt) -> int:
+def _print_sync(receipt: SyncReceipt, *, as_json: bool) -> int:
+    if as_json:
+        print_json(receipt)
     say(
         f"{receipt.fetched} leads read: {receipt.inserted} new, {receipt.updated} changed,"
         f" {receipt.deleted} gone"

@@ -140,7 +140,13 @@ def test_an_export_that_fails_leaves_the_earlier_file_and_says_how_to_go_on(
     sandbox.script(Trouble())
     sandbox.script(Trouble(status=403, body={"message": "Conta\ninativa."}))
     serve(sandbox)
-    code, out, err = run("leads", "export", "leads.jsonl")
+    refused = run("leads", "export", "leads.jsonl")
+    assert refused == (2, "", refused.err)
+    assert (
+        "leads.jsonl exists already: name another file, or replace it with --force" in refused.err
+    )
+    assert sandbox.arrivals == []
+    code, out, err = run("leads", "export", "leads.jsonl", "--force")
     assert (code, out) == (1, "")
     assert said(err) == [
         "syncro: what was read is kept in leads.jsonl.resume; the same command goes on from there",
@@ -153,6 +159,33 @@ def test_an_export_that_fails_leaves_the_earlier_file_and_says_how_to_go_on(
     assert sandbox.arrivals[before].query == "page=2&per_page=200"
     assert len(lines(folder / "leads.jsonl")) == 450
     assert names(folder) == ["leads.jsonl"]
+
+
+def test_the_receipts_and_plans_of_the_jobs_are_json_when_asked_for(
+    run: Run, serve: Serve, folder: Path
+) -> None:
+    serve(Sandbox(leads=3))
+    exported = run("leads", "export", "leads.jsonl", "--json")
+    assert (exported.code, json.loads(exported.out)["written"]) == (0, 3)
+    synced = run("leads", "sync", "crm.db", "--json")
+    assert (synced.code, json.loads(synced.out)["inserted"]) == (0, 3)
+    for words in (("export", "more.jsonl"), ("sync", "crm.db")):
+        plan = run("leads", *words, "--plan", "--json")
+        assert (plan.code, json.loads(plan.out)["requests"]) == (0, 1)
+
+
+def test_a_failed_export_has_its_receipt_too_and_leads_are_not_mixed_with_it(
+    run: Run, serve: Serve, folder: Path
+) -> None:
+    sandbox = Sandbox(leads=3)
+    sandbox.script(unreadable_page())
+    serve(sandbox)
+    code, out, _ = run("leads", "export", "leads.jsonl", "--json")
+    receipt = json.loads(out)
+    assert (code, receipt["unreadable"], receipt["complete"]) == (1, 1, False)
+    code, out, err = run("leads", "export", "-", "--json")
+    assert (code, out) == (2, "")
+    assert "--json: name a FILE" in err
 
 
 def test_no_resume_begins_anew(run: Run, serve: Serve) -> None:
