@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from syncro_async._internal.html import rows_table
 from syncro_async.models import base
 from syncro_async.models.types import Moment, WebhookEvent, WebhookSource
 
@@ -48,6 +49,9 @@ class NewWebhook(base.Model, frozen=True, kw_only=True):
     def __repr__(self) -> str:
         shown = ", ".join(f"{name}={value!r}" for name, value in self.__rich_repr__())
         return f"NewWebhook({shown})"
+
+    def _repr_html_(self) -> str:
+        return rows_table([dict(self.__rich_repr__())], "NewWebhook")
 
     def __rich_repr__(self) -> list[tuple[str, Any]]:
         return [("id", self.id), ("secret", self.secret and "***"), ("events", self.events)]
