@@ -2,8 +2,8 @@
 
 `ERROR_TEXTS` is the table; `docs/fastapi.md` shows it, and `ERROR_RESPONSES` gives it to OpenAPI.
 The key belongs to the service, so a 401 or 403 of the API is never a 401 or 403 of the service. The
-texts are written here; of the API's
-response only the fields of a validation error and the tasks of a blocked stage are passed on.
+texts are written here; of the API's response only the fields of a validation error and the tasks of
+a blocked stage are passed on, and of an argument that the client refuses its name and message.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from syncro_async.errors import (
     BudgetWaitError,
     ConflictError,
     ConnectionFailedError,
+    InvalidArgumentError,
     MessagingWindowClosedError,
     NoAnswerError,
     NotFoundError,
@@ -126,6 +127,9 @@ ERROR_TEXTS: Mapping[type[SyncroError], ErrorText] = MappingProxyType(
         NotFoundError: ErrorText(404, "not_found", "The requested object does not exist."),
         ConflictError: ErrorText(
             409, "conflict", "The object exists already, or its state does not allow the change."
+        ),
+        InvalidArgumentError: ErrorText(
+            422, "invalid_argument", "A value of the request is not allowed."
         ),
         BadRequestError: ErrorText(400, "bad_request", "The request is not valid."),
         ValidationError: ErrorText(422, "invalid", "Some fields are missing or not valid."),
@@ -237,6 +241,8 @@ def _details(error: SyncroError) -> dict[str, Any]:
     match error:
         case ValidationError(errors=fields):
             return {"fields": fields}
+        case InvalidArgumentError(argument=argument, message=message):
+            return {"fields": {argument: [message]}}
         case StageBlockedError(pending_tasks=tasks):
             return {"pending_tasks": [task._asdict() for task in tasks]}
         case _:

@@ -50,6 +50,7 @@ from syncro_async.errors import (
     APIError,
     BudgetWaitError,
     ConfigurationError,
+    InvalidArgumentError,
     NoAnswerError,
     SyncroError,
     UnknownArgumentError,
@@ -230,7 +231,7 @@ def add_error_handlers(app: Starlette) -> None:
     A WebSocket is closed with the code as the reason: with 1013 (try again later) instead of a
     503, and with 1011 (internal error) instead of any other status.
     """
-    for kind in (BudgetWaitError, NoAnswerError, APIError):
+    for kind in (BudgetWaitError, InvalidArgumentError, NoAnswerError, APIError):
         # The declared type allows a handler for requests or for WebSockets, but not for both.
         app.add_exception_handler(kind, cast("Any", _answer))
 
