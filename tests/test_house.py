@@ -27,10 +27,11 @@ ROWS = (
     {"errors"},
     {"_internal.error_text"},
     {"models"},
+    {"_internal.pydantic_schemas"},
     {
         *("clock", "events", "version", "_internal"),
         *("_internal.checks", "_internal.forks", "_internal.html", "_internal.plain_text"),
-        *("_internal.worker_thread",),
+        *("_internal.tracebacks", "_internal.worker_thread"),
     },
 )
 ROW_OF = {part: row for row, parts in enumerate(ROWS) for part in parts}

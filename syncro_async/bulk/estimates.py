@@ -6,30 +6,27 @@ import math
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-import msgspec
-
 from syncro_async._internal.checks import is_int
-from syncro_async._internal.html import record_table
 from syncro_async.bulk.exporting.split import EXTRA_REQUESTS
 from syncro_async.bulk.job import JobContext
 from syncro_async.errors import InvalidArgumentError
 from syncro_async.limiting.protocol import Budget, Lane
 from syncro_async.limiting.rate_limit import RateLimit
+from syncro_async.models import base
+from syncro_async.models.types import Moment
 from syncro_async.transport.values import shown
 
 
-class Plan(msgspec.Struct, frozen=True):
+class Plan(base.Model, frozen=True):
     """A forecast: so many `requests` take `seconds`, which is until `finishes_at` (aware, UTC).
 
     It counts on this client's share of the budget alone: what others send meanwhile, and
     interactive calls still to come, make it later.
     """
 
-    _repr_html_ = record_table
-
     requests: int
     seconds: float
-    finishes_at: datetime
+    finishes_at: Moment
 
 
 def make_plan(requests: int, context: JobContext) -> Plan:

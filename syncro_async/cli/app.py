@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import typer
 
@@ -12,7 +16,7 @@ from syncro_async.cli import options
 from syncro_async.cli.budget import BudgetArguments, show_budget
 from syncro_async.cli.demo import demo
 from syncro_async.cli.doctor import run_doctor
-from syncro_async.cli.exits import report_exit
+from syncro_async.cli.exits import DONE, report_exit
 from syncro_async.cli.export_sync import (
     ExportArguments,
     ExportFile,
@@ -76,8 +80,16 @@ _DOCTOR_HELP = (
 )
 _EXITS = "Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted."
 
-app = typer.Typer(add_completion=False)
-leads_app = typer.Typer(help="Leads.")
+# The help is plain text: it fits any width and any encoding.
+_STYLE: dict[str, Any] = {
+    "rich_markup_mode": None,
+    "context_settings": {"help_option_names": ["-h", "--help"]},
+    "invoke_without_command": True,
+}
+_COMPLETION = "_SYNCRO_COMPLETE"
+
+app = typer.Typer(**_STYLE)
+leads_app = typer.Typer(**_STYLE)
 app.add_typer(leads_app, name="leads")
 
 
@@ -88,6 +100,8 @@ def run(argv: Sequence[str]) -> int:
     """
     global_options = Globals()
     command = typer.main.get_command(app)
+    if _COMPLETION in os.environ:
+        return _complete(command)
     try:
         # Not command.main(): it handles Ctrl-C and closed pipes itself.
         with command.make_context("syncro", list(argv), obj=global_options) as context:
@@ -100,6 +114,19 @@ def run(argv: Sequence[str]) -> int:
         return report_exit(error, debug=global_options.debug)
 
 
+def _complete(command: Any) -> int:
+    """Answer the shell's completion, which asks by an environment variable."""
+    with suppress(SystemExit):
+        command.main([], prog_name="syncro")
+    return DONE
+
+
+def _print_help_if_bare(ctx: typer.Context) -> None:
+    if ctx.invoked_subcommand is None:
+        sys.stdout.write(f"{ctx.get_help()}\n")
+        raise typer.Exit
+
+
 @app.callback(help=f"The Syncro CRM API from the command line. {_KEY_NOTE} {_EXITS}")
 def _globals(
     ctx: typer.Context,
@@ -108,14 +135,32 @@ def _globals(
     debug: options.Debug = False,
 ) -> None:
     ctx.obj.debug = debug
+    _print_help_if_bare(ctx)
 
 
-@app.command("demo", help="Export, import and sync with a sandbox at full speed; it needs no key.")
+@leads_app.callback()
+def _leads(ctx: typer.Context) -> None:
+    """Export, import and sync leads."""
+    _print_help_if_bare(ctx)
+
+
+@app.command(
+    "demo",
+    short_help="Try export, import and sync; no key.",
+    help=(
+        "Export, import and sync with a sandbox at full speed; it needs no key. The files are kept "
+        "in the folder syncro-demo."
+    ),
+)
 def _demo(*, leads: options.HowMany = 30_000, minute: options.Minute = 5.0) -> Job:
     return partial(demo, leads, minute)
 
 
-@app.command("sandbox", help="Serve an emulated API on a port until Ctrl-C; it needs no key.")
+@app.command(
+    "sandbox",
+    short_help="Serve an emulated API; no key.",
+    help="Serve an emulated API on a port until Ctrl-C; it needs no key.",
+)
 def _sandbox(
     *,
     host: options.Host = "127.0.0.1",
@@ -128,7 +173,9 @@ def _sandbox(
     return partial(serve, SandboxArguments(host, port, leads, minute, window, php_quirks))
 
 
-@app.command("budget", help=f"{_BUDGET_HELP} {_KEY_NOTE}")
+@app.command(
+    "budget", short_help="Show the key's request budget.", help=f"{_BUDGET_HELP} {_KEY_NOTE}"
+)
 def _budget(
     *,
     base_url: options.BaseUrl = None,
@@ -136,16 +183,27 @@ def _budget(
     watch: options.Watch = False,
     every: options.Every = 0.5,
     seconds: options.ForSeconds = None,
+    as_json: options.AsJson = False,
 ) -> Job:
-    return partial(show_budget, BudgetArguments(base_url, limiter, watch, every, seconds))
+    arguments = BudgetArguments(base_url, limiter, watch, every, seconds, as_json)
+    return partial(show_budget, arguments)
 
 
-@app.command("doctor", help=f"{_DOCTOR_HELP} {_KEY_NOTE}")
-def _doctor(*, base_url: options.BaseUrl = None, limiter: options.LimiterUrl = None) -> Job:
-    return partial(run_doctor, base_url, limiter)
+@app.command(
+    "doctor", short_help="Check key, account, clock and budget.", help=f"{_DOCTOR_HELP} {_KEY_NOTE}"
+)
+def _doctor(
+    *,
+    base_url: options.BaseUrl = None,
+    limiter: options.LimiterUrl = None,
+    as_json: options.AsJson = False,
+) -> Job:
+    return partial(run_doctor, base_url, limiter, as_json=as_json)
 
 
-@leads_app.command("export", help=f"{_EXPORT_HELP} {_KEY_NOTE} {_EXITS}")
+@leads_app.command(
+    "export", short_help="Export leads to a file.", help=f"{_EXPORT_HELP} {_KEY_NOTE} {_EXITS}"
+)
 def _export(
     file: options.File,
     *,
@@ -173,6 +231,7 @@ def _export(
     lane: options.InLane = None,
     limiter: options.LimiterUrl = None,
     base_url: options.BaseUrl = None,
+    as_json: options.AsJson = False,
 ) -> Job:
     given = locals()
     filters = {name: given[name] for name in (*_FILTERS, "verify")}
@@ -183,10 +242,14 @@ def _export(
         "decimal": decimal,
     }
     to = ExportFile(file, form, layout, force)
-    return partial(export_leads, ExportArguments(to, filters, connection, bool(resume), plan))
+    return partial(
+        export_leads, ExportArguments(to, filters, connection, bool(resume), plan, as_json)
+    )
 
 
-@leads_app.command("import", help=f"{_IMPORT_HELP} {_KEY_NOTE} {_EXITS}")
+@leads_app.command(
+    "import", short_help="Import leads from a file.", help=f"{_IMPORT_HELP} {_KEY_NOTE} {_EXITS}"
+)
 def _import(
     file: options.ImportFile,
     *,
@@ -206,11 +269,14 @@ def _import(
     lane: options.InLane = None,
     limiter: options.LimiterUrl = None,
     base_url: options.BaseUrl = None,
+    as_json: options.AsJson = False,
 ) -> Job:
     return partial(import_leads, order_of(locals()))
 
 
-@leads_app.command("sync", help=f"{_SYNC_HELP} {_KEY_NOTE} {_EXITS}")
+@leads_app.command(
+    "sync", short_help="Sync leads to a database.", help=f"{_SYNC_HELP} {_KEY_NOTE} {_EXITS}"
+)
 def _sync(
     database: options.DatabaseFile,
     *,
@@ -223,9 +289,10 @@ def _sync(
     lane: options.InLane = None,
     limiter: options.LimiterUrl = None,
     base_url: options.BaseUrl = None,
+    as_json: options.AsJson = False,
 ) -> Job:
     choices = {"full": full, "include": include, "page_size": page_size}
     connection = Connection(base_url, lane, limiter)
     return partial(
-        sync_leads, SyncArguments(database, table, choices, connection, bool(resume), plan)
+        sync_leads, SyncArguments(database, table, choices, connection, bool(resume), plan, as_json)
     )

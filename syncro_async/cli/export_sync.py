@@ -14,7 +14,7 @@ from typing import Any
 
 from syncro_async import ExportReceipt, Plan, SyncReceipt
 from syncro_async.cli.exits import DONE, CommandFailedError, WrongUsageError, in_one_line, say
-from syncro_async.cli.output import counted, print_plan, show_progress
+from syncro_async.cli.output import counted, print_json, print_plan, show_progress
 from syncro_async.cli.session import Connection
 
 STDOUT = "-"
@@ -39,6 +39,7 @@ class ExportArguments:
     way: Connection
     resume: bool
     plan: bool
+    as_json: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,7 @@ class SyncArguments:
     way: Connection
     resume: bool
     plan: bool
+    as_json: bool
 
 
 def export_leads(order: ExportArguments) -> int:
@@ -60,8 +62,10 @@ def export_leads(order: ExportArguments) -> int:
     the same.
     """
     if order.plan:
-        return print_plan(asyncio.run(_plan_export(order)))
+        return print_plan(asyncio.run(_plan_export(order)), as_json=order.as_json)
     if order.to.name == STDOUT:
+        if order.as_json:
+            raise WrongUsageError("--json: name a FILE, because the leads go to standard output")
         return _to_stdout(order)
     return _print_export(order, _exported(order))
 
@@ -72,6 +76,8 @@ def _exported(order: ExportArguments) -> ExportReceipt:
 
 
 def _print_export(order: ExportArguments, receipt: ExportReceipt) -> int:
+    if order.as_json:
+        print_json(receipt)
     say(f"{counted(receipt.written, 'lead')} written to {order.to.name}")
     return _conclude(receipt, f"their JSON is in {receipt.unreadable_file}")
 
@@ -82,8 +88,8 @@ def sync_leads(order: SyncArguments) -> int:
     Raises `CommandFailedError` when it is not proved that everything is in it.
     """
     if order.plan:
-        return print_plan(asyncio.run(_plan_sync(order)))
-    return _print_sync(_synced(order))
+        return print_plan(asyncio.run(_plan_sync(order)), as_json=order.as_json)
+    return _print_sync(_synced(order), as_json=order.as_json)
 
 
 def _synced(order: SyncArguments) -> SyncReceipt:
@@ -91,7 +97,9 @@ def _synced(order: SyncArguments) -> SyncReceipt:
         return asyncio.run(_sync(order))
 
 
-def _print_sync(receipt: SyncReceipt) -> int:
+def _print_sync(receipt: SyncReceipt, *, as_json: bool) -> int:
+    if as_json:
+        print_json(receipt)
     say(
         f"{counted(receipt.fetched, 'lead')} read: {receipt.inserted} new,"
         f" {receipt.updated} changed, {receipt.deleted} gone"

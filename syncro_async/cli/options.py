@@ -69,7 +69,7 @@ When = Annotated[
     typer.Option(parser=when, metavar="WHEN", help="2026-06-30 or 2026-06-30T10:00:00Z."),
 ]
 Include = Annotated[
-    list[str] | None, typer.Option(help="Also load this relation (owner, notes…); repeatable.")
+    list[str] | None, typer.Option(help="Also load this relation, for example owner; repeatable.")
 ]
 MaxItems = Annotated[int | None, typer.Option(help="The largest number of leads.")]
 PageSize = Annotated[int, typer.Option(help="Leads for each request, 1 to 200.")]
@@ -83,6 +83,7 @@ Full = Annotated[
 PlanOnly = Annotated[
     bool, typer.Option("--plan", help="Only print how long it takes (at most one request).")
 ]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
 Resume = Annotated[
     bool | None,
     typer.Option("--resume/--no-resume", help="Continue a stopped run, or start again."),
@@ -101,7 +102,7 @@ LimiterUrl = Annotated[
     typer.Option(
         "--limiter",
         metavar="URL",
-        help="The shared budget: sqlite:///… or redis://…; default: SYNCRO_LIMITER.",
+        help="The shared budget: sqlite:///PATH or redis://HOST; default: SYNCRO_LIMITER.",
     ),
 ]
 Watch = Annotated[bool, typer.Option("--watch", help="Repeat until Ctrl-C.")]

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from syncro_async import AsyncClient, Bulk, Lane
 from syncro_async.cli.exits import say
+from syncro_async.cli.output import show_waits
 from syncro_async.events import Event, GateClosed
 
 
@@ -26,7 +27,8 @@ class Connection:
             base_url=self.base_url, limiter=self.limiter, observers=(print_pauses,)
         ) as client:
             view = client if self.lane is None else client.with_options(lane=self.lane)
-            yield view.bulk
+            async with show_waits(client):
+                yield view.bulk
 
 
 def print_pauses(event: Event) -> None:

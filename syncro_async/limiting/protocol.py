@@ -6,8 +6,8 @@ from typing import Literal, Protocol
 
 import msgspec
 
-from syncro_async._internal.html import record_table
 from syncro_async.limiting.rate_limit import RateLimit
+from syncro_async.models import base
 
 Lane = Literal["interactive", "bulk"]
 
@@ -15,7 +15,7 @@ Lane = Literal["interactive", "bulk"]
 LATE_ARRIVAL_GRACE = 5.0
 
 
-class Budget(msgspec.Struct, frozen=True):
+class Budget(base.Model, frozen=True):
     """How a key's budget stands: a snapshot, true at the moment it was taken.
 
     `limit` calls in `window` seconds is the tightest limit right now. Of its slots `available`
@@ -38,8 +38,6 @@ class Budget(msgspec.Struct, frozen=True):
     gate_closed_for: float = 0.0
     foreign_estimate: int = 0
     used: int = 0
-
-    _repr_html_ = record_table
 
 
 class Slot(msgspec.Struct, eq=False):

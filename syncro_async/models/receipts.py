@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime
 from typing import Any, Literal, NamedTuple
 
-import msgspec
-
-from syncro_async._internal.html import record_table
+from syncro_async.models import base
+from syncro_async.models.types import Moment
 
 
 class RowProblem(NamedTuple):
@@ -26,7 +24,7 @@ class RowProblem(NamedTuple):
     value: Any = None
 
 
-class FailureGroup(msgspec.Struct, frozen=True):
+class FailureGroup(base.Model, frozen=True):
     """Rows that failed for one reason.
 
     - `reason`: why they failed.
@@ -38,7 +36,7 @@ class FailureGroup(msgspec.Struct, frozen=True):
     lines: tuple[int, ...]
 
 
-class RowChange(msgspec.Struct, frozen=True):
+class RowChange(base.Model, frozen=True):
     """The change that a row makes to its lead.
 
     - `line`: the line of the row in its source
@@ -53,7 +51,7 @@ class RowChange(msgspec.Struct, frozen=True):
     fields: dict[str, tuple[Any, Any]]
 
 
-class ImportSummary(msgspec.Struct, frozen=True):
+class ImportSummary(base.Model, frozen=True):
     """The result of an import.
 
         summary = await syncro.bulk.upsert_leads("leads.csv")
@@ -73,8 +71,6 @@ class ImportSummary(msgspec.Struct, frozen=True):
     The rows are counted over all runs with one journal.
     """
 
-    _repr_html_ = record_table
-
     total: int
     created: int
     updated: int
@@ -93,7 +89,7 @@ class ImportSummary(msgspec.Struct, frozen=True):
         return self.total - done - self.failed - self.in_doubt
 
 
-class ExportReceipt(msgspec.Struct, frozen=True):
+class ExportReceipt(base.Model, frozen=True):
     """The result of an export: what is in the file, and whether that is the complete list.
 
         receipt = await syncro.bulk.export_leads("all-leads.csv")
@@ -118,8 +114,6 @@ class ExportReceipt(msgspec.Struct, frozen=True):
     - `assumption`: what the proof takes for granted, as a sentence; None without a proof.
     """
 
-    _repr_html_ = record_table
-
     written: int
     seen: int
     repeated: int
@@ -134,7 +128,7 @@ class ExportReceipt(msgspec.Struct, frozen=True):
     assumption: str | None = None
 
 
-class SyncReceipt(msgspec.Struct, frozen=True):
+class SyncReceipt(base.Model, frozen=True):
     """The result of a sync.
 
         receipt = await syncro.bulk.sync_leads("crm.db")
@@ -154,13 +148,11 @@ class SyncReceipt(msgspec.Struct, frozen=True):
     - `unreadable`: the number of leads that could not be read.
     """
 
-    _repr_html_ = record_table
-
     fetched: int
     inserted: int
     updated: int
-    since: datetime | None
-    until: datetime | None
+    since: Moment | None = None
+    until: Moment | None = None
     deleted: int = 0
     complete: bool = True
     reason: str | None = None

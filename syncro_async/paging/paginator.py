@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
-from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, Literal, NoReturn, TypeVar, overload
 
 from syncro_async._internal.checks import is_int
 from syncro_async.models.page import Page, Rows
@@ -19,6 +19,15 @@ if TYPE_CHECKING:
 
 
 T = TypeVar("T")
+
+_CANNOT_BE_AWAITED = (
+    "a list is fetched page by page and cannot be awaited: write `await ….collect()` for all items"
+    " in a list, `await ….first()` for one, or `async for item in …:`"
+)
+_NEEDS_ASYNC_FOR = (
+    "a list is fetched page by page and needs `async for item in …:`, or `await ….collect()` for"
+    " all items in a list"
+)
 
 
 class Paginator(Generic[T]):
@@ -63,6 +72,16 @@ class Paginator(Generic[T]):
 
     def __aiter__(self) -> AsyncIterator[T]:
         return items_of(self.pages())
+
+    if not TYPE_CHECKING:  # for a type checker it stays an error to await or to loop over it
+
+        def __await__(self) -> NoReturn:
+            """Say what to await instead. Raises `TypeError`."""
+            raise TypeError(_CANNOT_BE_AWAITED)
+
+        def __iter__(self) -> NoReturn:
+            """Say how to loop instead. Raises `TypeError`."""
+            raise TypeError(_NEEDS_ASYNC_FOR)
 
     async def pages(self) -> AsyncGenerator[Page[T], None]:
         """The pages in order; the last one is cut where `max_items` says so."""

@@ -155,6 +155,33 @@ def test_an_export_that_fails_leaves_the_earlier_file_and_says_how_to_go_on(
     assert names(folder) == ["leads.jsonl"]
 
 
+def test_the_receipts_and_plans_of_the_jobs_are_json_when_asked_for(
+    run: Run, serve: Serve, folder: Path
+) -> None:
+    serve(Sandbox(leads=3))
+    exported = run("leads", "export", "leads.jsonl", "--json")
+    assert (exported.code, json.loads(exported.out)["written"]) == (0, 3)
+    synced = run("leads", "sync", "crm.db", "--json")
+    assert (synced.code, json.loads(synced.out)["inserted"]) == (0, 3)
+    for words in (("export", "more.jsonl"), ("sync", "crm.db")):
+        plan = run("leads", *words, "--plan", "--json")
+        assert (plan.code, json.loads(plan.out)["requests"]) == (0, 1)
+
+
+def test_a_failed_export_has_its_receipt_too_and_leads_are_not_mixed_with_it(
+    run: Run, serve: Serve, folder: Path
+) -> None:
+    sandbox = Sandbox(leads=3)
+    sandbox.script(unreadable_page())
+    serve(sandbox)
+    code, out, _ = run("leads", "export", "leads.jsonl", "--json")
+    receipt = json.loads(out)
+    assert (code, receipt["unreadable"], receipt["complete"]) == (1, 1, False)
+    code, out, err = run("leads", "export", "-", "--json")
+    assert (code, out) == (2, "")
+    assert "--json: name a FILE" in err
+
+
 def test_no_resume_begins_anew(run: Run, serve: Serve) -> None:
     sandbox = Sandbox(leads=450)
     for status in (None, 403):
