@@ -31,6 +31,7 @@ from syncro_async.limiting.budget.foreign_usage import (
     recover,
     reduce_after_429,
 )
+from syncro_async.limiting.budget.pacing import Pace, pace_of
 from syncro_async.limiting.rate_limit import RateLimit
 
 # How much of the latency that forecasts count with the newest answer decides.
@@ -43,7 +44,15 @@ class SlotLedger:
     Of the longest window, where other clients of the key are estimated, only our share may be used.
     """
 
-    __slots__ = ("_booked", "_longest", "_returns", "_share", "in_flight", "rates")
+    __slots__ = (
+        "_booked",
+        "_longest",
+        "_returns",
+        "_share",
+        "in_flight",
+        "pace",
+        "rates",
+    )
 
     def __init__(self, rates: Sequence[RateLimit]) -> None:
         self.rates = tuple(rates)
@@ -54,6 +63,7 @@ class SlotLedger:
         )
         self._booked = 0
         self._share: OwnShare | None = None
+        self.pace = self._pace()  # kept, because each grant needs it
 
     def take(self) -> int:
         """A request is about to be sent; the mark says what may be counted in its window."""
@@ -89,14 +99,21 @@ class SlotLedger:
         self._share = reduce_after_429(
             self._share, rate.calls, rate.hold_seconds, through, until=until
         )
+        self.pace = self._pace()
 
     def learn_uncounted(self) -> None:
         """A request that was in flight at that refusal was not counted either."""
         self._share = decrement(self._share)
+        self.pace = self._pace()
 
     def foreign(self, now: float) -> int:
         """How many calls of the longest window other clients use."""
         self._forget(now)
+        return self.foreign_now
+
+    @property
+    def foreign_now(self) -> int:
+        """The same at the last time that anything was asked for."""
         share = self._share
         return 0 if share is None else self.rates[self._longest].calls - share.calls
 
@@ -178,6 +195,12 @@ class SlotLedger:
         if self._share is not None:
             rate = self.rates[self._longest]
             self._share = recover(self._share, rate.calls, rate.hold_seconds, now)
+            self.pace = self._pace()
+
+    def _pace(self) -> Pace:
+        return pace_of(
+            (self.calls(index), rate.hold_seconds) for index, rate in enumerate(self.rates)
+        )
 
 
 def _nth(heap: list[float], place: int) -> float:
