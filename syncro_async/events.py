@@ -100,6 +100,21 @@ class RetryScheduled(msgspec.Struct, frozen=True):
     reason: str
 
 
+class RetryRefused(msgspec.Struct, frozen=True):
+    """The call may be tried again, but the client's stock of retries is used up.
+
+    It raises its error, or waits for the stock when it is a call of a bulk job (`waits`). `again`:
+    the retry before was refused, too. `attempt` attempts were made so far.
+    """
+
+    method: str
+    path: str
+    attempt: int
+    reason: str
+    waits: bool
+    again: bool = False
+
+
 class ServerFailed(msgspec.Struct, frozen=True):
     """The server answered 5xx; `body` is the beginning of what it said, without secrets.
 
@@ -168,6 +183,7 @@ Event = (
     | AnswerReceived
     | AttemptFailed
     | RetryScheduled
+    | RetryRefused
     | GateClosed
     | BudgetLowered
     | ItemUnreadable
@@ -231,9 +247,8 @@ def log_event(event: Event) -> None:
                 "somebody else uses this key; calls of each window left to them from now on: %d",
                 foreign_estimate,
             )
-        case RetryScheduled(method, path, attempt, delay, reason):
-            line = "%s %s: attempt %d failed (%s), again in %.1f s"
-            logger.info(line, method, path, attempt, one_line(reason), delay)
+        case RetryScheduled() | RetryRefused():
+            _log_retry(event)
         case ItemUnreadable(path, index, reason):
             line = "%s: item %d of the page is unreadable: %s"
             logger.warning(line, path, index, one_line(reason))
@@ -254,3 +269,17 @@ def log_event(event: Event) -> None:
             logger.warning(line, method, path, one_line(outcome))
         case _:
             logger.debug("%s", event)
+
+
+def _log_retry(event: RetryScheduled | RetryRefused) -> None:
+    failed = event.method, event.path, event.attempt, one_line(event.reason)
+    if isinstance(event, RetryScheduled):
+        logger.info("%s %s: attempt %d failed (%s), again in %.1f s", *failed, event.delay)
+        return
+    logger.log(
+        logging.INFO if event.again else logging.WARNING,
+        "%s %s: attempt %d failed (%s) and is not repeated: too many calls of this client failed,"
+        " its stock of retries (RetryPolicy.quota) is used up; %s",
+        *failed,
+        "the bulk job waits for the server" if event.waits else "the call raises its error",
+    )

@@ -26,7 +26,9 @@ class Budget(msgspec.Struct, frozen=True):
     longer, because the bulk lane is paced while interactive calls use the key. `gate_closed_for`
     is what is left of a pause the server asked for (s). `foreign_estimate` calls of the longest
     window are left to somebody else who uses the key: learned from 429s, forgotten when they stay
-    away. `used` slots belong to calls that were answered, and return one by one.
+    away. `used` slots belong to calls that were answered, and return one by one. `retries_left`
+    retries are in the client's stock (`RetryPolicy.quota`; None: it has no quota, or the snapshot
+    is that of a limiter and not of a client).
     """
 
     limit: int
@@ -39,6 +41,7 @@ class Budget(msgspec.Struct, frozen=True):
     gate_closed_for: float = 0.0
     foreign_estimate: int = 0
     used: int = 0
+    retries_left: int | None = None
 
     _repr_html_ = record_table
 
