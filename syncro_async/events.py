@@ -131,10 +131,14 @@ class ServerFailed(msgspec.Struct, frozen=True):
 
 
 class GateClosed(msgspec.Struct, frozen=True):
-    """A 429 pauses every call of the key for `seconds`."""
+    """A 429 pauses every call of the key for `seconds`.
+
+    `again`: the key was paused already. Calls that are in flight together are refused together.
+    """
 
     seconds: float
     at: float
+    again: bool = False
 
 
 class BudgetLowered(msgspec.Struct, frozen=True):
@@ -240,7 +244,7 @@ def log_event(event: Event) -> None:
             level = logging.INFO if again or lane == "bulk" else logging.WARNING
             line = "%s %s waited %.1f s for budget (%s lane)"
             logger.log(level, line, method, path, seconds, lane)
-        case GateClosed(seconds):
+        case GateClosed(seconds, again=False):
             logger.warning("the server answered 429: every call of this key waits %.1f s", seconds)
         case BudgetLowered(foreign_estimate):
             logger.warning(

@@ -204,7 +204,7 @@ class InProcessLimiter:
                 next_free_in=self._slot_at(now, 0) - now,
                 waiting_bulk=self._queue.length("bulk"),
                 gate_closed_for=max(0.0, self._gate.closed_until - now),
-                foreign_estimate=self._slots.foreign(now),
+                foreign_estimate=self._slots.foreign_estimate(now),
                 used=self._slots.used(tightest),
             )
 

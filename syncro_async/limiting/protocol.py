@@ -26,9 +26,9 @@ class Budget(msgspec.Struct, frozen=True):
     longer, because the bulk lane is paced while interactive calls use the key. `gate_closed_for`
     is what is left of a pause the server asked for (s). `foreign_estimate` calls of the longest
     window are left to somebody else who uses the key: learned from 429s, forgotten when they stay
-    away. `used` slots belong to calls that were answered, and return one by one. `retries_left`
-    retries are in the client's stock (`RetryPolicy.quota`; None: it has no quota, or the snapshot
-    is that of a limiter and not of a client).
+    away, or told by the server in this window. `used` slots belong to calls that were answered, and
+    return one by one. `retries_left` retries are in the client's stock (`RetryPolicy.quota`; None:
+    it has no quota, or the snapshot is that of a limiter and not of a client).
     """
 
     limit: int

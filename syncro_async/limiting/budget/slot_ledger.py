@@ -28,6 +28,7 @@ from typing import NamedTuple
 from syncro_async.limiting.budget.foreign_usage import (
     OwnShare,
     decrement,
+    leaves_little,
     recover,
     reduce_after_429,
 )
@@ -46,6 +47,8 @@ class SlotLedger:
 
     __slots__ = (
         "_booked",
+        "_foreign_returns",
+        "_has_left_little",
         "_longest",
         "_returns",
         "_share",
@@ -62,6 +65,8 @@ class SlotLedger:
             range(len(self.rates)), key=lambda index: self.rates[index].hold_seconds
         )
         self._booked = 0
+        self._foreign_returns: list[float] = []
+        self._has_left_little = False
         self._share: OwnShare | None = None
         self.pace = self._pace()  # kept, because each grant needs it
 
@@ -85,12 +90,18 @@ class SlotLedger:
         """The server would count `left` more after a request taken with that mark, answered then.
 
         What it has counted besides ours is booked, as if we had sent it: this only ever lowers
-        what is free.
+        what is free. See `leaves_little` for an answer that leaves next to nothing.
         """
-        ours = mark + self._booked
-        for _ in range(self.calls(self._longest) - left - ours):
+        calls = self.calls(self._longest)
+        foreign = calls - left - mark - self._booked
+        is_little = foreign > 0 and leaves_little(left, calls)
+        if is_little and not self._has_left_little:
+            foreign = 0
+        self._has_left_little = is_little
+        for _ in range(foreign):
             self._booked += 1
             self._count(at)
+            heapq.heappush(self._foreign_returns, at + self.longest)
 
     def learn_from_429(self, until: float) -> None:
         """Somebody else uses the key: spend no more than the server let through. See `foreign`."""
@@ -116,6 +127,12 @@ class SlotLedger:
         """The same at the last time that anything was asked for."""
         share = self._share
         return 0 if share is None else self.rates[self._longest].calls - share.calls
+
+    def foreign_estimate(self, now: float) -> int:
+        """The same, with the calls of others that the server has counted in this window."""
+        while self._foreign_returns and self._foreign_returns[0] <= now:
+            heapq.heappop(self._foreign_returns)
+        return max(self.foreign(now), len(self._foreign_returns))
 
     def has_free(self, now: float) -> bool:
         """Whether a request may be sent right now."""
