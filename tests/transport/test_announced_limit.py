@@ -116,7 +116,11 @@ async def test_one_answer_about_another_limit_of_the_service_costs_nothing() -> 
 
 async def test_each_pause_is_in_the_log_once(caplog: pytest.LogCaptureFixture) -> None:
     seen: list[Event] = []
-    refused = Answer(429, {"retry_after": 5})
+
+    async def refused(asked: Asked) -> Answer:
+        await asked.clock.sleep(0.2)
+        return Answer(429, {"retry_after": 5})
+
     app = App(*[refused] * 20, *[Answer(body=LEAD)] * 20, refused, Answer(body=LEAD))
     async with client_of(app, rate_limit=MINUTE, observers=[seen.append]) as client:
         await asyncio.gather(*(client.leads.get(7) for _ in range(20)))
