@@ -33,5 +33,5 @@ class Connection:
 
 def print_pauses(event: Event) -> None:
     """Print the reason for a pause after a 429."""
-    if isinstance(event, GateClosed):
+    if isinstance(event, GateClosed) and not event.again:
         say(f"syncro: the server answered 429, the next call is in {event.seconds:.0f} s")
