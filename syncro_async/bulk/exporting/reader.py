@@ -20,13 +20,14 @@ from syncro_async.bulk.exporting.spool import ReadProgress, Spool
 from syncro_async.bulk.progress import ProgressReporter
 from syncro_async.models.lead import Lead
 from syncro_async.models.page import Page
-from syncro_async.paging.pages import is_repeated_page, next_page_number
+from syncro_async.paging.pages import PageWalk
 from syncro_async.resources.leads import Leads
 
 # Pages fetched side by side in the first two readings. Later readings fetch page by page: each page
 # is then a moment at which every lead may turn out to be known.
 _AHEAD = 8
 _READINGS_AHEAD = 2
+_SAYS_MORE = "the server says that the list has more pages, and shows no more leads"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +65,9 @@ class RepeatedReader:
     thread: WorkerThread
     meter: ProgressReporter
     once: bool = False
-    before: Page[Lead] | None = None
+    walk: PageWalk | None = None
+    # Readings in a row that ended although the server said that there is more.
+    unfinished: int = 0
 
     async def read_all(self) -> Completeness:
         """Read until every lead is known, or until that was tried often enough.
@@ -72,8 +75,10 @@ class RepeatedReader:
         Raises the errors of the calls; what was read by then stays in the spool.
         """
         self._begin_phase()
-        while (result := await self.thread(self._decide)) is None:
+        while (result := await self.thread(self._decide)) is None and self.unfinished < 2:
             await self._read_on()
+        if result is None or (result.complete and self.unfinished):
+            return Completeness(reason=_SAYS_MORE)
         return result
 
     def _decide(self) -> Completeness | None:
@@ -107,7 +112,7 @@ class RepeatedReader:
     def _after_old_part(self, state: ReadProgress) -> Completeness | None:
         """Read the young part next, if there is one."""
         reading, parts = state.readings[-1], self._parts()
-        is_proved = is_proved_once(reading) and not state.beyond
+        is_proved = is_proved_once(reading) and not state.beyond and not self.unfinished
         if parts is not None and parts.young is not None:
             self._turn_to("young", old_total=reading.shown if is_proved else None)
         elif is_proved:
@@ -121,7 +126,7 @@ class RepeatedReader:
 
         `since` is the position that proves the young part.
         """
-        if state.old_total is None:
+        if state.old_total is None or self.unfinished:
             self.spool.distrust_old_part()
             self._turn_to("whole")
             return
@@ -131,7 +136,7 @@ class RepeatedReader:
 
     def _turn_to(self, part: Part, **facts: int | None) -> None:
         self.spool.turn_to(part, **facts)
-        self.before = None
+        self.walk = None
         self._begin_phase()
 
     def _splits(self, state: ReadProgress) -> bool:
@@ -156,8 +161,11 @@ class RepeatedReader:
         """Fetch the next page or pages, and keep them."""
         numbers = next_group(self.spool.state, self._ahead())
         pages = await fetch_all(self._query(), numbers)
-        number = next_page(self.before, pages, numbers)
-        self.before = pages[-1] if number else None
+        walk = self.walk or PageWalk(numbers[0])
+        number = next_page(walk, pages, numbers)
+        self.walk = walk if number else None
+        if number is None:
+            self.unfinished = self.unfinished + 1 if walk.says_more else 0
         await self.thread(self.spool.add, pages, number, self.meter.wall)
         self._report()
 
@@ -213,19 +221,17 @@ async def fetch_all(listing: LeadQuery, numbers: Sequence[int]) -> list[Page[Lea
         await asyncio.gather(*under_way, return_exceptions=True)
 
 
-def next_page(
-    before: Page[Lead] | None, pages: Sequence[Page[Lead]], numbers: Sequence[int]
-) -> int | None:
+def next_page(walk: PageWalk, pages: Sequence[Page[Lead]], numbers: Sequence[int]) -> int | None:
     """Return the number of the page after this group, None at the end of the list.
 
-    `before` is the page in front of the group. A server that shows a page again instead of
-    another one has come to the end of the list. Such a page is kept like the others.
+    A page that the server shows again instead of another one is kept like the others.
     """
+    following: int | None = None
     for page, number in zip(pages, numbers, strict=True):
-        if is_repeated_page(page, before, number):
+        _, following = walk.take(number, page)
+        if following is None:
             return None
-        before = page
-    return next_page_number(numbers[-1], pages[-1])
+    return following
 
 
 def requests_left(state: ReadProgress, *, splits: bool) -> int:
