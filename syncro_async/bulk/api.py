@@ -105,8 +105,12 @@ class Exports:
     ) -> Plan:
         """Estimate how long an export takes with the present budget; sends one request.
 
-        The parameters are those of `export_leads`. The estimate is for a list that does not change.
-        Raises what `leads.list` and its first page raise.
+        The estimate is for a list that does not change. Raises what `leads.list` and its first page
+        raise.
+
+        - `pipeline_id`, `stage_id`, `assigned_to`, `source`, `status`, `tags`, `q`,
+          `updated_since`, `created_from`, `created_to`, `include`: the filters of `leads.list`
+        - `page_size`, `max_items`, `verify`: as for `export_leads`
         """
         requests = await exporting.requests_needed(
             self._listing(filters, page_size, max_items),

@@ -64,10 +64,10 @@ class Outcomes(Generic[T, R]):
         self._feeder: asyncio.Task[None] | None = None
 
     def start(self, context: Context, on_finished: Callable[[], object] = int) -> None:
-        """Begin to take items.
+        """Begin to take items; the block of `Bulk.map` does this.
 
-        - `context`: the function runs in copies of it
-        - `on_finished`: called after each item
+        - `context`: the function runs in copies of it.
+        - `on_finished`: is called after each item.
         """
         self._context = context
         self._on_finished = on_finished

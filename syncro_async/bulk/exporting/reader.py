@@ -64,10 +64,10 @@ class RepeatedReader:
     spool: Spool
     thread: WorkerThread
     meter: ProgressReporter
+    once: bool = False
     walk: PageWalk | None = None
     # Readings in a row that ended although the server said that there is more.
     unfinished: int = 0
-    once: bool = False
 
     async def read_all(self) -> Completeness:
         """Read until every lead is known, or until that was tried often enough.
@@ -112,7 +112,7 @@ class RepeatedReader:
     def _after_old_part(self, state: ReadProgress) -> Completeness | None:
         """Read the young part next, if there is one."""
         reading, parts = state.readings[-1], self._parts()
-        is_proved = is_proved_once(reading) and not state.beyond
+        is_proved = is_proved_once(reading) and not state.beyond and not self.unfinished
         if parts is not None and parts.young is not None:
             self._turn_to("young", old_total=reading.shown if is_proved else None)
         elif is_proved:
@@ -126,7 +126,7 @@ class RepeatedReader:
 
         `since` is the position that proves the young part.
         """
-        if state.old_total is None:
+        if state.old_total is None or self.unfinished:
             self.spool.distrust_old_part()
             self._turn_to("whole")
             return
@@ -224,7 +224,7 @@ async def fetch_all(listing: LeadQuery, numbers: Sequence[int]) -> list[Page[Lea
 def next_page(walk: PageWalk, pages: Sequence[Page[Lead]], numbers: Sequence[int]) -> int | None:
     """Return the number of the page after this group, None at the end of the list.
 
-    A page that shows again what an earlier one showed is kept like the others.
+    A page that the server shows again instead of another one is kept like the others.
     """
     following: int | None = None
     for page, number in zip(pages, numbers, strict=True):

@@ -13,6 +13,7 @@ import msgspec
 
 from syncro_async.models.lead import Lead
 from syncro_async.models.page import Page
+from syncro_async.resources.arguments import point_in_time
 
 Part = Literal["whole", "old", "young"]
 
@@ -68,5 +69,6 @@ def is_beyond(pages: Iterable[Page[Lead]], last_day: date) -> bool:
     return any(created_at is None or created_at >= end for created_at in dates)
 
 
-def _day(value: date) -> date:
-    return value.astimezone(UTC).date() if isinstance(value, datetime) else value
+def _day(value: Any) -> date:
+    """Return the day, in UTC, of any value that a filter on dates takes."""
+    return date.fromisoformat(point_in_time("created_to", value)[: len("2026-06-30")])

@@ -87,6 +87,8 @@ class Answering(ChangingSandbox):
     ignored: frozenset[str] = frozenset()
     undated: int | None = None
     headers_left_out: frozenset[bytes] = frozenset()
+    # Lists with this filter say on each page that there is another one.
+    promises_more_with: str | None = None
 
     @property
     def app(self) -> ASGIApp:
@@ -102,6 +104,9 @@ class Answering(ChangingSandbox):
                     headers = message["headers"]
                     left = [pair for pair in headers if pair[0] not in self.headers_left_out]
                     message = {**message, "headers": left}
+                if self.promises_more_with in query and message["type"] == "http.response.body":
+                    more = message["body"].replace(b'"has_more":false', b'"has_more":true ')
+                    message = {**message, "body": more}
                 await send(message)
 
             if self.undated is not None:

@@ -175,6 +175,16 @@ async def test_an_ignored_filter_leads_to_the_whole_list(tmp_path: Path) -> None
     assert way(sandbox) == [("whole", 1), *whole, ("young", 1), *whole]
 
 
+@pytest.mark.parametrize("part", ["created_to", "created_from"])
+async def test_a_part_that_promises_more_and_shows_nothing_leads_to_the_whole_list(
+    tmp_path: Path, part: str
+) -> None:
+    sandbox = book(100, young=5)
+    sandbox.promises_more_with = part
+    receipt, ids = await export(sandbox, tmp_path)
+    assert (receipt.proof, ids) == ("twice", set(sandbox.leads))
+
+
 async def test_a_lead_in_neither_part_leads_to_the_whole_list(tmp_path: Path) -> None:
     sandbox = book(100)
     sandbox.undated = 42

@@ -4,6 +4,7 @@ from datetime import UTC, date, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
+from pandas import Timestamp
 
 from syncro_async import Lead, Page, PageMeta
 from syncro_async.bulk.exporting.split import Parts, is_beyond, last_old_day, split
@@ -36,6 +37,11 @@ def test_the_old_part_ends_with_a_day_that_is_over_in_every_time_zone(now: datet
             {"created_from": BEFORE, "created_to": date(2026, 6, 29)},
         ),
         ({"created_to": LAST}, {"created_to": LAST}, None),
+        (
+            {"created_to": Timestamp("2026-06-28T23:30Z")},
+            {"created_to": Timestamp("2026-06-28T23:30Z")},
+            None,
+        ),
         (
             {"created_to": datetime(2026, 6, 28, 23, 30, tzinfo=UTC)},
             {"created_to": datetime(2026, 6, 28, 23, 30, tzinfo=UTC)},
