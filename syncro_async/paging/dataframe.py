@@ -38,15 +38,17 @@ _KINDS: Mapping[type[inspect.Type], str] = {
 }
 
 
-def frame_maker(library: Library | None) -> MakeFrame:
+def frame_maker(wanted: Library | type[Any] | None) -> MakeFrame:
     """What makes a frame of items and the type they have (None: unknown).
 
-    Raises `ModuleNotFoundError` where the library is not installed (None: neither of them), and
-    `InvalidArgumentError` for one that is not known.
+    `wanted` is a library or the class of its frames; None: the library that is installed. Raises
+    `ModuleNotFoundError` where the library is not installed, and `InvalidArgumentError` for one
+    that is not known.
     """
+    library = wanted.__module__.partition(".")[0] if isinstance(wanted, type) else wanted
     if library is not None and library not in _KNOWN:
         raise InvalidArgumentError(
-            f"library={shown(library)} must be 'polars' or 'pandas'", argument="library"
+            f"library={shown(wanted)} must be 'polars' or 'pandas'", argument="library"
         )
     for name in (library,) if library else _KNOWN:
         try:

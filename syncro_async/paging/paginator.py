@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
-from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, overload
+from typing import Any, Generic, TypeVar, overload
 
 from syncro_async._internal.checks import is_int
 from syncro_async.models.page import Page, Rows
@@ -13,12 +13,8 @@ from syncro_async.paging.pages import Fetch, PageWalk, items_of, says_more, trun
 from syncro_async.paging.prefetch import Prefetch
 from syncro_async.transport.values import refusal, unwrapped
 
-if TYPE_CHECKING:
-    import pandas as pd
-    import polars as pl
-
-
 T = TypeVar("T")
+F = TypeVar("F")
 
 
 class Paginator(Generic[T]):
@@ -85,13 +81,11 @@ class Paginator(Generic[T]):
         return rows
 
     @overload
-    async def to_dataframe(self, library: Literal["polars"]) -> pl.DataFrame: ...
+    async def to_dataframe(self, library: type[F]) -> F: ...
     @overload
-    async def to_dataframe(self, library: Literal["pandas"]) -> pd.DataFrame: ...
-    @overload
-    async def to_dataframe(self, library: None = None) -> Any: ...
-    async def to_dataframe(self, library: Library | None = None) -> Any:
-        """All items in a data frame of polars or pandas; None: of the one that is installed.
+    async def to_dataframe(self, library: Library | None = None) -> Any: ...
+    async def to_dataframe(self, library: Library | type[Any] | None = None) -> Any:
+        """All items in a data frame of polars or pandas.
 
         It has a column for each field of the model, whatever was sent, so that an empty list has
         them too: numbers, texts, booleans and dates as such (pandas: with its nullable types),
@@ -99,7 +93,8 @@ class Paginator(Generic[T]):
         nested are JSON texts; what was not sent is null. Where items are plain objects there is a
         column for each key, whose type the library finds.
 
-        - `library`: `"polars"`, `"pandas"`, or None for the one that is installed.
+        - `library`: `"polars"`, `"pandas"`, or None for the one that is installed. With
+          `polars.DataFrame` or `pandas.DataFrame` a type checker knows the type of the result.
 
         Raises `ModuleNotFoundError` before anything is sent where the library is missing (extra
         `dataframe`), and `InvalidArgumentError` for another library.
