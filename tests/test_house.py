@@ -138,6 +138,17 @@ def test_the_http_engine_is_imported_in_one_file() -> None:
     assert users == {"transport/http_library.py"}
 
 
+def test_type_checkers_need_no_data_frame_library() -> None:
+    frames = re.compile(r"(polars|pandas|numpy|pyarrow)\b")
+    importing = {
+        name_of(module)
+        for module in MODULES
+        if any(frames.match(dotted) for dotted in imports_of(module))
+    }
+    # A type of a library that is missing is unknown to a type checker, and so is what has it.
+    assert {name for name in importing if name.startswith(("paging", "client", "models"))} == set()
+
+
 def readings_of_time(module: Path) -> Iterator[str]:
     """Where a module reads the time or waits for it by itself instead of asking a Clock."""
     for dotted in imports_of(module):

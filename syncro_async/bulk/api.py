@@ -20,6 +20,7 @@ from syncro_async.bulk.job import Job, JobContext
 from syncro_async.bulk.progress import OnProgress
 from syncro_async.bulk.syncing import job as syncing
 from syncro_async.models.receipts import ExportReceipt, ImportSummary, SyncReceipt
+from syncro_async.models.types import ListRelation
 from syncro_async.resources.arguments import LeadFilters, MatchBy
 from syncro_async.resources.keywords import show_keywords
 
@@ -124,7 +125,7 @@ class Exports:
         database: str | os.PathLike[str],
         *,
         table: str = "leads",
-        include: str | Iterable[str] | None = None,
+        include: ListRelation | Iterable[ListRelation] | None = None,
         full: bool = False,
         page_size: int = 200,
         resume: bool = True,
@@ -166,7 +167,7 @@ class Exports:
         database: str | os.PathLike[str],
         *,
         table: str = "leads",
-        include: str | Iterable[str] | None = None,
+        include: ListRelation | Iterable[ListRelation] | None = None,
         full: bool = False,
         page_size: int = 200,
     ) -> Plan:

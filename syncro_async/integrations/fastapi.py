@@ -29,7 +29,7 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from functools import cache
-from typing import Any, TypeVar, cast, overload
+from typing import Any, TypeVar, Unpack, cast, overload
 
 import msgspec
 
@@ -58,6 +58,7 @@ from syncro_async.errors import (
 from syncro_async.integrations.client_disconnects import ClientDisconnects
 from syncro_async.integrations.error_responses import ERROR_RESPONSES, error_response
 from syncro_async.resources.keywords import check_names
+from syncro_async.settings import ClientOptions
 
 __all__ = [
     "ERROR_RESPONSES",
@@ -90,7 +91,10 @@ def syncro_lifespan(
 ) -> Callable[[Any], AbstractAsyncContextManager[State]]: ...
 @overload
 def syncro_lifespan(
-    *, inner: Lifespan[Any] | None = None, name: str = _DEFAULT_NAME, **options: Any
+    *,
+    inner: Lifespan[Any] | None = None,
+    name: str = _DEFAULT_NAME,
+    **options: Unpack[ClientOptions],
 ) -> Callable[[Any], AbstractAsyncContextManager[State]]: ...
 def syncro_lifespan(
     make_client: Callable[[], AsyncClient] | None = None,

@@ -34,17 +34,19 @@ _OF_TYPE: Mapping[type, Kind] = {bool: "bool", int: "int", float: "float", str: 
 _LARGEST = 2**63  # what a column of integers takes
 
 
-def frame_maker(library: Library | None) -> MakeFrame:
+def frame_maker(wanted: Library | type[Any] | None) -> MakeFrame:
     """Return the function that makes a frame of items and their type (None: unknown).
 
-    - `library`: `"polars"` or `"pandas"`; None: the one that is installed, polars before pandas
+    - `wanted`: `"polars"`, `"pandas"` or the class of their frames; None: the library that is
+      installed, polars before pandas
 
     Raises `ModuleNotFoundError` when the library is not installed, and `InvalidArgumentError`
     for any other.
     """
+    library = wanted.__module__.partition(".")[0] if isinstance(wanted, type) else wanted
     if library is not None and library not in _KNOWN:
         raise InvalidArgumentError(
-            f"library={shown(library)} must be 'polars' or 'pandas'", argument="library"
+            f"library={shown(wanted)} must be 'polars' or 'pandas'", argument="library"
         )
     for name in (library,) if library else _KNOWN:
         try:

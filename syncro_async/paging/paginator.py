@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
-from typing import TYPE_CHECKING, Any, Generic, Literal, NoReturn, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar, overload
 
 from syncro_async._internal.checks import is_int
 from syncro_async.models.page import Page, Rows
@@ -13,12 +13,8 @@ from syncro_async.paging.pages import Fetch, PageWalk, items_of, says_more, trun
 from syncro_async.paging.prefetch import Prefetch
 from syncro_async.transport.values import refusal, unwrapped
 
-if TYPE_CHECKING:
-    import pandas as pd
-    import polars as pl
-
-
 T = TypeVar("T")
+F = TypeVar("F")
 
 _CANNOT_BE_AWAITED = (
     "a list is fetched page by page and cannot be awaited: write `await ….collect()` for all items"
@@ -104,18 +100,17 @@ class Paginator(Generic[T]):
         return rows
 
     @overload
-    async def to_dataframe(self, library: Literal["polars"]) -> pl.DataFrame: ...
+    async def to_dataframe(self, library: type[F]) -> F: ...
     @overload
-    async def to_dataframe(self, library: Literal["pandas"]) -> pd.DataFrame: ...
-    @overload
-    async def to_dataframe(self, library: None = None) -> Any: ...
-    async def to_dataframe(self, library: Library | None = None) -> Any:
+    async def to_dataframe(self, library: Library | None = None) -> Any: ...
+    async def to_dataframe(self, library: Library | type[Any] | None = None) -> Any:
         """Fetch all items as a data frame.
 
             frame = await syncro.leads.list(include=["owner"]).to_dataframe("polars")
             frame.select("id", "stage.name", "owner.name", "custom_fields.tamanho_empresa")
 
-        - `library`: `"polars"` or `"pandas"`; None: the one that is installed, polars before pandas
+        - `library`: `"polars"`, `"pandas"`, or None for the one that is installed. With
+          `polars.DataFrame` or `pandas.DataFrame` a type checker knows the type of the result.
 
         The frame has a column for each field of the model, also for an empty list, and null for
         what was not sent. Numbers, texts, booleans and dates have their types (pandas: the

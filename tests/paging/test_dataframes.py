@@ -8,10 +8,12 @@ from datetime import UTC, date, datetime
 from typing import Any, Literal, cast
 
 import msgspec
+import pandas as pd
 import polars as pl
 import pytest
 
 from syncro_async import Page, PageMeta, Paginator
+from syncro_async.errors import InvalidArgumentError
 from syncro_async.paging.columns import fields_of
 from syncro_async.paging.dataframe import Library
 from syncro_async.testing import sandbox_client
@@ -236,3 +238,15 @@ asyncio.run(main())
         [sys.executable, "-c", program], capture_output=True, text=True, check=False
     )
     assert said in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("kind", [pl.DataFrame, pd.DataFrame])
+async def test_the_class_of_the_frames_names_its_library(kind: type) -> None:
+    async with client_of(App(Answer(body=page_of([{"id": 1}])))) as client:
+        assert type(await client.leads.list().to_dataframe(kind)) is kind
+
+
+async def test_another_class_is_refused() -> None:
+    async with client_of(App()) as client:
+        with pytest.raises(InvalidArgumentError, match="library=<class 'dict'> must be 'polars'"):
+            await client.leads.list().to_dataframe(dict)
