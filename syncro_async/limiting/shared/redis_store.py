@@ -129,7 +129,7 @@ class RedisStore:
             if await scripts.compare_and_set(keys, arguments):
                 return remember(response, state, packed, reading.moment)
             # Without the jitter, processes that collide once would collide again.
-            await asyncio.sleep(random.uniform(0.0, backoff))  # noqa: S311 - no secret
+            await self._clock.sleep(random.uniform(0.0, backoff))  # noqa: S311 - no secret
             backoff = min(2 * backoff, _LONGEST_BACKOFF)
         raise StoreUnreachableError("other processes changed the limiter's Redis each time")
 
