@@ -169,8 +169,7 @@ class RateLimitStage:
                 try:
                     reply = await self._send(exchange, attempt)
                 except SlotExpired:
-                    outcome = NotCounted()
-                    exchange.attempts -= 1
+                    outcome, exchange.attempts = NotCounted(), exchange.attempts - 1
                     return None
                 except SyncroError as error:
                     outcome = self._slot_outcome(attempt, error)
