@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import ssl
 import warnings
@@ -35,6 +34,9 @@ if TYPE_CHECKING:
     from syncro_async.transport.http_library import Transport
 else:
     AsyncLimiter = Transport = Any  # loaded on first use
+
+# Numbers of seconds beyond it overflow the timers of an event loop.
+_FOREVER = 1e9
 
 MEMORY = "memory://"
 # One budget for all programs of this user on this machine.
@@ -80,6 +82,8 @@ def key_source(given: str | AskKey | None, dialect: Dialect) -> ApiKey | AskKey:
     Raises `ConfigurationError` when there is none, or when it cannot be one.
     """
     try:
+        if not isinstance(dialect, Dialect):
+            raise ConfigurationError(f"dialect must be a Dialect, not {type(dialect).__name__}")
         return given if callable(given) else api_key_from(given, dialect)
     finally:
         del given  # an error's traceback holds this frame
@@ -197,7 +201,7 @@ def checked_options(options: CallOptions) -> CallOptions:
             f"max_wait={options.max_wait!r} must be 0 or more seconds, or None"
         )
     timeout = options.timeout
-    if not (is_number(timeout) and math.isfinite(timeout) and timeout > 0):
+    if not (is_number(timeout) and 0 < timeout < _FOREVER):
         raise ConfigurationError(f"timeout={timeout!r} must be a number of seconds above 0")
     if not isinstance(options.retry, RetryPolicy):
         raise ConfigurationError(f"retry must be a RetryPolicy, not {type(options.retry).__name__}")

@@ -57,11 +57,15 @@ def plan_for(requests: int, seconds: float, wall: float) -> Plan:
 
 def checked_requests(requests: int) -> int:
     """The same number. Raises `InvalidArgumentError` for what is no number of requests."""
-    if not (is_int(requests) and requests >= 0):
+    if not (is_int(requests) and 0 <= requests < _MOST):
         raise InvalidArgumentError(
             f"requests={shown(requests)} must be a whole number, 0 or more", argument="requests"
         )
     return requests
+
+
+# More are not done before year 9999, and overflow a float.
+_MOST = 10**15
 
 
 def ahead_of(lane: Lane, budget: Budget) -> int:

@@ -10,6 +10,7 @@ from dataclasses import is_dataclass
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from enum import Enum
+from pathlib import Path
 from typing import Any, TypeGuard
 from uuid import UUID
 
@@ -62,6 +63,14 @@ def scalar(name: str, value: object, rule: str = "a value that a request can car
             converted: Scalar = convert(name, plain)
             return converted
     raise refusal(name, rule, value)
+
+
+def file_path(name: str, value: object) -> Path:
+    """The path of a file. Raises `InvalidArgumentError` for what is no path."""
+    try:
+        return Path(value).resolve()  # type: ignore[arg-type]  # what it is is checked here
+    except (TypeError, ValueError):
+        raise refusal(name, "the path of a file", value) from None
 
 
 def unwrapped(value: Any) -> object:

@@ -24,7 +24,7 @@ from syncro_async.bulk.files.formats import (
 )
 from syncro_async.bulk.files.xlsx_writing import MADE_BY
 from syncro_async.errors import ConfigurationError, InvalidArgumentError
-from syncro_async.transport.values import shown
+from syncro_async.transport.values import file_path, shown
 
 FileState = tuple[int, int, int] | None
 """Inode, size and time of the last change of a file; None for no file."""
@@ -94,7 +94,7 @@ def destination_of(
     file that is no CSV file. Both are raised before the first request.
     """
     # Of a link, the file it points to: the files beside it have to be on the same disk.
-    path = Path(file).resolve()
+    path = file_path("destination", file)
     name = path.suffix.lower().removeprefix(".") if form is None else form
     if form is None and name not in FORMS:
         raise ConfigurationError(

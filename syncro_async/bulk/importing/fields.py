@@ -149,9 +149,12 @@ class FieldMapping:
         definitions: Definitions | None = None,
     ) -> None:
         self._kind = kind
-        if match_by not in MATCH_KEYS:
+        if match_by not in (*MATCH_KEYS,):  # not in the map: what is given may have no hash
             raise refusal("match_by", f"one of {', '.join(MATCH_KEYS)}", match_by)
         self._match_by = match_by
+        for argument, given in (("columns", columns), ("defaults", defaults)):
+            if given is not None and not isinstance(given, Mapping):
+                raise refusal(argument, "a mapping", given)
         self.columns = dict(columns or {})
         for column, target in self.columns.items():
             if target is not None and not _is_field(target):
@@ -277,7 +280,9 @@ class FieldMapping:
         return usual if _is_field(usual) else ""
 
 
-def _is_field(name: str) -> bool:
+def _is_field(name: object) -> bool:
+    if not isinstance(name, str):
+        return False
     return name in _READ or name == CUSTOM or (name.startswith(_DOTTED) and name != _DOTTED)
 
 

@@ -22,6 +22,7 @@ from syncro_async.bulk.syncing.tables import (
     stage_values,
 )
 from syncro_async.errors import ConfigurationError
+from syncro_async.transport.values import file_path
 
 _DUCKDB_SUFFIXES = frozenset({".duckdb", ".ddb"})
 _NO_DATABASE = frozenset({".csv", ".jsonl", ".json", ".parquet", ".xlsx"})
@@ -91,7 +92,7 @@ def database_of(database: str | os.PathLike[str], table: str) -> Database:
     Raises `ConfigurationError` for a file of another kind, for a name that no table can have, and
     when the library is missing.
     """
-    path = Path(database).resolve()
+    path = file_path("database", database)
     name = checked_table(table)
     suffix = path.suffix.lower()
     if suffix in _NO_DATABASE:
