@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Iterator
 
     from syncro_async.client import AsyncClient
     from syncro_async.sandbox import Sandbox
@@ -32,11 +32,16 @@ def fake_clock() -> FakeClock:
 
 
 @pytest.fixture
-def syncro_sandbox(fake_clock: FakeClock) -> Sandbox:
-    """A new sandbox with 100 leads on `fake_clock` (extra `sandbox`)."""
+def syncro_sandbox(fake_clock: FakeClock) -> Iterator[Sandbox]:
+    """A new sandbox with 100 leads on `fake_clock` (extra `sandbox`).
+
+    A scripted `Trouble` that did not happen fails the test.
+    """
     from syncro_async.sandbox import Sandbox
 
-    return Sandbox(leads=100, clock=fake_clock)
+    sandbox = Sandbox(leads=100, clock=fake_clock)
+    yield sandbox
+    sandbox.check_script()
 
 
 async def syncro_client(

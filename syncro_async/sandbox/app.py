@@ -15,7 +15,7 @@ from starlette.routing import Mount, Router
 from syncro_async.clock import Clock, SystemClock
 from syncro_async.sandbox.data.sample_leads import moment
 from syncro_async.sandbox.data.store import Order, Store
-from syncro_async.sandbox.faults import ConnectionDropped, Script, Trouble
+from syncro_async.sandbox.faults import ConnectionDropped, Script, Trouble, check_types
 from syncro_async.sandbox.keys import KEYS, authorize
 from syncro_async.sandbox.rate_windows import WindowKind, make_window
 from syncro_async.sandbox.request import ApiRequest, read_body, read_query
@@ -252,6 +252,18 @@ def _wants_json(request: Request) -> bool:
     return "json" in request.headers.get("accept", "").partition(",")[0]
 
 
+_SANDBOX_TYPES = {
+    "leads": (int,),
+    "minute": (int, float),
+    "per_minute": (int,),
+    "php_quirks": (bool,),
+    "max_leads": (int, type(None)),
+    "seed": (int,),
+    "hazards": (list, tuple),
+    "hazard_share": (int, float),
+}
+
+
 class Sandbox:
     """An emulated Syncro account with sample leads; `app` is its ASGI application.
 
@@ -271,7 +283,8 @@ class Sandbox:
     - `order`: the order of the list of leads, which the API does not document: `"oldest_first"`
       (default), `"newest_first"` or `"last_changed_first"`.
 
-    Raises `ValueError` for a number, a window or an order that is not possible.
+    Raises `TypeError` for a value of another type, and `ValueError` for a number, a window or an
+    order that is not possible.
 
         from syncro_async.sandbox import Sandbox, Trouble
 
@@ -298,6 +311,7 @@ class Sandbox:
         hazard_share: float = 0.0,
         order: Order = "oldest_first",
     ) -> None:
+        check_types("Sandbox", locals(), _SANDBOX_TYPES)
         if leads < 0:
             raise ValueError(f"leads={leads} must be 0 or more")
         if order not in get_args(Order):
@@ -345,6 +359,23 @@ class Sandbox:
         `trouble`: the fault; it occurs `trouble.times` times.
         """
         self._api.script.add(trouble)
+
+    @property
+    def unmet(self) -> tuple[Trouble, ...]:
+        """The scripted faults that no request has met."""
+        return self._api.script.unmet
+
+    def check_script(self) -> None:
+        """Check that every scripted fault happened. Raises `AssertionError` that lists the others.
+
+        The fixture `syncro_sandbox` and `sandbox_client()` call it at their end.
+        """
+        unmet = self.unmet
+        if unmet:
+            raise AssertionError(
+                f"scripted, but never happened: {', '.join(map(str, unmet))}; the test did not test"
+                " it: check its method and path, or remove it"
+            )
 
     def complete_tasks(self, lead_id: int) -> None:
         """Complete the mandatory tasks that keep a lead in its stage.

@@ -14,6 +14,31 @@ from syncro_async.sandbox.responses import HTML, JSON, Headers, Response, phrase
 _NEVER_COUNTED = frozenset({401, 403, 429})
 _BODILESS = frozenset({204, 304})
 _FIRST_ERROR = 400
+_FIRST_STATUS, _LAST_STATUS = 200, 599
+_TEXT = (str, type(None))
+_TROUBLE_TYPES = {
+    "status": (int, type(None)),
+    "body": (bytes, Mapping, list, type(None)),
+    "headers": (Mapping, list, tuple),
+    "delay": (int, float),
+    "reset": (bool,),
+    "truncate": (bool,),
+    "lose_answer": (bool,),
+    "method": _TEXT,
+    "path": _TEXT,
+    "times": (int,),
+}
+
+
+def check_types(
+    owner: str, values: Mapping[str, Any], allowed: Mapping[str, tuple[type, ...]]
+) -> None:
+    """Check the types of values. Raises `TypeError` that names the value."""
+    for name, types in allowed.items():
+        value = values[name]
+        if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
+            words = " or ".join("None" if one is type(None) else one.__name__ for one in types)
+            raise TypeError(f"{owner}({name}={value!r}): must be {words}")
 
 
 class ConnectionDropped(ConnectionResetError):  # noqa: N818 - the name says what the client observes
@@ -41,7 +66,8 @@ class Trouble:
       None (default) matches every path.
     - `times`: how many requests meet it (default 1).
 
-    Raises `ValueError` for values that contradict each other.
+    Raises `TypeError` for a value of another type, and `ValueError` for values that are not
+    possible or contradict each other.
 
         sandbox = Sandbox()
         sandbox.script(Trouble(status=503, headers={"Retry-After": "20"}, times=2))
@@ -59,6 +85,11 @@ class Trouble:
     times: int = 1
 
     def __post_init__(self) -> None:
+        check_types("Trouble", {n: getattr(self, n) for n in _TROUBLE_TYPES}, _TROUBLE_TYPES)
+        if self.status is not None and not _FIRST_STATUS <= self.status <= _LAST_STATUS:
+            raise ValueError(f"status={self.status} must be from {_FIRST_STATUS} to {_LAST_STATUS}")
+        if self.path is not None and not self.path.startswith("/"):
+            raise ValueError(f"path={self.path!r} must begin with a slash, for example /leads")
         if self.times < 1:
             raise ValueError(f"times={self.times} must be 1 or more")
         if self.delay < 0:
@@ -71,6 +102,13 @@ class Trouble:
             raise ValueError(
                 "lose_answer executes the request, status does not: set only one of them"
             )
+
+    def __str__(self) -> str:
+        """The fields that are set, as one writes them."""
+        default = type(self).__dataclass_fields__
+        given = ((name, getattr(self, name)) for name in default if name != "headers")
+        parts = [f"{name}={value!r}" for name, value in given if value != default[name].default]
+        return f"Trouble({', '.join(parts)})"
 
     @property
     def counted(self) -> bool:
@@ -125,12 +163,24 @@ class Script:
         if not 0 <= hazard_share <= 1:
             raise ValueError(f"hazard_share={hazard_share} must be between 0.0 and 1.0")
         self._queue: list[Trouble] = []
+        self._scripted: list[Trouble] = []
+        self._met: list[Trouble] = []
         self._hazards = tuple(hazards)
         self._hazard_share = hazard_share
         self._random = random.Random(seed)  # noqa: S311 - a run must be repeatable
 
+    @property
+    def unmet(self) -> tuple[Trouble, ...]:
+        """The scripted faults that never happened."""
+        return tuple(
+            trouble for trouble in self._scripted if not any(trouble is met for met in self._met)
+        )
+
     def add(self, trouble: Trouble) -> None:
-        """Add a fault to the queue `trouble.times` times."""
+        """Add a fault to the queue `trouble.times` times. Raises `TypeError` for anything else."""
+        if not isinstance(trouble, Trouble):
+            raise TypeError(f"script({trouble!r}): give a Trouble, for example Trouble(status=503)")
+        self._scripted.append(trouble)
         self._queue.extend([trouble] * trouble.times)
 
     def find(self, method: str, path: str) -> Trouble | None:
@@ -148,6 +198,7 @@ class Script:
         """Remove a fault from the queue once; a hazard is not in the queue."""
         if trouble in self._queue:
             self._queue.remove(trouble)
+            self._met.append(trouble)
 
 
 def _pairs(headers: Mapping[str, str] | Sequence[tuple[str, str]]) -> Headers:

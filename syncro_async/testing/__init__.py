@@ -38,7 +38,8 @@ async def sandbox_client(
     - `api_key`: a key of the sandbox; the full key by default.
     - `options`: the options of `AsyncClient`.
 
-    Raises `ModuleNotFoundError` without the extra `sandbox`.
+    Raises `ModuleNotFoundError` without the extra `sandbox`, and `AssertionError` at the end of the
+    block when a scripted `Trouble` never happened.
 
         async with sandbox_client(leads=1000) as syncro:
             assert await syncro.leads.list().count() == 1000
@@ -57,3 +58,4 @@ async def sandbox_client(
         api_key or FULL_KEY, base_url=base_url, clock=clock, transport=transport, **options
     ) as client:
         yield client
+    server.check_script()  # not reached when the block has failed, which then is the reason

@@ -53,6 +53,18 @@ def test_a_limit_that_is_broken_is_shown_at_the_line_that_asked(pytester: pytest
     result.stdout.no_fnmatch_line("*_fullest*")
 
 
+def test_a_scripted_fault_that_never_happened_fails_the_test(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile("""
+        from syncro_async.sandbox import Trouble
+
+        def test_nothing_is_sent(syncro_sandbox):
+            syncro_sandbox.script(Trouble(status=503, path="/leads"))
+    """)
+    result = run(pytester)
+    result.assert_outcomes(passed=1, errors=1)
+    result.stdout.fnmatch_lines(["*never happened: Trouble(status=503, path='/leads')*"])
+
+
 async def test_the_client_talks_to_the_sandbox_on_the_fake_clock(
     syncro_client: AsyncClient, syncro_sandbox: Sandbox, fake_clock: FakeClock
 ) -> None:
@@ -112,7 +124,17 @@ def test_a_suite_that_asks_for_none_of_it_pays_for_none_of_it(pytester: pytest.P
 
 
 def test_without_the_extra_only_the_tests_that_need_it_fail(pytester: pytest.Pytester) -> None:
-    pytester.makeconftest("import sys; sys.modules['starlette'] = None")
+    # A finder, because newer Pythons look at each entry of sys.modules.
+    pytester.makeconftest("""
+        import sys
+
+        class WithoutStarlette:
+            def find_spec(self, name, path=None, target=None):
+                if name.partition(".")[0] == "starlette":
+                    raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+        sys.meta_path.insert(0, WithoutStarlette())
+    """)
     pytester.makepyfile("""
         def test_that_needs_it(syncro_sandbox):
             pass

@@ -220,3 +220,63 @@ class TestHazards:
 def test_trouble_that_contradicts_itself_is_refused(contradiction: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"times|delay|exclude|executes"):
         Trouble(**contradiction)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"status": "503"},
+        {"status": True},
+        {"status": 700},
+        {"body": "text"},
+        {"headers": "Retry-After: 1"},
+        {"delay": "1"},
+        {"reset": 1},
+        {"times": 1.5},
+        {"method": b"GET"},
+        {"path": "leads"},
+    ],
+)
+def test_trouble_of_a_wrong_type_is_refused_with_its_name(wrong: dict[str, Any]) -> None:
+    ((name, _),) = wrong.items()
+    with pytest.raises((TypeError, ValueError), match=f"{name}="):
+        Trouble(**wrong)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"leads": "10"},
+        {"leads": True},
+        {"minute": "60"},
+        {"per_minute": 1.5},
+        {"php_quirks": 1},
+        {"max_leads": "5"},
+        {"seed": 0.5},
+        {"hazards": {}},
+        {"hazard_share": "0.1"},
+    ],
+)
+def test_a_sandbox_of_a_wrong_type_is_refused_with_its_name(wrong: dict[str, Any]) -> None:
+    ((name, _),) = wrong.items()
+    with pytest.raises(TypeError, match=rf"Sandbox\({name}="):
+        Sandbox(**wrong)
+
+
+def test_only_a_trouble_can_be_scripted() -> None:
+    not_one: Any = {"status": 503}
+    with pytest.raises(TypeError, match="give a Trouble"):
+        Sandbox(3).script(not_one)
+
+
+async def test_what_was_scripted_and_never_happened_is_listed(
+    sandbox: Sandbox, api: httpx.AsyncClient
+) -> None:
+    sandbox.check_script()
+    sandbox.script(Trouble(status=503, times=20))
+    sandbox.script(Trouble(status=500, path="/lead", method="PATCH"))
+    await api.get("/leads/1")
+    assert [trouble.status for trouble in sandbox.unmet] == [500]
+    message = r"never happened: Trouble\(status=500, method='PATCH', path='/lead'\); the test"
+    with pytest.raises(AssertionError, match=message):
+        sandbox.check_script()

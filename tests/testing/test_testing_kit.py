@@ -130,3 +130,15 @@ async def test_a_job_of_50_000_rows_takes_seconds_in_virtual_time() -> None:
     assert sandbox.refused == 0
     assert assert_within_limit(sandbox) == 60
     assert sum("moved" in (lead["tags"] or ()) for lead in sandbox.leads.values()) == 500
+
+
+async def test_a_client_of_the_sandbox_tells_of_a_fault_that_never_happened() -> None:
+    clock = FakeClock()
+    sandbox = Sandbox(3, clock=clock)
+    sandbox.script(Trouble(status=503, path="/tasks"))
+    with pytest.raises(AssertionError, match="never happened"):
+        async with sandbox_client(sandbox=sandbox, clock=clock) as syncro:
+            await syncro.leads.get(1)
+    with pytest.raises(ZeroDivisionError):
+        async with sandbox_client(sandbox=sandbox, clock=clock):
+            raise ZeroDivisionError
