@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import nox
@@ -36,6 +38,8 @@ LONG = (
     "tests/integrations/test_workers.py",
 )
 
+# Extras of those who change the code, not of those who use it.
+TOOLS = frozenset({"bench", "dev", "test"})
 # The tests that send requests over sockets.
 AT_THE_WIRE = ("tests/transport", "tests/client", "tests/dialects", "tests/testing", "tests/cli")
 
@@ -105,6 +109,39 @@ def tests(session: nox.Session) -> None:
     if "--quick" in session.posargs:
         options += [f"--ignore={path}" for path in LONG]
     _run_module(session, "pytest", *ON_ALL_CORES, *options)
+
+
+def _lowest() -> list[str]:
+    """Each direct dependency in the lowest release that pyproject.toml admits."""
+    project = tomllib.loads((HERE / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras = project["optional-dependencies"]
+    wanted = [
+        *project["dependencies"],
+        *(each for name in extras if name not in TOOLS for each in extras[name]),
+    ]
+    bounds = (re.match(r"([\w.-]+)(?:\[[\w,-]+\])?>=([\w.]+)", each) for each in wanted)
+    return [f"{bound[1]}=={bound[2]}" for bound in bounds if bound]
+
+
+@nox.session
+def lowest(session: nox.Session) -> None:
+    """The quick tests with the lowest release of each dependency that pyproject.toml admits."""
+    constraints = Path(session.create_tmp(), "lowest.txt").resolve()
+    constraints.write_text("\n".join(_lowest()), encoding="utf-8")
+    session.install("-e", ".[test]", "-c", str(constraints))
+    _quick_tests(session)
+
+
+@nox.session
+def newest(session: nox.Session) -> None:
+    """The quick tests with the newest release of each dependency, also of indirect ones."""
+    session.install("--upgrade", "--upgrade-strategy", "eager", "-e", ".[test]")
+    _quick_tests(session)
+
+
+def _quick_tests(session: nox.Session) -> None:
+    left_out = [f"--ignore={path}" for path in LONG]
+    _run_module(session, "pytest", *ON_ALL_CORES, *left_out, *session.posargs)
 
 
 @nox.session
