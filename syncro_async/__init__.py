@@ -61,11 +61,13 @@ if TYPE_CHECKING:
     from syncro_async.models.page import Page, PageMeta, UnreadableItem
     from syncro_async.models.pipeline import LostReason, Pipeline, Pipelines, Stage
     from syncro_async.models.receipts import (
+        ColumnUse,
         ExportReceipt,
         FailureGroup,
         ImportSummary,
         RowChange,
         RowProblem,
+        SourceReport,
         SyncReceipt,
     )
     from syncro_async.models.task import Task
@@ -89,6 +91,7 @@ __all__ = [
     "Bulk",
     "CircuitOpenError",
     "Clock",
+    "ColumnUse",
     "ConfigurationError",
     "ConflictError",
     "ConnectionFailedError",
@@ -135,6 +138,7 @@ __all__ = [
     "SentMessage",
     "ServerError",
     "ServiceUnavailableError",
+    "SourceReport",
     "Stage",
     "StageBlockedError",
     "Succeeded",
@@ -188,7 +192,8 @@ _NAMES_IN = {
     "syncro_async.models.whatsapp": "WhatsAppInstance WhatsAppTemplate",
     "syncro_async.paging.paginator": "Paginator",
     "syncro_async.models.receipts": (
-        "ExportReceipt FailureGroup ImportSummary RowChange RowProblem SyncReceipt "
+        "ColumnUse ExportReceipt FailureGroup ImportSummary RowChange RowProblem SourceReport "
+        "SyncReceipt"
     ),
     "syncro_async.retrying.policy": "RetryPolicy",
 }

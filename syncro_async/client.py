@@ -37,6 +37,7 @@ from syncro_async.settings import (
     checked_options,
     connections_from,
     limiter_from,
+    locale_from,
     rates_from,
 )
 from syncro_async.transport.json_codec import decode_any, decoder_for, encode_body
@@ -176,6 +177,7 @@ class AsyncClient(AnyList):
             lane=self._explicit_lane or chosen_lane() or "bulk",
             client=self._pipeline,
             stats=self._pipeline.stats,
+            locale=locale_from(config.dialect),
         )
         return Bulk(ground)
 

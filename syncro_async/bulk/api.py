@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import date, datetime
 from os import PathLike
 from typing import Any, Literal, TypeVar
@@ -12,16 +12,19 @@ from syncro_async.bulk.concurrent_map import Function, Items, MapContext
 from syncro_async.bulk.estimates import Plan, make_plan
 from syncro_async.bulk.exporting import job as exporting
 from syncro_async.bulk.exporting.reader import LeadQuery
-from syncro_async.bulk.files.formats import as_path
+from syncro_async.bulk.files.reading import as_path
+from syncro_async.bulk.importing.fields import Kind
 from syncro_async.bulk.importing.job import Import, ImportOptions
 from syncro_async.bulk.importing.staging import Source
 from syncro_async.bulk.job import Job, JobContext
 from syncro_async.bulk.progress import OnProgress
 from syncro_async.bulk.syncing import job as syncing
-from syncro_async.models.receipts import ExportReceipt, ImportSummary, SyncReceipt
+from syncro_async.models.receipts import ExportReceipt, ImportSummary, SourceReport, SyncReceipt
 from syncro_async.resources.arguments import MatchBy
 
 Form = Literal["jsonl", "csv", "parquet"]
+OnBadRow = Literal["stop", "set-aside"]
+OnSource = Callable[[SourceReport], object]
 
 
 class Exports:
@@ -230,20 +233,44 @@ class Bulk(Exports):
         failures: str | PathLike[str] | None = None,
         canary: int = 20,
         max_failures: int | None = None,
+        locale: str | None = None,
+        on_bad_row: OnBadRow = "stop",
+        resume: bool = True,
+        encoding: str | None = None,
+        header_row: int | None = None,
+        ignore_others: bool = False,
         diff: bool = False,
         dry_run: bool = False,
+        on_source: OnSource | None = None,
         on_progress: OnProgress | None = None,
     ) -> ImportSummary:
         """Update the lead of each row, or create it: every row once, whatever happens on the way.
 
             summary = await syncro.bulk.upsert_leads("leads.csv", journal="leads.journal")
 
-        `rows`: a `.csv`, `.jsonl` or `.parquet` file (extra `parquet`), or mappings, structs or
-        dataclasses from an iterable, sync or async. A column holds the field of `leads.upsert` of
-        its name; `custom_fields.NAME` holds a custom field. `columns` maps other names to fields
-        (to None: left out), `defaults` fills fields that a row has not. Text becomes what the
-        field takes: numbers (`1234.50`, `1.234,50`), lists (`a, b`), and custom fields by their
-        `definitions`, which are asked of the account unless given. Empty cells are not sent.
+        `rows`: a file (`.csv`, `.tsv`, `.txt`, `.xlsx`, `.jsonl` or `.parquet`, each also with
+        `.gz`, or `"-"` for the standard input; extras `files` and `parquet`), a data frame of
+        pandas or polars, or mappings, structs or dataclasses from an iterable, sync or async. A
+        column holds the field of `leads.upsert` whose name it has, in English or Portuguese;
+        `custom_fields.NAME` holds a custom field. Columns that an export writes and no request can
+        change are left out. Text becomes what the field takes: numbers (`1234.50`, `1.234,50`),
+        lists (`a, b`), phones in E.164, and custom fields by their `definitions`. Invisible
+        characters and wrappers such as `="…"` and `tel:` are removed. Empty cells are not sent.
+
+        - `match_by`: `"email"`, `"phone"` or `"email_or_phone"`: how the lead of a row is found.
+        - `columns`: other names of columns to fields, `"First+Last"` for two that hold one field
+          together, None for a column that is left out.
+        - `ignore_others`: leave out every column that holds no field; else such a column is
+          refused.
+        - `defaults`: values of fields that a row has not.
+        - `definitions`: the custom fields, which are asked of the account unless given.
+        - `locale`: `"pt-BR"` or `"en-US"`: how numbers, dates and phones are written; default:
+          SYNCRO_LOCALE. Without it a value such as `1.500`, `03/04/2026` or a phone without `+` is
+          refused.
+        - `encoding`: the encoding of a text file, by default found from its bytes; `header_row`:
+          the line of the column names, by default the first line that is not blank.
+        - `on_bad_row`: `"stop"` sends nothing when a row cannot be imported, `"set-aside"` sends
+          the other rows. The bad rows are in `failures`, each with its line, value and reason.
 
         Before the first row is sent all are checked, and `BadRowsError` tells everything that is
         wrong. Rows of one lead are sent in their order, one after the other; a row that repeats
@@ -253,12 +280,17 @@ class Bulk(Exports):
           moment, run again with the same rows and the same journal: what is done is skipped, what
           failed is tried again, and a row whose answer was lost is looked up before it is sent
           again. It holds the rows, and never the API key.
-        - `failures`: a file for the rows that failed, with their columns and `syncro_error`; it
-          can be corrected and imported.
+        - `resume`: continue with a journal that exists; False: discard it and start again.
+        - `failures`: a file for the rows that are not done, with their columns and `syncro_error`,
+          in the format of its name and with the delimiter and encoding of the source. It can be
+          corrected and imported. A file that the import did not write is not replaced: the rows
+          then go to a file with a number in its name, and `summary.failures_file` says which.
         - `canary`: the first so many rows go alone, and if all fail alike the job stops (0: none).
         - `max_failures`: more failures that are alike stop the job (None: 20, or 1 % of the rows).
         - `diff`: read all leads first, 200 a request, and send only rows that change something.
         - `dry_run`: compare, and send nothing; `summary.changes` says what would be.
+        - `on_source`: is given a `SourceReport` when the rows are checked, before the first is
+          sent: encoding, columns, and what was removed from values.
         - `on_progress`: is given a `Progress` after each row.
 
         Raises `ValueError` for arguments that cannot be, `OSError` for files, `BadRowsError`,
@@ -266,22 +298,7 @@ class Bulk(Exports):
         with the summary so far, when the job stops early: at the limits above, at a key that is
         refused, and when the plan holds no more leads (`PlanLimitError` is the cause).
         """
-        order = ImportOptions(
-            kind="upsert",
-            rows=rows,
-            match_by=match_by,
-            columns=columns,
-            defaults=defaults,
-            definitions=definitions,
-            journal=as_path(journal),
-            failures=as_path(failures),
-            canary=canary,
-            max_failures=max_failures,
-            diff=diff,
-            dry_run=dry_run,
-            on_progress=on_progress,
-        )
-        return await Import(self._context, order).run()
+        return await self._imported("upsert", locals())
 
     async def create_leads(
         self,
@@ -294,7 +311,14 @@ class Bulk(Exports):
         failures: str | PathLike[str] | None = None,
         canary: int = 20,
         max_failures: int | None = None,
+        locale: str | None = None,
+        on_bad_row: OnBadRow = "stop",
+        resume: bool = True,
+        encoding: str | None = None,
+        header_row: int | None = None,
+        ignore_others: bool = False,
         dry_run: bool = False,
+        on_source: OnSource | None = None,
         on_progress: OnProgress | None = None,
     ) -> ImportSummary:
         """Create a lead for each row, as `upsert_leads` does but for the matching.
@@ -304,20 +328,7 @@ class Bulk(Exports):
         phone, else its name, before it is sent again: a lead that has it, that is not older than
         the row's first sending and that no other row made, is the row's own.
         """
-        order = ImportOptions(
-            kind="create",
-            rows=rows,
-            columns=columns,
-            defaults=defaults,
-            definitions=definitions,
-            journal=as_path(journal),
-            failures=as_path(failures),
-            canary=canary,
-            max_failures=max_failures,
-            dry_run=dry_run,
-            on_progress=on_progress,
-        )
-        return await Import(self._context, order).run()
+        return await self._imported("create", locals())
 
     async def plan_import(
         self,
@@ -329,6 +340,11 @@ class Bulk(Exports):
         defaults: Mapping[str, Any] | None = None,
         definitions: Iterable[Any] | None = None,
         journal: str | PathLike[str] | None = None,
+        locale: str | None = None,
+        on_bad_row: OnBadRow = "stop",
+        encoding: str | None = None,
+        header_row: int | None = None,
+        ignore_others: bool = False,
         diff: bool = False,
     ) -> Plan:
         """Say how long an import would take at most, and when it would be done; sends nothing.
@@ -337,17 +353,20 @@ class Bulk(Exports):
         read and checked; with a `journal` that was begun, what it says is done does not count.
         With `diff` the number of leads is asked for. Raises what the import raises before it sends.
         """
-        order = ImportOptions(
-            kind="create" if create else "upsert",
-            rows=rows,
-            match_by=match_by,
-            columns=columns,
-            defaults=defaults,
-            definitions=definitions,
-            journal=as_path(journal),
-            diff=diff,
-        )
-        return self.plan(await Import(self._context, order).requests_needed())
+        arguments = locals()
+        kind: Kind = "create" if arguments.pop("create") else "upsert"
+        return self.plan(await self._import(kind, arguments).requests_needed())
+
+    async def _imported(self, kind: Kind, arguments: dict[str, Any]) -> ImportSummary:
+        return await self._import(kind, arguments).run()
+
+    def _import(self, kind: Kind, arguments: dict[str, Any]) -> Import:
+        """The import with the arguments of a public method, `self` among them."""
+        options = {name: value for name, value in arguments.items() if name != "self"}
+        for name in ("journal", "failures"):
+            options[name] = as_path(options.get(name))
+        options["locale"] = options["locale"] or self._context.locale
+        return Import(self._context, ImportOptions(kind=kind, **options))
 
     def plan(self, requests: int) -> Plan:
         """Say how long that many requests would take from now, and when they would be done.

@@ -26,6 +26,7 @@ class JobContext:
 
     `account` tells accounts apart and shows no key, `lane` is the lane the job's calls stand in,
     `client` what tells this client's calls from another's, and `stats` counts all of them.
+    `locale` is how files are written, of the environment; None: not known.
     """
 
     list_leads: Callable[[], Leads]
@@ -38,6 +39,7 @@ class JobContext:
     lane: Lane
     client: object
     stats: SendStats
+    locale: str | None = None
 
     @property
     def leads(self) -> Leads:

@@ -105,7 +105,13 @@ Port = Annotated[int, typer.Option(min=0, max=65_535, help="The TCP port; 0: any
 CountedBy = Annotated[Window, typer.Option("--window", help="The kind of the rate limit's window.")]
 PhpQuirks = Annotated[bool, typer.Option("--php-quirks", help="Write JSON like a PHP server.")]
 
-ImportFile = Annotated[str, typer.Argument(metavar="FILE", help="A .csv, .jsonl or .parquet file.")]
+ImportFile = Annotated[
+    str,
+    typer.Argument(
+        metavar="FILE",
+        help=("A .csv, .tsv, .txt, .xlsx, .jsonl or .parquet file, each also as .gz; - for stdin."),
+    ),
+]
 Create = Annotated[
     bool, typer.Option("--create", help="A new lead for each row, instead of matching.")
 ]
@@ -115,10 +121,36 @@ MatchBy = Annotated[
 ]
 Column = Annotated[
     list[str] | None,
-    typer.Option(metavar="COLUMN=FIELD", help="The column holds this field; repeatable."),
+    typer.Option(
+        metavar="COLUMN=FIELD",
+        help="The column holds this field; A+B=FIELD: two columns together; repeatable.",
+    ),
 ]
 Ignore = Annotated[
     list[str] | None, typer.Option(metavar="COLUMN", help="Leave the column out; repeatable.")
+]
+IgnoreOthers = Annotated[
+    bool, typer.Option("--ignore-others", help="Leave out every column that holds no field.")
+]
+InLocale = Annotated[
+    str | None,
+    typer.Option(
+        "--locale",
+        metavar="NAME",
+        help=("How numbers, dates and phones are written: pt-BR or en-US; default: SYNCRO_LOCALE."),
+    ),
+]
+Encoding = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="Of a text file; default: found from its bytes."),
+]
+HeaderRow = Annotated[
+    int | None,
+    typer.Option(min=1, metavar="LINE", help="The line of the column names; default: the first."),
+]
+OnBadRow = Annotated[
+    Literal["stop", "set-aside"],
+    typer.Option(help="Send nothing, or send the other rows, when a row cannot be imported."),
 ]
 Default = Annotated[
     list[str] | None,
@@ -140,7 +172,7 @@ FailuresFile = Annotated[
     typer.Option(
         "--failures",
         metavar="PATH",
-        help="Default: FILE with .failed in it.",
+        help="For rows that are not imported. Default: FILE with .failed in its name.",
     ),
 ]
 

@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 
 from syncro_async.sandbox import EXPIRED_KEY, Sandbox, Trouble
-from tests.cli.run_cli import Run, Serve, finish, names, start
+from tests.cli.run_cli import Run, Serve, finish, lines, names, start
 
 
 def sheet(folder: Path, count: int, *, stage: int = 4, first: int = 0) -> None:
-    lines = ["name,email,pipeline_id,stage_id"]
-    lines += [f"L{n},{n}@example.com,1,{stage}" for n in range(first, first + count)]
-    (folder / "rows.csv").write_text("\n".join(lines), encoding="utf-8")
+    content = ["name,email,pipeline_id,stage_id"]
+    content += [f"L{n},{n}@example.com,1,{stage}" for n in range(first, first + count)]
+    (folder / "rows.csv").write_text("\n".join(content), encoding="utf-8")
 
 
 def quick(**settings: int | None) -> Sandbox:
@@ -81,15 +81,20 @@ def test_bad_rows_are_told_by_their_reason_and_nothing_is_sent(
     serve(sandbox)
     bad = "\n".join(f"{n}@example.com,much" for n in range(8))
     (folder / "rows.csv").write_text(f"email,value\n{bad}\n", encoding="utf-8")
-    for words in ([], ["--plan"]):
+    advice = "correct them in their file, or leave them out with --on-bad-row set-aside"
+    for words, where in (([], f"; they are in rows.failed.csv: {advice}"), (["--plan"], "")):
         code, out, err = run("leads", "import", "rows.csv", *words)
         assert (code, out) == (1, "")
         assert err == (
-            "8 × value must be a number (line 2, 3, 4, 5, 6 and 3 more)\n"
-            "syncro: error: 8 of 8 rows cannot be imported and nothing was sent;"
-            " correct or leave out\n"
+            "8 × value must be a number"
+            " (line 2: 'much', 3: 'much', 4: 'much', 5: 'much', 6: 'much' and 3 more)\n"
+            f"syncro: error: 8 of 8 rows cannot be imported and nothing was sent{where}\n"
         )
     assert sandbox.arrivals == []
+    assert lines(folder / "rows.failed.csv")[:2] == [
+        "email,value,syncro_error",
+        "0@example.com,much,line 2: value 'much' must be a number",
+    ]
 
 
 def test_a_dry_run_prints_what_would_change(run: Run, serve: Serve, folder: Path) -> None:

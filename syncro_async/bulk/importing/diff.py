@@ -10,7 +10,8 @@ from typing import Any
 import msgspec
 
 from syncro_async.bulk.files import values
-from syncro_async.bulk.importing.fields import CUSTOM, FieldMapping
+from syncro_async.bulk.importing.columns import CUSTOM
+from syncro_async.bulk.importing.fields import FieldMapping
 from syncro_async.bulk.importing.journal import Journal, read_meta, write_meta
 from syncro_async.bulk.progress import ProgressReporter
 from syncro_async.models.lead import Lead

@@ -1,30 +1,11 @@
-"""Decides what an error means for its row and for the job, and writes the failed rows."""
+"""Decides what an error means for its row and for the job."""
 
 from __future__ import annotations
 
-import csv
-import errno
-import os
 import re
-import secrets
-import sqlite3
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-import msgspec
-
-from syncro_async.bulk.files.formats import (
-    ERROR_COLUMN,
-    check_suffix,
-    columns_of,
-    csv_header,
-    library,
-    write_parquet_table,
-)
-from syncro_async.bulk.importing.journal import bodies_of
 from syncro_async.errors import (
     APIError,
     AuthenticationError,
@@ -39,80 +20,6 @@ from syncro_async.errors import (
     ValidationError,
 )
 from syncro_async.retrying.decision import may_have_executed
-
-
-def write_failures(
-    db: sqlite3.Connection, path: Path, states: Collection[str], source: Path | None
-) -> None:
-    """Write the rows in these states, with their original columns and their errors.
-
-    The file appears when it is complete. Raises `OSError`.
-    """
-    rows = [
-        {**msgspec.json.decode(body), ERROR_COLUMN: error or "was not sent"}
-        for body, error in bodies_of(db, states)
-    ]
-    columns = columns_of(rows)
-    if source is not None and source.suffix.lower() == ".csv":
-        columns = columns_of([dict.fromkeys(csv_header(source)), dict.fromkeys(columns)])
-    columns = [name for name in columns if name != ERROR_COLUMN] + [ERROR_COLUMN]
-    with _replacing(path) as part:
-        match check_suffix(path):
-            case ".csv":
-                _write_csv(part, columns, rows)
-            case ".jsonl":
-                part.write_bytes(msgspec.json.Encoder().encode_lines(rows))
-            case _:
-                write_parquet_table(part, columns, rows)
-
-
-def _write_csv(path: Path, columns: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:
-    with path.open("w", encoding="utf-8", newline="") as file:
-        lines = csv.writer(file)
-        lines.writerow(columns)
-        lines.writerows([_cell(row.get(name)) for name in columns] for row in rows)
-
-
-def _cell(value: Any) -> str:
-    if value is None:
-        return ""
-    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
-
-
-def check_writable(path: Path) -> None:
-    """Check before the first row is sent that the file can be written.
-
-    Raises `OSError` when no file can be written, and `ConfigurationError` when an extra is missing.
-    """
-    if check_suffix(path) == ".parquet":
-        library()
-    if path.is_dir():
-        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
-    try:
-        part = _new_part(path.resolve())
-    except OSError as error:
-        raise OSError(error.errno, error.strerror, str(path)) from error
-    part.unlink()
-
-
-@contextmanager
-def _replacing(path: Path) -> Iterator[Path]:
-    """Yield a temporary file, which becomes `path` when the block ends without an error."""
-    target = path.resolve()
-    part = _new_part(target)
-    try:
-        yield part
-        part.replace(target)
-    finally:
-        part.unlink(missing_ok=True)
-
-
-def _new_part(target: Path) -> Path:
-    """Create an empty temporary file in the folder of the target."""
-    part = target.with_name(f".syncro-{secrets.token_hex(8)}.part")
-    os.close(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
-    return part
-
 
 RowAction = Literal["retry", "abort", "reconcile", "reconcile_only", "fail"]
 

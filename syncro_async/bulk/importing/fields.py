@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any, Literal, NamedTuple
 
 import msgspec
 
-from syncro_async.bulk.files import values
-from syncro_async.bulk.files.formats import ERROR_COLUMN
+from syncro_async.bulk.files import phones, values
+from syncro_async.bulk.files.cleaning import Kind as CleaningKind
+from syncro_async.bulk.files.cleaning import clean
+from syncro_async.bulk.files.locales import Locale
+from syncro_async.bulk.importing.columns import CUSTOM, DOTTED, ColumnMapping, Target
 from syncro_async.errors import ConfigurationError, PermissionDeniedError
 from syncro_async.resources.arguments import MATCH_KEYS, MatchBy
 
@@ -57,7 +61,9 @@ async def read_definitions(request: Callable[..., Awaitable[Any]]) -> Definition
     return {field.name: field for field in answer.data}
 
 
-def custom_value(name: str, value: Any, definitions: Definitions) -> Any:
+def custom_value(
+    name: str, value: Any, definitions: Definitions, locale: Locale | None = None
+) -> Any:
     """The value as its field takes it. Raises `ValueError` saying why it does not."""
     field = definitions.get(name)
     if field is None:
@@ -67,19 +73,15 @@ def custom_value(name: str, value: Any, definitions: Definitions) -> Any:
         return _one_of(value, field.options or [])
     if field.field_type == "multiselect":
         return _some_of(value, field.options or [])
-    return _KINDS.get(field.field_type, _as_it_is)(value)
+    return _CUSTOM.get(field.field_type, _as_it_is)(value, locale)
 
 
-def _as_it_is(value: Any) -> Any:
+def _as_it_is(value: Any, _: Locale | None) -> Any:
     return value.strip() if isinstance(value, str) else value
 
 
-def _text(value: Any) -> str:
-    return values.text(value if isinstance(value, str) else str(values.number(value)))
-
-
 def _one_of(value: Any, options: list[str]) -> str:
-    chosen = _text(value)
+    chosen = values.text(value)
     if chosen not in options:
         raise ValueError(f"must be one of {', '.join(options)}")
     return chosen
@@ -92,29 +94,29 @@ def _some_of(value: Any, options: list[str]) -> list[str]:
     return chosen
 
 
-_KINDS: Mapping[str, Callable[[Any], Any]] = {
-    "text": _text,
+_Convert = Callable[[Any, Locale | None], Any]
+_CUSTOM: Mapping[str, _Convert] = {
+    "text": values.text,
     "number": values.number,
     "currency": values.number,
     "date": values.day,
     "checkbox": values.yes_or_no,
 }
-
+# What the cell of a field may have around its value, and how it is read.
+_FIELDS: Mapping[str, tuple[CleaningKind, _Convert]] = {
+    **dict.fromkeys(("name", "source", "notes"), ("text", values.text)),
+    **dict.fromkeys(("utm_source", "utm_medium", "utm_campaign"), ("text", values.text)),
+    **dict.fromkeys(("utm_term", "utm_content"), ("text", values.text)),
+    **dict.fromkeys(("pipeline_id", "stage_id", "assigned_to"), ("strict", values.identifier)),
+    "phone": ("phone", values.phone),
+    "email": ("email", values.email),
+    "value": ("strict", values.number),
+    "tags": ("text", values.names),
+}
+_STRICT_CUSTOM = frozenset({"number", "currency", "date", "checkbox"})
 
 Kind = Literal["upsert", "create"]
 
-CUSTOM = "custom_fields"
-_DOTTED = f"{CUSTOM}."
-_READ: Mapping[str, Callable[[Any], Any]] = {
-    **dict.fromkeys(("name", "source", "notes"), values.text),
-    **dict.fromkeys((f"utm_{what}" for what in ("source", "medium", "campaign")), values.text),
-    **dict.fromkeys(("utm_term", "utm_content"), values.text),
-    **dict.fromkeys(("pipeline_id", "stage_id", "assigned_to"), values.identifier),
-    "phone": values.phone,
-    "email": values.email,
-    "value": values.number,
-    "tags": values.names,
-}
 _REQUIRED = ("name", "pipeline_id", "stage_id")
 
 
@@ -124,15 +126,29 @@ class FieldError(NamedTuple):
     column: str | None
     reason: str
     value: Any = None
+    advice: str | None = None
+
+
+class _Conversion(NamedTuple):
+    """The fields of a row as far as they are known, what is wrong, and what was cleaned."""
+
+    fields: dict[str, Any]
+    errors: list[FieldError]
+    cleaned: Counter[str]
+    doubts: dict[str, FieldError]
 
 
 class FieldMapping:
     """The rule by which the columns of an import's rows become fields of a lead.
 
     - `columns`: a column's name to the field it holds; None leaves the column out. A column that
-      is not named in it holds the field of its own name, whatever its capitals and blanks.
+      is not named in it holds the field whose English or Portuguese name it has.
     - `defaults`: values of fields for rows that hold none.
     - `definitions`: of the custom fields; None: not known yet, their values are not looked at.
+    - `locale`: how numbers, dates and phones are written; None: what is ambiguous is refused.
+    - `ignore_others`: leave out the columns that hold no field.
+    - `compared`: every row is compared with its lead before it is sent. A row with the id of its
+      lead may then have values that cannot be sent, as long as the lead has the same.
 
     Raises `ValueError` for a field that is none, and for defaults that cannot be sent.
     """
@@ -144,29 +160,44 @@ class FieldMapping:
         columns: Mapping[str, str | None] | None,
         defaults: Mapping[str, Any] | None,
         definitions: Definitions | None = None,
+        *,
+        locale: Locale | None = None,
+        ignore_others: bool = False,
+        compared: bool = False,
     ) -> None:
         self._kind = kind
         if match_by not in MATCH_KEYS:
             raise ValueError(f"match_by must be one of {', '.join(MATCH_KEYS)}, not {match_by!r}")
         self._match_by = match_by
-        self.columns = dict(columns or {})
-        for column, target in self.columns.items():
-            if target is not None and not _is_field(target):
-                raise ValueError(f"columns: {column!r} cannot hold {target!r}, which is no field")
-        self._targets: dict[str, str | None] = {}
+        self.locale = locale
+        self.columns = ColumnMapping(columns or {}, ignore_others=ignore_others)
+        self._ignore_others = ignore_others
+        self._compared = compared and kind == "upsert"
+        self._own_names = ColumnMapping({})
         self._given_defaults = dict(defaults or {})
         self.learn(definitions)
 
     def learn(self, definitions: Definitions | None) -> None:
         """Know the custom fields from now on. Raises `ValueError` for defaults that do not fit."""
         self.definitions = definitions
-        self._defaults, complaints = self._convert(self._given_defaults, self._named_like)
-        for complaint in complaints:
-            raise ValueError(f"defaults: {complaint.column} {complaint.reason}")
+        converted = self._convert(self._given_defaults, self._own_names)
+        for complaint in (*converted.errors, *converted.doubts.values()):
+            value = "" if complaint.value is None else f" {complaint.value!r}"
+            raise ValueError(f"the default of {complaint.column}{value} {complaint.reason}")
+        self._defaults = converted.fields
 
-    def convert(self, row: Mapping[str, Any]) -> tuple[dict[str, Any], list[FieldError]]:
-        """The fields to be sent, and every complaint about the row."""
-        fields, complaints = self._convert(row, self._target)
+    def convert(
+        self, row: Mapping[str, Any], cleaned: Counter[str] | None = None
+    ) -> tuple[dict[str, Any], list[FieldError]]:
+        """The fields to be sent, and every complaint about the row.
+
+        What was removed from its values is counted in `cleaned`.
+        """
+        fields, complaints, removed, doubts = self._convert(row, self.columns)
+        if cleaned is not None:
+            cleaned.update(removed)
+        if doubts and not self._may_doubt(row):
+            complaints.extend(doubts.values())
         custom = {**self._defaults.get(CUSTOM, {}), **fields.get(CUSTOM, {})}
         fields = {**self._defaults, **fields}
         if custom:
@@ -175,14 +206,29 @@ class FieldMapping:
             complaints.extend(self._missing(fields))
         return fields, complaints
 
-    def check_together(self, column: str) -> str | None:
-        """What is wrong with a column's name, if anything is."""
-        if self._target(column) == "":
-            return (
-                "is no field of a lead: say in columns which field it holds,"
-                " or None to leave it out"
-            )
+    def doubts(self, row: Mapping[str, Any]) -> dict[str, FieldError]:
+        """The fields of a row that must not be sent, because their values cannot be converted.
+
+        `convert` gives them as they stand in the row, and only for a row with the id of its lead:
+        the row is sound as long as the lead has the same values.
+        """
+        return self._convert(row, self.columns).doubts if self._may_doubt(row) else {}
+
+    def lead_id(self, row: Mapping[str, Any]) -> int | None:
+        """The id of the lead that the row is about, from its column `id`; None without one."""
+        for _, target, value in self.columns.fields_in(row):
+            if target.use == "id" and not values.is_blank(value):
+                try:
+                    return values.identifier(clean(value, "strict").value)
+                except ValueError:
+                    return None
         return None
+
+    def problem_of(self, column: str, target: Target) -> FieldError | None:
+        """What is wrong with a column, if anything is."""
+        if target.problem is None:
+            return None
+        return FieldError(column, target.problem[0], None, target.problem[1])
 
     def keys(self, fields: Mapping[str, Any]) -> tuple[str | None, str | None]:
         """What tells the row's lead from others: email and phone in one spelling, if they count.
@@ -191,7 +237,9 @@ class FieldMapping:
         """
         by_email, by_phone = self.match_keys
         email = fields["email"].casefold() if by_email and "email" in fields else None
-        phone = values.digits(fields["phone"]) if by_phone and "phone" in fields else None
+        phone = None
+        if by_phone and "phone" in fields:
+            phone = phones.phone_key(fields["phone"], self.locale)
         if self._kind == "create" and email is None and phone is None:
             return f"\0{fields['name'].casefold()}", None
         return email, phone
@@ -204,43 +252,73 @@ class FieldMapping:
         names = MATCH_KEYS[self._match_by]
         return "email" in names, "phone" in names
 
-    def _convert(
-        self, row: Mapping[str, Any], target: Callable[[str], str | None]
-    ) -> tuple[dict[str, Any], list[FieldError]]:
-        fields: dict[str, Any] = {}
-        complaints: list[FieldError] = []
-        for column, value in row.items():
-            field = target(column)
-            if field == "":
-                complaints.append(FieldError(column, self.check_together(column) or ""))
-            elif field is not None and not values.is_blank(value):
-                self._take(column, field, value, fields, complaints)
-        return fields, complaints
+    def _may_doubt(self, row: Mapping[str, Any]) -> bool:
+        return self._compared and self.lead_id(row) is not None
 
-    def _take(
-        self,
-        column: str,
-        field: str,
-        value: Any,
-        fields: dict[str, Any],
-        complaints: list[FieldError],
-    ) -> None:
+    def _convert(self, row: Mapping[str, Any], columns: ColumnMapping) -> _Conversion:
+        done = _Conversion({}, [], Counter(), {})
+        for column, target, value in columns.fields_in(row):
+            problem = self.problem_of(column, target)
+            if problem is not None:
+                done.errors.append(problem)
+            elif target.use == "id":
+                self._check_id(column, value, done)
+            elif target.field is not None and not values.is_blank(value):
+                self._take(column, target.field, value, done)
+        return done
+
+    def _check_id(self, column: str, value: Any, done: _Conversion) -> None:
+        """Refuse an id of another kind, unless other columns may be ignored."""
+        if self._ignore_others or values.is_blank(value):
+            return
         try:
-            if field == CUSTOM:
-                for name, item in values.mapping(value).items():
-                    if not values.is_blank(item):
-                        self._take(f"{column}.{name}", _DOTTED + name, item, fields, complaints)
-            elif field.startswith(_DOTTED):
-                name = field.removeprefix(_DOTTED)
-                custom = fields.setdefault(CUSTOM, {})
-                _put(custom, name, self._custom(name, value))
-            else:
-                _put(fields, field, _READ[field](value))
-        except ValueError as error:
-            complaints.append(FieldError(column, str(error), value))
+            values.identifier(clean(value, "strict").value)
+        except ValueError:
+            reason = "is no id of a lead"
+            done.errors.append(FieldError(column, reason, value, "leave it out with {ignore}"))
 
-    def _custom(self, name: str, value: Any) -> Any:
-        return value if self.definitions is None else custom_value(name, value, self.definitions)
+    def _take(self, column: str, field: str, value: Any, done: _Conversion) -> None:
+        if field == CUSTOM:
+            self._take_map(column, value, done)
+            return
+        custom = field.startswith(DOTTED)
+        name = field.removeprefix(DOTTED)
+        into = done.fields.setdefault(CUSTOM, {}) if custom else done.fields
+        kind, convert = self._custom(name) if custom else _FIELDS[field]
+        cleaned, removed = clean(value, kind)
+        if values.is_blank(cleaned):
+            return
+        done.cleaned.update(removed)
+        try:
+            new = convert(cleaned, self.locale)
+        except ValueError as error:
+            refused = FieldError(column, str(error), value, getattr(error, "advice", None))
+            done.doubts[field] = refused
+            new = cleaned
+        if name in into and into[name] != new:
+            reason = f"says of {name} what another column says otherwise"
+            done.errors.append(FieldError(column, reason, value, "leave it out with {ignore}"))
+        into[name] = new
+
+    def _take_map(self, column: str, value: Any, done: _Conversion) -> None:
+        try:
+            items = values.mapping(value).items()
+        except ValueError as error:
+            done.errors.append(FieldError(column, str(error), value))
+            return
+        for name, item in items:
+            if not values.is_blank(item):
+                self._take(f"{column}.{name}", DOTTED + name, item, done)
+
+    def _custom(self, name: str) -> tuple[CleaningKind, _Convert]:
+        if self.definitions is None:
+            return "text", _as_it_is
+        known = self.definitions
+        field = known.get(name)
+        strict = field is not None and field.field_type in _STRICT_CUSTOM
+        return "strict" if strict else "text", lambda value, locale: custom_value(
+            name, value, known, locale
+        )
 
     def _missing(self, fields: Mapping[str, Any]) -> list[FieldError]:
         if self._kind == "create":
@@ -249,31 +327,3 @@ class FieldMapping:
         if any(key in fields for key in keys):
             return []
         return [FieldError(" or ".join(keys), "is required: leads are matched by it")]
-
-    def _target(self, column: str) -> str | None:
-        """The field a column holds, None for one that is left out, "" where it is none."""
-        if column not in self._targets:
-            self._targets[column] = self._find_target(column)
-        return self._targets[column]
-
-    def _find_target(self, column: str) -> str | None:
-        if column == ERROR_COLUMN:
-            return None
-        return self.columns[column] if column in self.columns else self._named_like(column)
-
-    @staticmethod
-    def _named_like(column: str) -> str:
-        """The field of that name, or "" for none."""
-        plain = column.strip()
-        usual = plain if plain.startswith(_DOTTED) else "_".join(plain.lower().split())
-        return usual if _is_field(usual) else ""
-
-
-def _is_field(name: str) -> bool:
-    return name in _READ or name == CUSTOM or (name.startswith(_DOTTED) and name != _DOTTED)
-
-
-def _put(fields: dict[str, Any], name: str, value: Any) -> None:
-    if name in fields and fields[name] != value:
-        raise ValueError(f"says of {name} what another column says otherwise")
-    fields[name] = value

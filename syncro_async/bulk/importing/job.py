@@ -2,41 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import aclosing
 from contextvars import copy_context
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from msgspec.structs import replace
 
 from syncro_async._internal.checks import is_int
 from syncro_async.bulk.concurrent_map import Failed, Outcomes
-from syncro_async.bulk.files.formats import as_path, check_suffix
+from syncro_async.bulk.files.encodings import checked_encoding
+from syncro_async.bulk.files.inputs import STDIN, split_suffix
+from syncro_async.bulk.files.locales import locale_named
+from syncro_async.bulk.files.reading import as_path
 from syncro_async.bulk.importing import journal as journal_db
 from syncro_async.bulk.importing.diff import PAGE_SIZE, Comparison, changes_in, pages_of
-from syncro_async.bulk.importing.failures import (
-    FailureLimit,
-    action_for,
-    check_writable,
-    write_failures,
-)
+from syncro_async.bulk.importing.failures import FailureLimit, action_for
+from syncro_async.bulk.importing.failures_file import check_writable, failed_rows, write_failures
 from syncro_async.bulk.importing.fields import FieldMapping, Kind, definitions_from
-from syncro_async.bulk.importing.journal import Journal, Outcome
+from syncro_async.bulk.importing.journal import Journal, Outcome, bodies_of
 from syncro_async.bulk.importing.reconcile import Reconciler
 from syncro_async.bulk.importing.scheduler import RowScheduler
 from syncro_async.bulk.importing.sender import Sender
-from syncro_async.bulk.importing.staging import RowStaging, Source
+from syncro_async.bulk.importing.staging import SET_ASIDE, RowStaging, Source, SourceOptions
 from syncro_async.bulk.job import Job, JobContext
 from syncro_async.bulk.progress import OnProgress, ProgressReporter
 from syncro_async.errors import ImportStoppedError, SyncroError
-from syncro_async.models.receipts import ImportSummary, RowChange
+from syncro_async.models.receipts import ImportSummary, RowChange, SourceReport
 from syncro_async.resources.arguments import MatchBy
 
 # The client has this many connections; more tasks would only wait in the queue.
 _CONCURRENCY = 20
 _DONE = ("created", "updated", "unchanged", "repeat")
+_SETTLED = (*_DONE, SET_ASIDE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,12 +59,20 @@ class ImportOptions:
     diff: bool = False
     dry_run: bool = False
     on_progress: OnProgress | None = None
+    locale: str | None = None
+    on_bad_row: Literal["stop", "set-aside"] = "stop"
+    encoding: str | None = None
+    header_row: int | None = None
+    ignore_others: bool = False
+    resume: bool = True
+    on_source: Callable[[SourceReport], object] | None = None
     fields: FieldMapping = field(init=False)
 
     def __post_init__(self) -> None:
         source = as_path(self.rows)
         for path in filter(None, (source, self.failures)):
-            check_suffix(path)
+            if str(path) != STDIN or path is self.failures:
+                split_suffix(path)
         for name, other in (("of the rows", source), ("of the journal", self.journal)):
             if other and self.failures and other.resolve() == self.failures.resolve():
                 raise ValueError(
@@ -74,9 +82,34 @@ class ImportOptions:
             value = getattr(self, name)
             if value is not None and not (is_int(value) and value >= 0):
                 raise ValueError(f"{name}={value!r} must be an integer of 0 or more")
+        if self.on_bad_row not in {"stop", "set-aside"}:
+            raise ValueError(f"on_bad_row={self.on_bad_row!r} must be 'stop' or 'set-aside'")
+        if self.header_row is not None and not (is_int(self.header_row) and self.header_row >= 1):
+            raise ValueError(f"header_row={self.header_row!r} must be the number of a line, from 1")
+        if self.encoding is not None:
+            checked_encoding(self.encoding)
         known = None if self.definitions is None else definitions_from(self.definitions)
-        fields = FieldMapping(self.kind, self.match_by, self.columns, self.defaults, known)
+        fields = FieldMapping(
+            self.kind,
+            self.match_by,
+            self.columns,
+            self.defaults,
+            known,
+            locale=locale_named(self.locale),
+            ignore_others=self.ignore_others,
+            compared=self.diff or self.dry_run,
+        )
         object.__setattr__(self, "fields", fields)
+
+    def source(self, failures: Path | None) -> SourceOptions:
+        """How the rows are read; `failures` is the file for those that cannot be imported."""
+        return SourceOptions(
+            self.encoding,
+            self.header_row,
+            self.on_bad_row == "set-aside",
+            failures,
+            self.on_source,
+        )
 
     def facts(self, context: JobContext) -> dict[str, str]:
         """Return the settings that all runs with one journal must share."""
@@ -87,6 +120,7 @@ class ImportOptions:
             "columns": repr(sorted((self.columns or {}).items())),
             "defaults": repr(sorted((self.defaults or {}).items())),
             "diff": str(self.diff),
+            "locale": str(self.fields.locale and self.fields.locale.name),
         }
 
 
@@ -101,6 +135,7 @@ class Import:
         self._cause: SyncroError | None = None
         self._stop_reason: str | None = None
         self._attempted_rows = 0
+        self._failures_file: Path | None = None
 
     async def run(self) -> ImportSummary:
         """Check the rows, compare them with the leads where required, and send them."""
@@ -108,13 +143,16 @@ class Import:
         path = None if options.dry_run else options.journal
         with self._job.active():
             async with Journal(path) as journal:
-                if options.failures is not None and not options.dry_run:
+                if not options.resume:
+                    await journal.run(journal_db.forget)
+                if options.failures is not None:
                     failures = options.failures
                     await journal.run(lambda _: check_writable(failures))
-                await self._stage_rows(journal)
+                await self._stage_rows(journal, options.failures)
                 if options.kind == "upsert" and (options.diff or options.dry_run):
                     await self._compare(journal)
                 if options.dry_run:
+                    await self._write_failures(journal)
                     return await self._dry_run_summary(journal)
                 return await self._send_all(journal)
 
@@ -128,20 +166,23 @@ class Import:
         path = options.journal if begun else None
         with self._job.active():
             async with Journal(path) as journal:
-                await self._stage_rows(journal)
+                await self._stage_rows(journal, None)
                 counts = await journal.run(journal_db.counts)
-                unsent = sum(count for state, count in counts.items() if state not in _DONE)
+                unsent = sum(count for state, count in counts.items() if state not in _SETTLED)
                 if not options.diff:
                     return unsent
                 return unsent + pages_of(await self._context.leads.list().count())
 
-    async def _stage_rows(self, journal: Journal) -> None:
+    async def _stage_rows(self, journal: Journal, failures: Path | None) -> None:
         options = self._options
-        staging = RowStaging(journal, options.fields, options.kind, self._context.clock)
+        clock = self._context.clock
+        source = options.source(failures)
+        staging = RowStaging(journal, options.fields, options.kind, clock, source)
         await staging.load(options.rows)
         await staging.learn_custom_fields(self._context.request)
         await staging.commit(options.facts(self._context))
         self._uses_owner = "assigned_to" in staging.fields_used
+        self._layout = staging.layout
 
     async def _compare(self, journal: Journal) -> None:
         # A list contains the owner of a lead only with this `include`.
@@ -154,7 +195,7 @@ class Import:
         unknown = await journal.run(lambda db: journal_db.begin_run(db, repeatable=repeatable))
         counts = await journal.run(journal_db.counts)
         total = sum(counts.values())
-        done = sum(counts.get(state, 0) for state in _DONE)
+        done = sum(counts.get(state, 0) for state in _SETTLED)
         self._progress.phase("sending", total, done)
         self._failure_limit = FailureLimit(self._options.max_failures, total)
         self._queue = RowScheduler(
@@ -237,9 +278,12 @@ class Import:
         if path is None:
             return
         # Without a journal this file is the only place that keeps the unsent rows.
-        states = ["failed"] if self._options.journal else ["failed", "unknown", "pending"]
-        source = as_path(self._options.rows)
-        await journal.run(lambda db: write_failures(db, path, states, source))
+        states = [SET_ASIDE]
+        if not self._options.dry_run:
+            states += ["failed"] if self._options.journal else ["failed", "unknown", "pending"]
+        self._failures_file = await journal.run(
+            lambda db: write_failures(db, path, failed_rows(bodies_of(db, states)), self._layout)
+        )
 
     async def _summary(
         self, journal: Journal, changes: tuple[RowChange, ...] = ()
@@ -251,11 +295,13 @@ class Import:
             updated=counts.get("updated", 0),
             unchanged=counts.get("unchanged", 0) + counts.get("repeat", 0),
             failed=counts.get("failed", 0),
+            set_aside=counts.get(SET_ASIDE, 0),
             in_doubt=counts.get("unknown", 0),
             requests=self._job.stats.sent,
             seconds=self._progress.seconds,
             reasons=await journal.run(journal_db.failure_groups),
             changes=changes,
+            failures_file=None if self._failures_file is None else str(self._failures_file),
         )
 
     async def _dry_run_summary(self, journal: Journal) -> ImportSummary:
@@ -269,8 +315,8 @@ class Import:
         done = summary.created + summary.updated + summary.unchanged
         if self._options.journal is not None:
             advice = "run it again with the same journal to continue where it stopped"
-        elif self._options.failures is not None:
-            advice = f"the rows that are not done are in {self._options.failures}"
+        elif summary.failures_file is not None:
+            advice = f"the rows that are not done are in {summary.failures_file}"
         else:
             advice = "with journal= the next run continues where this one stopped"
         return (

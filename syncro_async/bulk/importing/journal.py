@@ -268,6 +268,12 @@ def write_meta(db: sqlite3.Connection, facts: Mapping[str, str]) -> None:
     db.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", facts.items())
 
 
+def forget(db: sqlite3.Connection) -> None:
+    """Remove all rows, and every fact about them."""
+    db.execute("DELETE FROM rows")
+    db.execute("DELETE FROM meta WHERE name <> 'version'")
+
+
 def write_outcomes(db: sqlite3.Connection, outcomes: Iterable[Outcome]) -> None:
     """Write the outcomes of rows."""
     db.executemany(
@@ -341,12 +347,15 @@ def counts(db: sqlite3.Connection) -> dict[str, int]:
 
 
 def failure_groups(db: sqlite3.Connection) -> tuple[FailureGroup, ...]:
-    """Return the failures grouped by reason, the most frequent first."""
+    """Return the rows that are not imported, grouped by reason, the most frequent first."""
     groups = (
-        "SELECT reason, COUNT(*) FROM rows WHERE state = 'failed'"
+        "SELECT reason, COUNT(*) FROM rows WHERE state IN ('failed', 'set aside')"
         " GROUP BY reason ORDER BY COUNT(*) DESC, MIN(idx)"
     )
-    lines = "SELECT line FROM rows WHERE state = 'failed' AND reason = ? ORDER BY idx LIMIT ?"
+    lines = (
+        "SELECT line FROM rows WHERE state IN ('failed', 'set aside') AND reason = ?"
+        " ORDER BY idx LIMIT ?"
+    )
     return tuple(
         FailureGroup(reason, count, tuple(n for (n,) in db.execute(lines, (reason, _LINES_SHOWN))))
         for reason, count in db.execute(groups).fetchall()

@@ -91,13 +91,13 @@ async def test_a_dry_run_says_what_would_be_and_sends_nothing_but_reads() -> Non
         new = {"name": "New", "email": "new@example.com", "pipeline_id": 1, "stage_id": 4}
         sent = [
             {"email": lead.email, "name": lead.name},
-            {"email": lead.email, "name": "Other"},
+            {"email": lead.email, "name": f"{lead.name} Other"},
             new,
             {**new, "value": 3},
         ]
         summary = await syncro.bulk.upsert_leads(sent, dry_run=True)
         assert summary.changes == (
-            RowChange(2, "update", 12, {"name": (lead.name, "Other")}),
+            RowChange(2, "update", 12, {"name": (lead.name, f"{lead.name} Other")}),
             RowChange(3, "create", None, {name: (None, new[name]) for name in new}),
             RowChange(4, "update", None, {}),
         )
@@ -126,7 +126,7 @@ async def test_rows_of_one_lead_are_all_sent_once_an_earlier_one_is() -> None:
         name, email = lead["name"], lead["email"]
         sent = [
             {"email": email, "name": name},  # as it is
-            {"email": email, "name": "B"},
+            {"email": email, "name": f"{name} B"},
             {"email": email, "name": name},  # as it was, and is to be again
         ]
         summary = await syncro.bulk.upsert_leads(sent, diff=True)

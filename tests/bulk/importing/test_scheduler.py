@@ -120,7 +120,7 @@ async def test_a_row_that_joins_two_leads_waits_for_both(journal: Journal) -> No
         intake = RowStaging(
             it, FieldMapping("upsert", "email_or_phone", None, None), "upsert", FakeClock()
         )
-        first, second = {"email": "a@b.c"}, {"phone": "11999990000"}
+        first, second = {"email": "a@b.c"}, {"phone": "+5511999990000"}
         await intake.load([first, second, {**first, **second}])
         await intake.commit({})
         queue = await queue_of(it)
