@@ -92,13 +92,16 @@ def _digest(path: Path) -> str:
 
 def _reserved(path: Path) -> Path:
     """Create an empty file of that name, or of the first name with a number that is free."""
-    for target in _names(path.resolve()):
-        try:
-            os.close(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
-        except FileExistsError:
-            continue
-        return target
-    raise AssertionError  # the numbers do not end
+    return next(filter(_create, _names(path.resolve())))
+
+
+def _create(path: Path) -> bool:
+    """Create an empty file; return False when the name is taken."""
+    try:
+        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+    except FileExistsError:
+        return False
+    return True
 
 
 def _names(path: Path) -> Iterator[Path]:

@@ -283,12 +283,12 @@ class FieldMapping:
             return
         custom = field.startswith(DOTTED)
         name = field.removeprefix(DOTTED)
-        into = done.fields.setdefault(CUSTOM, {}) if custom else done.fields
         kind, convert = self._custom(name) if custom else _FIELDS[field]
         cleaned, removed = clean(value, kind)
         if values.is_blank(cleaned):
             return
         done.cleaned.update(removed)
+        into = done.fields.setdefault(CUSTOM, {}) if custom else done.fields
         try:
             new = convert(cleaned, self.locale)
         except ValueError as error:

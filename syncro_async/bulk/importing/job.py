@@ -180,6 +180,7 @@ class Import:
         staging = RowStaging(journal, options.fields, options.kind, clock, source)
         await staging.load(options.rows)
         await staging.learn_custom_fields(self._context.request)
+        await staging.check()
         await staging.commit(options.facts(self._context))
         self._uses_owner = "assigned_to" in staging.fields_used
         self._layout = staging.layout

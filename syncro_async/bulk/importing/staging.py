@@ -151,17 +151,24 @@ class RowStaging:
             self._fields.learn(await read_definitions(request))
             await self._journal.run(self._check_custom)
 
-    async def commit(self, facts: Mapping[str, str]) -> None:
-        """Let all good rows in, or none when a row is bad and bad rows are not set aside.
+    async def check(self) -> None:
+        """Report how the rows were read.
 
-        `facts` are what two runs with one journal must have in common. Raises `BadRowsError` with
-        everything that is wrong, and `ConfigurationError` when the journal belongs to other rows.
+        Raises `BadRowsError` with everything that is wrong, when a row is bad and bad rows are not
+        set aside.
         """
         await self._journal.run(self._check_together)
         if self._options.on_source is not None:
             self._options.on_source(self.report())
         if self._refusals or (self._problems and not self._options.set_aside):
             raise await self._journal.run(self._refusal)
+
+    async def commit(self, facts: Mapping[str, str]) -> None:
+        """Let all good rows in.
+
+        `facts` are what two runs with one journal must have in common. Raises `ConfigurationError`
+        when the journal belongs to other rows.
+        """
         await self._journal.run(lambda db: self._insert(db, facts))
 
     def report(self) -> SourceReport:

@@ -23,6 +23,7 @@ def found(content: bytes, given: str | None = None) -> tuple[str, str, str | Non
     ("content", "codec", "name", "sample"),
     [
         (b"", "utf-8", "UTF-8", None),
+        (("é" * 40_000 + "\nAna;b\nJosé\n").encode(), "utf-8", "UTF-8", "é" * 40),
         (b"name;email\nAna;a@b.c\n", "utf-8", "UTF-8", None),
         (PEOPLE.encode(), "utf-8", "UTF-8", "João Araújo"),
         (b"\xef\xbb\xbf" + PEOPLE.encode(), "utf-8-sig", "UTF-8", "João Araújo"),

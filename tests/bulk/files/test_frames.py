@@ -80,6 +80,7 @@ def test_other_sources_are_no_frames(source: Any) -> None:
 
 def test_a_mapping_may_hold_scalars_of_numpy_and_pandas() -> None:
     item = {"a": np.int64(5), "b": pd.NA, "c": pd.NaT, "d": pd.Timestamp("2026-01-02"), "e": None}
+    assert row_from_object(1, {"t": pl.Series(["x"])}) == Row(1, {"t": ["x"]})
     assert row_from_object(3, item) == Row(
         3, {"a": 5, "b": None, "c": None, "d": "2026-01-02T00:00:00", "e": None}
     )

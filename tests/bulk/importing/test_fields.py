@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import pytest
 
+from syncro_async.bulk.files.locales import locale_named
 from syncro_async.bulk.importing.fields import (
     Definition,
     FieldError,
@@ -115,3 +117,75 @@ def test_a_custom_field_without_a_name_is_no_field() -> None:
         fields(columns={"x": "custom_fields."})
     _, (complaint,) = fields().convert({"custom_fields.": 1})
     assert (complaint.column, "is no field" in complaint.reason) == ("custom_fields.", True)
+
+
+# ------------------------------------------------------------------ rows of an export
+
+EXPORTED = {"id": "7", "name": "Ana", "phone": "11 99999-0001", "email": "none", "value": "1.500"}
+
+
+def test_a_row_with_the_id_of_its_lead_may_have_what_the_lead_has_already() -> None:
+    rule = fields(compared=True)
+    row = {**EXPORTED, "custom_fields": '{"size": "3", "many": ["a"]}'}
+    rule.learn(KNOWN)
+    sent, complaints = rule.convert(row)
+    assert complaints == []
+    assert sent == {
+        "name": "Ana",
+        "phone": "11 99999-0001",
+        "email": "none",
+        "value": "1.500",
+        "custom_fields": {"size": "3", "many": ["a"]},
+    }
+    doubts = rule.doubts(row)
+    assert list(doubts) == ["phone", "email", "value", "custom_fields.size"]
+    assert doubts["email"] == FieldError("email", "is no email address", "none")
+    assert rule.lead_id(row) == 7
+
+
+@pytest.mark.parametrize(
+    ("settings", "change"),
+    [({}, {}), ({"compared": True}, {"id": ""}), ({"compared": True}, {"id": "x"})],
+)
+def test_other_rows_may_not(settings: dict[str, Any], change: dict[str, Any]) -> None:
+    rule = fields(**settings)
+    row = {**EXPORTED, **change}
+    columns = [complaint.column for complaint in rule.convert(row)[1]]
+    assert columns[-3:] == ["phone", "email", "value"]
+    assert rule.doubts(row) == {}
+
+
+def test_an_id_of_another_kind_is_refused_unless_it_may_be_ignored() -> None:
+    row = {"id": "l:10", "email": "a@b.c"}
+    _, (complaint,) = fields().convert(row)
+    assert complaint == FieldError("id", "is no id of a lead", "l:10", "leave it out with {ignore}")
+    assert fields(ignore_others=True).convert(row) == ({"email": "a@b.c"}, [])
+    assert fields().lead_id(row) is fields().lead_id({"email": "a@b.c"}) is None
+    assert fields().convert({"id": 12.0, "email": "a@b.c"})[1] == []
+
+
+def test_what_is_blank_when_it_is_cleaned_is_not_sent() -> None:
+    cleaned: Counter[str] = Counter()
+    row = {"email": "a@b.c", "phone": "'", "custom_fields": {"text": "\u200b", "size": None}}
+    assert fields().convert(row, cleaned) == ({"email": "a@b.c"}, [])
+    assert cleaned == {}
+
+
+def test_a_map_of_custom_fields_must_be_one() -> None:
+    _, (complaint,) = fields().convert({"email": "a@b.c", "custom_fields": "x"})
+    assert complaint == FieldError("custom_fields", "is no JSON", "x")
+
+
+def test_custom_values_are_cleaned_by_the_type_of_their_field() -> None:
+    rule = fields(definitions=KNOWN)
+    cleaned: Counter[str] = Counter()
+    row = {"email": "a@b.c", "custom_fields.money": "'1.500,00", "custom_fields.text": "'s"}
+    sent, _ = rule.convert(row, cleaned)
+    assert sent["custom_fields"] == {"money": 1500.0, "text": "'s"}
+    assert cleaned == {"'": 1}
+
+
+def test_the_key_of_a_phone_is_that_of_every_spelling() -> None:
+    rule = fields(locale=locale_named("pt-BR"))
+    keys = {rule.keys({"phone": one}) for one in ("+5511999990001", "(11) 99999-0001")}
+    assert keys == {(None, "5511999990001")}

@@ -6,13 +6,23 @@ import csv
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
+import pandas as pd
+import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from syncro_async import AsyncClient, BadRowsError, ConfigurationError, ImportStoppedError
+from syncro_async import (
+    AsyncClient,
+    BadRowsError,
+    ColumnUse,
+    ConfigurationError,
+    ImportStoppedError,
+    SourceReport,
+)
 from syncro_async.sandbox import Sandbox, Trouble
 from syncro_async.testing import FakeClock, sandbox_client
 from tests.bulk.files.read_rows import file_rows
@@ -241,3 +251,101 @@ async def test_a_plan_counts_the_rows_that_need_a_request_and_the_pages_to_compa
         absent = tmp_path / "absent.journal"
         assert (await syncro.bulk.plan_import(rows, journal=absent)).requests == 1000
         assert not absent.exists()
+
+
+async def test_a_data_frame_is_imported_with_its_scalars(
+    syncro: AsyncClient, sandbox: Sandbox
+) -> None:
+    frame = pd.DataFrame(
+        {"Nome": ["Ana", "Bia"], "Celular": [5511999990001, 5511999990002], "Valor": [1.5, None]}
+    )
+    summary = await syncro.bulk.upsert_leads(frame, defaults=HOME, locale="pt-BR")
+    assert summary.created == 2
+    assert [(lead["phone"], lead["value"]) for lead in sandbox.leads.values()] == [
+        ("+5511999990001", 1.5),
+        ("+5511999990002", None),
+    ]
+    with pytest.raises(BadRowsError, match="cor is no field of a lead") as caught:
+        await syncro.bulk.upsert_leads(pl.DataFrame({"cor": ["azul"], "email": ["a@b.c"]}))
+    assert [problem.column for problem in caught.value.problems] == ["cor"]
+    with pytest.raises(ValueError, match=r"has no column x \(it has email\)"):
+        await syncro.bulk.upsert_leads(pl.DataFrame({"email": ["a@b.c"]}), columns={"x": "name"})
+
+
+async def test_how_the_rows_were_read_is_reported_before_the_first_is_sent(
+    syncro: AsyncClient, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    reports: list[SourceReport] = []
+    path = tmp_path / "rows.csv"
+    path.write_bytes("Nome;e-mail;id\nJoão;<a@b.c>;\nx;x;\n".encode("cp1252"))
+    with pytest.raises(BadRowsError, match=r"1 of 2 rows .* they are in .*failed\.csv") as caught:
+        await syncro.bulk.upsert_leads(
+            path, failures=tmp_path / "failed.csv", on_source=reports.append
+        )
+    assert caught.value.file == str(tmp_path / "failed.csv")
+    assert reports == [
+        SourceReport(
+            name="rows.csv",
+            format="csv",
+            encoding="Windows-1252",
+            sample="João",
+            delimiter=";",
+            sheet=None,
+            header_line=1,
+            columns=(
+                ColumnUse("Nome", "name", "field"),
+                ColumnUse("e-mail", "email", "field"),
+                ColumnUse("id", None, "id"),
+            ),
+            rows=2,
+            bad_rows=1,
+            cleaned={"<…>": 1},
+        )
+    ]
+    await syncro.bulk.upsert_leads(
+        [{"email": "a@b.c", "name": "A", **HOME}, {"email": "b@b.c", "name": "B", **HOME}],
+        on_source=reports.append,
+    )
+    assert (reports[1].header_line, len(reports[1].columns), reports[1].rows) == (None, 4, 2)
+
+
+async def test_a_custom_field_that_does_not_fit_sets_its_row_aside(
+    syncro: AsyncClient, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    rows = [
+        {"email": f"{number}@b.c", "name": "A", "custom_fields.orcamento": value, **HOME}
+        for number, value in enumerate(["1,5", "much", "2,5"])
+    ]
+    summary = await syncro.bulk.upsert_leads(
+        rows, on_bad_row="set-aside", failures=tmp_path / "failed.jsonl"
+    )
+    assert (summary.total, summary.created, summary.set_aside, summary.unsent) == (3, 2, 1, 0)
+    assert summary.failures_file == str(tmp_path / "failed.jsonl")
+    assert [group.reason for group in summary.reasons] == [
+        "custom_fields.orcamento must be a number"
+    ]
+    (row,) = file_rows(tmp_path / "failed.jsonl")
+    assert row.columns["syncro_error"] == (
+        "line 2: custom_fields.orcamento 'much' must be a number"
+    )
+
+
+async def test_rows_that_are_set_aside_stay_so_when_the_import_goes_on(
+    syncro: AsyncClient, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    rows = [{"email": f"{number}@b.c", "name": "A", **HOME} for number in range(5)]
+    rows.insert(2, {"email": "none", "name": "B", **HOME})
+    settings: dict[str, Any] = {
+        "on_bad_row": "set-aside",
+        "failures": tmp_path / "failed.csv",
+        "journal": tmp_path / "rows.journal",
+    }
+    sandbox.script(Trouble(status=422, body={"message": "no"}, method="POST"))
+    first = await syncro.bulk.upsert_leads(rows, **settings)
+    assert (first.created, first.failed, first.set_aside) == (4, 1, 1)
+    assert len(file_rows(tmp_path / "failed.csv")) == 2
+    plan = await syncro.bulk.plan_import(rows, journal=settings["journal"], on_bad_row="set-aside")
+    assert plan.requests == 1
+    second = await syncro.bulk.upsert_leads(rows, **settings)
+    assert (second.created, second.failed, second.set_aside) == (5, 0, 1)
+    assert len(file_rows(tmp_path / "failed.csv")) == 1

@@ -33,6 +33,7 @@ async def journal() -> AsyncIterator[Journal]:
         fields = FieldMapping("upsert", "email", None, None)
         intake = RowStaging(it, fields, "upsert", FakeClock())
         await intake.load({"email": f"{n if n != 10 else 0}@x.y", "value": n} for n in range(20))
+        await intake.check()
         await intake.commit({})
         yield it
 
@@ -122,6 +123,7 @@ async def test_a_row_that_joins_two_leads_waits_for_both(journal: Journal) -> No
         )
         first, second = {"email": "a@b.c"}, {"phone": "+5511999990000"}
         await intake.load([first, second, {**first, **second}])
+        await intake.check()
         await intake.commit({})
         queue = await queue_of(it)
         async with aclosing(queue.rows()) as rows:
