@@ -99,8 +99,11 @@ class Comparison:
     def _match(self, db: sqlite3.Connection, leads: Sequence[Lead]) -> None:
         for lead in leads:
             for idx, body in self._rows_of(db, lead):
-                fields, _ = self._fields.convert(msgspec.json.decode(body))
+                row = msgspec.json.decode(body)
+                fields, _ = self._fields.convert(row)
                 changes = changes_of(fields, lead)
+                for name in self._fields.unchanged(row, lead):
+                    changes.pop(name, None)
                 change = msgspec.json.encode((lead.id, changes)) if changes else None
                 db.execute(
                     "UPDATE rows SET matches = matches + 1, change = COALESCE(?, change)"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from typing import Any, Literal, NamedTuple
 
 import msgspec
@@ -13,7 +13,9 @@ from syncro_async.bulk.files.cleaning import Kind as CleaningKind
 from syncro_async.bulk.files.cleaning import clean
 from syncro_async.bulk.files.locales import Locale
 from syncro_async.bulk.importing.columns import CUSTOM, DOTTED, ColumnMapping, Target
+from syncro_async.bulk.importing.stored import is_written_so
 from syncro_async.errors import ConfigurationError, PermissionDeniedError
+from syncro_async.models.lead import Lead
 from syncro_async.resources.arguments import MATCH_KEYS, MatchBy
 
 
@@ -165,7 +167,7 @@ class FieldMapping:
         ignore_others: bool = False,
         compared: bool = False,
     ) -> None:
-        self._kind = kind
+        self.kind = kind
         if match_by not in MATCH_KEYS:
             raise ValueError(f"match_by must be one of {', '.join(MATCH_KEYS)}, not {match_by!r}")
         self._match_by = match_by
@@ -196,15 +198,64 @@ class FieldMapping:
         fields, complaints, removed, doubts = self._convert(row, self.columns)
         if cleaned is not None:
             cleaned.update(removed)
-        if doubts and not self._may_doubt(row):
+        known_lead = self.known_lead(row) is not None
+        if not known_lead:
             complaints.extend(doubts.values())
         custom = {**self._defaults.get(CUSTOM, {}), **fields.get(CUSTOM, {})}
         fields = {**self._defaults, **fields}
         if custom:
             fields[CUSTOM] = custom
-        if not complaints:
+        # A row with the id of its lead needs a key only when it changes something.
+        if not complaints and not known_lead:
             complaints.extend(self._missing(fields))
         return fields, complaints
+
+    def own(self, row: Mapping[str, Any]) -> dict[str, Any]:
+        """The fields that the row has itself, without the defaults."""
+        return self._convert(row, self.columns).fields
+
+    def blank(self, row: Mapping[str, Any]) -> list[str]:
+        """The fields of which the row has an empty cell."""
+        return [
+            target.field
+            for _, target, value in self.columns.fields_in(row)
+            if target.field is not None and target.problem is None and values.is_blank(value)
+        ]
+
+    def unchanged(self, row: Mapping[str, Any], lead: Lead) -> set[str]:
+        """The fields of a row that the lead has already, in whatever spelling.
+
+        A cell is what an export writes for the lead's value, or becomes the same value when both
+        are cleaned and converted. Custom fields are named `custom_fields.NAME`.
+        """
+        held = lead.custom_fields or {}
+        same = set()
+        for field, value in self._cells(row):
+            name = field.removeprefix(DOTTED)
+            old = held.get(name) if field.startswith(DOTTED) else getattr(lead, field)
+            if old is not None and (is_written_so(value, old) or self._agree(field, value, old)):
+                same.add(field)
+        return same
+
+    def _cells(self, row: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+        """Each field of a row with its cell; those of a map of custom fields one by one."""
+        for _, target, value in self.columns.fields_in(row):
+            if target.problem is None and target.field is not None and not values.is_blank(value):
+                if target.field != CUSTOM:
+                    yield target.field, value
+                    continue
+                for name, item in values.mapping(value).items():
+                    yield DOTTED + name, item
+
+    def _agree(self, field: str, value: Any, old: Any) -> bool:
+        """Whether a cell and a stored value become the same when they are converted."""
+        custom = field.startswith(DOTTED)
+        kind, convert = self._custom(field.removeprefix(DOTTED)) if custom else _FIELDS[field]
+        try:
+            new, held = (convert(clean(one, kind).value, self.locale) for one in (value, old))
+        except ValueError:
+            return False
+        return bool(new == held)
 
     def doubts(self, row: Mapping[str, Any]) -> dict[str, FieldError]:
         """The fields of a row that must not be sent, because their values cannot be converted.
@@ -212,7 +263,12 @@ class FieldMapping:
         `convert` gives them as they stand in the row, and only for a row with the id of its lead:
         the row is sound as long as the lead has the same values.
         """
-        return self._convert(row, self.columns).doubts if self._may_doubt(row) else {}
+        known_lead = self.known_lead(row) is not None
+        return self._convert(row, self.columns).doubts if known_lead else {}
+
+    def known_lead(self, row: Mapping[str, Any]) -> int | None:
+        """The id of the lead with which the row is compared before it is sent; None for none."""
+        return self.lead_id(row) if self._compared else None
 
     def lead_id(self, row: Mapping[str, Any]) -> int | None:
         """The id of the lead that the row is about, from its column `id`; None without one."""
@@ -240,20 +296,17 @@ class FieldMapping:
         phone = None
         if by_phone and "phone" in fields:
             phone = phones.phone_key(fields["phone"], self.locale)
-        if self._kind == "create" and email is None and phone is None:
+        if self.kind == "create" and email is None and phone is None:
             return f"\0{fields['name'].casefold()}", None
         return email, phone
 
     @property
     def match_keys(self) -> tuple[bool, bool]:
         """Whether email, and whether phone, tells a row's lead from others."""
-        if self._kind == "create":
+        if self.kind == "create":
             return True, True
         names = MATCH_KEYS[self._match_by]
         return "email" in names, "phone" in names
-
-    def _may_doubt(self, row: Mapping[str, Any]) -> bool:
-        return self._compared and self.lead_id(row) is not None
 
     def _convert(self, row: Mapping[str, Any], columns: ColumnMapping) -> _Conversion:
         done = _Conversion({}, [], Counter(), {})
@@ -321,7 +374,7 @@ class FieldMapping:
         )
 
     def _missing(self, fields: Mapping[str, Any]) -> list[FieldError]:
-        if self._kind == "create":
+        if self.kind == "create":
             return [FieldError(name, "is required") for name in _REQUIRED if name not in fields]
         keys = MATCH_KEYS[self._match_by]
         if any(key in fields for key in keys):

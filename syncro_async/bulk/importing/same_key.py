@@ -12,7 +12,7 @@ from syncro_async.bulk.importing.columns import plain_name
 from syncro_async.models.receipts import RowProblem
 
 _SHARED = """
-SELECT {key}, idx, line, name, key_a FROM incoming WHERE {key} IN (
+SELECT {key}, idx, line, name, key_a FROM incoming WHERE lead IS NULL AND {key} IN (
     SELECT {key} FROM incoming WHERE {key} IS NOT NULL GROUP BY {key} HAVING COUNT(*) > 1
 ) ORDER BY {key}, idx
 """
@@ -30,7 +30,7 @@ def two_people(db: sqlite3.Connection) -> Iterator[Conflict]:
     """Both rows of every two that have the same email or phone and are about different people.
 
     Different people have names of which neither contains the other, or the same phone and
-    different emails.
+    different emails. Rows with the ids of their leads are left out: they are compared with these.
     """
     for key, what in (("key_a", "email"), ("key_b", "phone")):
         rows = db.execute(_SHARED.format(key=key)).fetchall()

@@ -42,7 +42,7 @@ _AT_ONCE = 500
 _INCOMING = """
 CREATE TEMP TABLE incoming (
     idx INTEGER PRIMARY KEY, line INTEGER, hash BLOB, body BLOB, key_a TEXT, key_b TEXT,
-    name TEXT, custom INTEGER
+    name TEXT, custom INTEGER, lead INTEGER
 );
 CREATE TEMP TABLE bad (idx INTEGER PRIMARY KEY, line INTEGER, body BLOB);
 """
@@ -242,7 +242,9 @@ class RowStaging:
 
     def _take_rows(self, db: sqlite3.Connection, rows: Iterable[Row]) -> None:
         taken = [self._checked(db, row) for row in rows]
-        db.executemany("INSERT INTO incoming VALUES (?, ?, ?, ?, ?, ?, ?, ?)", filter(None, taken))
+        db.executemany(
+            "INSERT INTO incoming VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", filter(None, taken)
+        )
 
     def _checked(self, db: sqlite3.Connection, row: Row) -> tuple[Any, ...] | None:
         idx = self._count
@@ -265,7 +267,8 @@ class RowStaging:
         fingerprint = blake2b(content, digest_size=16).digest()
         self.fields_used.update(fields)
         keys = self._fields.keys(fields)
-        return idx, row.line, fingerprint, body, *keys, fields.get("name"), CUSTOM in fields
+        name, lead = fields.get("name"), self._fields.known_lead(row.columns)
+        return idx, row.line, fingerprint, body, *keys, name, CUSTOM in fields, lead
 
     def _check_custom(self, db: sqlite3.Connection) -> None:
         rows = db.execute("SELECT idx, line, body FROM incoming WHERE custom ORDER BY idx")

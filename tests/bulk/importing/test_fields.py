@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from syncro_async import Lead
 from syncro_async.bulk.files.locales import locale_named
 from syncro_async.bulk.importing.fields import (
     Definition,
@@ -189,3 +190,51 @@ def test_the_key_of_a_phone_is_that_of_every_spelling() -> None:
     rule = fields(locale=locale_named("pt-BR"))
     keys = {rule.keys({"phone": one}) for one in ("+5511999990001", "(11) 99999-0001")}
     assert keys == {(None, "5511999990001")}
+
+
+STORED = Lead(
+    id=7,
+    name="Ana\u00a0Prado",
+    phone="(11) 99999-0001",
+    email="none",
+    value=1.125,
+    tags=["'x'", '"y"'],
+    notes=" a ",
+    custom_fields={"size": "3", "money": 5, "text": "007"},
+)
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"name": "Ana\u00a0Prado", "phone": "(11) 99999-0001", "email": "none", "value": "1.125"},
+        {"name": "Ana Prado", "phone": "+5511999990001", "value": 1.125, "notes": " a "},
+        {"value": "1,125", "tags": '["\'x\'","\\"y\\""]', "notes": "a"},
+        {"tags": ["'x'", '"y"'], "custom_fields": '{"size":"3","money":5}', "company": "x"},
+        {"custom_fields.text": "007", "custom_fields.size": "3", "custom_fields.money": "5.0"},
+    ],
+)
+def test_what_the_lead_has_in_any_spelling_is_unchanged(row: dict[str, Any]) -> None:
+    rule = fields(locale=locale_named("pt-BR"), definitions=KNOWN)
+    own = rule.own(row)
+    custom = own.pop("custom_fields", {})
+    expected = {*own, *(f"custom_fields.{name}" for name in custom)}
+    assert rule.unchanged(row, STORED) == expected != set()
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"name": "Ana", "phone": "+5511999990002", "email": "a@b.c", "value": "x", "tags": "z"},
+        {"source": "site", "value": "1.126", "tags": "[1", "custom_fields": {"text": "7"}},
+        {"name": "", "value": 1.5, "tags": ["x"], "custom_fields.other": "3"},
+    ],
+)
+def test_what_the_lead_has_not_is_a_change(row: dict[str, Any]) -> None:
+    assert fields(definitions=KNOWN).unchanged(row, STORED) == set()
+
+
+def test_the_defaults_and_the_empty_cells_are_no_fields_of_the_row() -> None:
+    rule = fields(defaults={"source": "fair"})
+    row = {"email": "a@b.c", "name": "", "notes": None, "id": "", "created_at": "", "x": ""}
+    assert (rule.own(row), rule.blank(row)) == ({"email": "a@b.c"}, ["name", "notes"])
