@@ -14,9 +14,8 @@ _SCIENTIFIC = re.compile(r"[+-]?\d+(?:[.,]\d+)?[eE][+-]?\d+")
 _DATE = re.compile(r"\d{1,2}[/.-]\d{1,2}[/.-]\d{2,4}|\d{4}[/.-]\d{1,2}[/.-]\d{1,2}(?:[T ].*)?")
 _BETWEEN_TWO = re.compile(r"[;,|\n]|:::|\s/\s|\d/\s*\(?\d|\s(?:e|ou|and|or)\s", re.IGNORECASE)
 _EXTENSION = re.compile(r"(?:ramal|extens\w*|ext|x|#)\.?\s*\d+$", re.IGNORECASE)
-_ALLOWED = re.compile(
-    "\\+?[\\d\\s()./\\-\u2010-\u2015\u2212]+"
-)  # the dashes of word processors, too
+# Also with the dashes that word processors write.
+_ALLOWED = re.compile(r"\+?[\d\s()./\-\u2010-\u2015\u2212]+")
 _MOST_DIGITS = 15
 _FEWEST_DIGITS = 8
 _LOCALE = "give the country of the numbers with {locale}"
