@@ -11,7 +11,7 @@ _OPTIONS = {
     "columns": '--column "COLUMN=FIELD"',
     "ignore": '--ignore "COLUMN"',
     "ignore_others": "--ignore-others",
-    "header_row": "--header-row",
+    "header_row": "--header-row ",
     "encoding": "--encoding NAME",
     "locale": "--locale pt-BR",
     "match_by": "--match-by",

@@ -111,7 +111,7 @@ def take_header(lines: Iterator[Line], header_row: int | None, name: str) -> Lin
     raise unreadable(name, RowProblem(header_row or 1, None, reason, None, _HEADER))
 
 
-_HEADER = "give the line of the column names with {header_row}"
+_HEADER = "give the line of the column names with {header_row}LINE"
 
 
 def rows_under(

@@ -37,6 +37,14 @@ _MONTHS = 12
 _YES = frozenset({"true", "1", "1.0", "yes", "sim", "verdadeiro", "y", "s", "v", "x"})
 _NO = frozenset({"false", "0", "0.0", "no", "não", "nao", "falso", "n", "f"})
 
+# What the cells of a formula that cannot be computed show, in English and Portuguese.
+_ERRORS = frozenset(
+    {
+        *("#N/A", "#REF!", "#VALUE!", "#NAME?", "#DIV/0!", "#NUM!", "#NULL!"),
+        *("#N/D", "#VALOR!", "#NOME?", "#NÚM!", "#NULO!"),
+    }
+)
+
 LOCALE_ADVICE = "say how the values are written with {locale}"
 
 
@@ -133,7 +141,10 @@ def text(value: Any, locale: Locale | None = None) -> str:  # noqa: ARG001  # as
         if not math.isfinite(value):
             raise RefusedValueError("must be a text")
         return str(int(value)) if value.is_integer() and abs(value) < _EXACT else repr(value)
-    return str(value).strip()
+    written = str(value).strip()
+    if written.startswith("#") and written.upper() in _ERRORS:
+        raise RefusedValueError("is an error of a spreadsheet")
+    return written
 
 
 def phone(value: Any, locale: Locale | None = None) -> str:

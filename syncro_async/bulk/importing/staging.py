@@ -227,7 +227,7 @@ class RowStaging:
             found = names_of(line.cells)
             if line.line > table.header_line and self._named_fields(found) > 1:
                 reason = f"names no field of a lead; line {line.line} looks like the header"
-                advice = f"give the line with {{header_row}} {line.line}"
+                advice = f"give the line with {{header_row}}{line.line}"
                 return RowProblem(table.header_line, None, reason, ", ".join(names), advice)
         return None
 
