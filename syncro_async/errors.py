@@ -2,6 +2,9 @@
 
     SyncroError
     ├── ConfigurationError (also ValueError)
+    │   └── MissingResourceError (also AttributeError)
+    ├── InvalidArgumentError (also ValueError)
+    │   └── UnknownArgumentError (also TypeError)
     ├── BadRowsError (also ValueError)
     ├── ImportStoppedError
     ├── BudgetWaitError
@@ -40,6 +43,7 @@ from typing import Any, Literal, NamedTuple
 
 from syncro_async._internal.error_text import first_few, format_error, format_groups, format_wait
 from syncro_async._internal.plain_text import LONGEST_NAME, one_line, shorten
+from syncro_async.models.raw_result import Headers
 from syncro_async.models.receipts import FailureGroup, ImportSummary, RowProblem, group_problems
 
 
@@ -57,8 +61,10 @@ class SyncroError(Exception):
     `method` and `path` say which call it was (the path without its query), `attempts` how often
     it was sent; they are None and 0 for what happened outside a call. `message` is the bare
     message: what the server said, or what we have to say; `str(error)` adds the rest, on one line.
+    `headers` are those of the answer, and empty where there was none.
     """
 
+    headers: Headers = Headers()
     method: str | None = None
     path: str | None = None
     attempts: int = 0
@@ -94,6 +100,26 @@ class SyncroError(Exception):
 
 class ConfigurationError(SyncroError, ValueError):
     """The client was made or used in a way that cannot work; the message says what to change."""
+
+
+class MissingResourceError(ConfigurationError, AttributeError):
+    """The service of this client does not have this group of calls, as its dialect says."""
+
+
+class InvalidArgumentError(SyncroError, ValueError):
+    """An argument of a call cannot be used as it is; nothing was sent.
+
+    The message names the argument, its value, and what is allowed. `argument` is the name alone:
+    `tags[1]` is the second of the tags.
+    """
+
+    def __init__(self, message: str, *, argument: str) -> None:
+        super().__init__(message)
+        self.argument = argument
+
+
+class UnknownArgumentError(InvalidArgumentError, TypeError):
+    """A call was given a keyword argument that it does not have; the message names similar ones."""
 
 
 class BadRowsError(SyncroError, ValueError):

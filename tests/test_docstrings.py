@@ -56,10 +56,11 @@ def offered() -> dict[str, Any]:
             if inspect.isclass(value) or inspect.isroutine(value):
                 found.setdefault(f"{value.__module__}.{value.__qualname__}", value)
     with_key = AsyncClient("crm_x")
-    for name, value in inspect.getmembers_static(AsyncClient, lambda each: type(each) is property):
-        resource = type(getattr(with_key, name))
-        assert value.fget.__doc__
-        found[f"{resource.__module__}.{resource.__qualname__}"] = resource
+    for name, value in inspect.getmembers_static(AsyncClient):
+        if isinstance(value, property) and not name.startswith("_"):
+            assert value.__doc__
+            resource = type(getattr(with_key, name))
+            found[f"{resource.__module__}.{resource.__qualname__}"] = resource
     return found
 
 

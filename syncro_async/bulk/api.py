@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping
-from datetime import date, datetime
 from os import PathLike
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, Unpack
 
 from syncro_async.bulk.concurrent_map import Function, Items, MapContext
 from syncro_async.bulk.estimates import Plan, make_plan
@@ -20,7 +19,8 @@ from syncro_async.bulk.job import Job, JobContext
 from syncro_async.bulk.progress import OnProgress
 from syncro_async.bulk.syncing import job as syncing
 from syncro_async.models.receipts import ExportReceipt, ImportSummary, SourceReport, SyncReceipt
-from syncro_async.resources.arguments import MatchBy
+from syncro_async.resources.arguments import LeadFilters, MatchBy
+from syncro_async.resources.keywords import show_keywords
 
 Form = Literal["jsonl", "csv", "parquet"]
 OnBadRow = Literal["stop", "set-aside"]
@@ -33,26 +33,17 @@ class Exports:
     def __init__(self, ground: JobContext) -> None:
         self._context = ground
 
+    @show_keywords(LeadFilters)
     async def export_leads(
         self,
         destination: str | os.PathLike[str],
         *,
-        pipeline_id: int | None = None,
-        stage_id: int | None = None,
-        assigned_to: int | None = None,
-        source: str | None = None,
-        status: str | None = None,
-        tags: str | Iterable[str] | None = None,
-        q: str | None = None,
-        updated_since: datetime | date | None = None,
-        created_from: datetime | date | None = None,
-        created_to: datetime | date | None = None,
-        include: str | Iterable[str] | None = None,
         page_size: int = 200,
         max_items: int | None = None,
         format: Form | None = None,
         resume: bool = True,
         on_progress: OnProgress | None = None,
+        **filters: Unpack[LeadFilters],
     ) -> ExportReceipt:
         """Export the account's leads, or those that pass every filter given, to a file.
 
@@ -68,37 +59,30 @@ class Exports:
 
         Raises `ConfigurationError` for a destination that cannot be, or that another run is
         writing; `OSError` for what the file system refuses, before the first request where that
-        can be known; `ValueError` and the errors of `syncro_async.errors` as `leads.list` does.
+        can be known; the other errors of `syncro_async.errors` as `leads.list` does.
         """
-        listing = self._listing(locals())
+        listing = self._listing(filters, page_size, max_items)
         to = exporting.destination_of(destination, format)
         return await exporting.export_leads(
             listing, to, self._context, resume=resume, on_progress=on_progress
         )
 
+    @show_keywords(LeadFilters)
     async def plan_export(
         self,
         *,
-        pipeline_id: int | None = None,
-        stage_id: int | None = None,
-        assigned_to: int | None = None,
-        source: str | None = None,
-        status: str | None = None,
-        tags: str | Iterable[str] | None = None,
-        q: str | None = None,
-        updated_since: datetime | date | None = None,
-        created_from: datetime | date | None = None,
-        created_to: datetime | date | None = None,
-        include: str | Iterable[str] | None = None,
         page_size: int = 200,
         max_items: int | None = None,
+        **filters: Unpack[LeadFilters],
     ) -> Plan:
         """Foresee an export by the budget as it stands; costs one request, for the count.
 
         Counted are the two readings of a list that stands still. Raises what `leads.list` and its
         first page do.
         """
-        requests = await exporting.requests_needed(self._listing(locals()), self._context)
+        requests = await exporting.requests_needed(
+            self._listing(filters, page_size, max_items), self._context
+        )
         return make_plan(requests, self._context)
 
     async def sync_leads(
@@ -125,7 +109,7 @@ class Exports:
 
         Raises `ConfigurationError` for a database or table that cannot be, for a table that is
         not one of ours or holds another account's leads, and while another run is at work;
-        `OSError`, `ValueError` and the errors of `syncro_async.errors` as `export_leads` does.
+        `OSError`, and the other errors of `syncro_async.errors` as `export_leads` does.
         """
         listing = LeadQuery(self._context.leads, _settled({"include": include}), page_size)
         return await syncing.sync_leads(
@@ -156,14 +140,13 @@ class Exports:
         )
         return make_plan(requests, self._context)
 
-    def _listing(self, arguments: dict[str, Any]) -> LeadQuery:
-        filters = _settled({name: arguments[name] for name in exporting.FILTERS})
-        return LeadQuery(
-            self._context.leads, filters, arguments["page_size"], arguments["max_items"]
-        )
+    def _listing(
+        self, filters: Mapping[str, Any], page_size: int, max_items: int | None
+    ) -> LeadQuery:
+        return LeadQuery(self._context.leads, _settled(filters), page_size, max_items)
 
 
-def _settled(filters: dict[str, Any]) -> dict[str, Any]:
+def _settled(filters: Mapping[str, Any]) -> dict[str, Any]:
     """The filters that are given; an iterable is used up once, for they are sent with each page."""
     given = {name: value for name, value in filters.items() if value is not None}
     for name in ("tags", "include"):
@@ -210,7 +193,7 @@ class Bulk(Exports):
         Calls that the function makes with this client stand in the job's lane, unless they go
         through a view whose lane was chosen with `with_options(lane=…)`.
 
-        Raises `ValueError` for a `concurrency` below 1.
+        Raises `InvalidArgumentError` for a `concurrency` below 1.
         """
         return MapContext(
             Job.start(self._context),
@@ -293,10 +276,11 @@ class Bulk(Exports):
           sent: encoding, columns, and what was removed from values.
         - `on_progress`: is given a `Progress` after each row.
 
-        Raises `ValueError` for arguments that cannot be, `OSError` for files, `BadRowsError`,
-        `ConfigurationError` for a journal of other rows or one in use, and `ImportStoppedError`,
-        with the summary so far, when the job stops early: at the limits above, at a key that is
-        refused, and when the plan holds no more leads (`PlanLimitError` is the cause).
+        Raises `InvalidArgumentError` for arguments that cannot be, `OSError` for files,
+        `BadRowsError`, `ConfigurationError` for a journal of other rows or one in use, and
+        `ImportStoppedError`, with the summary so far, when the job stops early: at the limits
+        above, at a key that is refused, and when the plan holds no more leads (`PlanLimitError` is
+        the cause).
         """
         return await self._imported("upsert", locals())
 
@@ -372,6 +356,7 @@ class Bulk(Exports):
         """Say how long that many requests would take from now, and when they would be done.
 
         Nothing is sent. It counts with the budget as it is now, everything that already waits in
-        the queue, and the latency measured so far. Raises `ValueError` for a negative number.
+        the queue, and the latency measured so far. Raises `InvalidArgumentError` for
+        a negative number.
         """
         return make_plan(requests, self._context)

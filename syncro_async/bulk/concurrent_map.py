@@ -16,6 +16,7 @@ from syncro_async._internal.checks import is_int
 from syncro_async.bulk.job import Job
 from syncro_async.bulk.progress import OnProgress, ProgressReporter
 from syncro_async.errors import ConfigurationError
+from syncro_async.transport.values import refusal
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -142,7 +143,7 @@ class MapContext(Generic[T, R]):
         on_progress: OnProgress | None,
     ) -> None:
         if not (is_int(concurrency) and concurrency >= 1):
-            raise ValueError(f"concurrency={concurrency!r} must be a whole number, 1 or more")
+            raise refusal("concurrency", "an int of 1 or more", concurrency)
         self._job = job
         self._meter = ProgressReporter(job, "map", on_progress)
         self._meter.phase("calling", len(items) if isinstance(items, Sized) else None)

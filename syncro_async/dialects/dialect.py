@@ -9,7 +9,7 @@ from inspect import signature
 from typing import Any, Literal, TypeVar
 
 from syncro_async.dialects.pagination import Paging
-from syncro_async.errors import APIError, ConfigurationError
+from syncro_async.errors import APIError, ConfigurationError, MissingResourceError
 from syncro_async.limiting.rate_limit import RateLimit
 
 # RFC 9110, 5.6.2.
@@ -121,7 +121,7 @@ class Dialect:
         return max(rate.seconds for rate in rates) + 1.0
 
     def check_resource(self, name: str) -> None:
-        """Raise `ConfigurationError` for a property of the client that the service has not."""
+        """Raise `MissingResourceError` for a property of the client that the service has not."""
         if name not in self.resources:
             has = ", ".join(sorted(self.resources)) or "request() and paginate() for any path"
-            raise ConfigurationError(f"{self.name} has no {name}; its client offers {has}")
+            raise MissingResourceError(f"{self.name} has no {name}; its client offers {has}")

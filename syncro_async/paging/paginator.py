@@ -6,10 +6,12 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, overload
 
+from syncro_async._internal.checks import is_int
 from syncro_async.models.page import Page, Rows
 from syncro_async.paging.dataframe import Library, frame_maker
 from syncro_async.paging.pages import Fetch, is_repeated_page, items_of, next_page_number, truncate
 from syncro_async.paging.prefetch import Prefetch
+from syncro_async.transport.values import refusal, unwrapped
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -99,7 +101,7 @@ class Paginator(Generic[T]):
         column for each key, whose type the library finds.
 
         Raises `ModuleNotFoundError` before anything is sent where the library is missing (extra
-        `dataframe`), and `ValueError` for another library.
+        `dataframe`), and `InvalidArgumentError` for another library.
         """
         make = frame_maker(library)
         return make(await self.collect(), self._item)
@@ -129,8 +131,9 @@ class Paginator(Generic[T]):
                 async for lead in leads:
                     ...
 
-        Raises `ValueError` when `pages` is below 1.
+        Raises `InvalidArgumentError` when `pages` is no int of 1 or more.
         """
-        if pages < 1:
-            raise ValueError(f"pages={pages} must be 1 or more")
-        return Prefetch(self._walk(), pages, self._start_page, self._max_items)
+        ahead = unwrapped(pages)
+        if not (is_int(ahead) and ahead >= 1):
+            raise refusal("pages", "1 or more", pages)
+        return Prefetch(self._walk(), ahead, self._start_page, self._max_items)

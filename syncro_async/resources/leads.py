@@ -4,29 +4,34 @@ from __future__ import annotations
 
 import builtins
 from collections.abc import Callable, Iterable, Mapping
-from datetime import date, datetime
-from typing import Any, TypeVar
+from decimal import Decimal
+from typing import Any, TypeVar, Unpack
 
+from syncro_async.errors import InvalidArgumentError
 from syncro_async.models.envelope import Envelope
 from syncro_async.models.lead import Enrollment, Lead, SentMessage, UpsertResult
 from syncro_async.paging.paginator import Paginator
 from syncro_async.resources.arguments import (
+    LeadDetails,
+    LeadFields,
+    LeadFilters,
     MatchBy,
     check_match_key,
     check_message,
-    check_pages,
     filled,
     lead_fields,
     lead_filters,
     optional,
+    page_range,
     relations,
     required,
     tag_names,
     texts,
 )
-from syncro_async.resources.listing import Paginate
+from syncro_async.resources.keywords import show_keywords
+from syncro_async.resources.resource import Resource, raw, raw_page
 from syncro_async.transport.json_codec import decode_none, decoder_for, encode_body
-from syncro_async.transport.messages import Call, SendCall
+from syncro_async.transport.messages import Call
 from syncro_async.transport.urls import path_segment, query_string
 
 
@@ -59,36 +64,28 @@ def _read_tags(raw: bytes) -> list[str]:
 T = TypeVar("T")
 
 
-class Leads:
+class Leads(Resource):
     """The calls about leads, `client.leads`.
 
-    Arguments that are None are not sent. Every call raises `ValueError`, naming the argument and
-    sending nothing, for an argument the reference rules out, and the errors of
+    Arguments that are None are not sent. Every call raises `InvalidArgumentError`, naming the
+    argument and sending nothing, for an argument the reference rules out, and the errors of
     `syncro_async.errors` for what the server or the way to it came to: `NotFoundError` where there
     is no such lead, `ValidationError` where the server refuses a field.
     """
 
-    def __init__(self, send: SendCall, paginate: Paginate) -> None:
-        self._send = send
-        self._paginate = paginate
+    @property
+    def with_raw_response(self) -> RawLeads:
+        """The same calls; each returns a `RawResult` with the status, headers and body."""
+        return RawLeads(self)
 
+    @show_keywords(LeadFilters)
     def list(
         self,
         *,
-        pipeline_id: int | None = None,
-        stage_id: int | None = None,
-        assigned_to: int | None = None,
-        source: str | None = None,
-        status: str | None = None,
-        tags: str | Iterable[str] | None = None,
-        q: str | None = None,
-        updated_since: datetime | date | None = None,
-        created_from: datetime | date | None = None,
-        created_to: datetime | date | None = None,
-        include: str | Iterable[str] | None = None,
         page_size: int = 200,
         start_page: int = 1,
         max_items: int | None = None,
+        **filters: Unpack[LeadFilters],
     ) -> Paginator[Lead]:
         """Page through the account's leads, or those that pass every filter given.
 
@@ -98,16 +95,8 @@ class Leads:
         one comma list; unknown names are ignored by the server, and `events`, `conversation` and
         `siblings` exist for `get` only. `page_size` is 1 to 200, `max_items` ends the list early.
         """
-        filters = lead_filters(locals())
-        check_pages(page_size, start_page, max_items)
-        return self._paginate(
-            "/leads",
-            query=filters,
-            item=Lead,
-            page_size=page_size,
-            start_page=start_page,
-            max_items=max_items,
-        )
+        part = page_range(page_size, start_page, max_items)
+        return self._paginate("/leads", lead_filters(filters), Lead, part)
 
     async def get(self, id: int, *, include: str | Iterable[str] = ()) -> Lead:
         """Fetch one lead, with the relations `include` names, those no list carries among them."""
@@ -115,25 +104,9 @@ class Leads:
         path = _path(id)
         return await self._send(Call("GET", path, _read_lead, idempotent=True, query=query))
 
+    @show_keywords(LeadDetails)
     async def create(
-        self,
-        *,
-        name: str,
-        pipeline_id: int,
-        stage_id: int,
-        phone: str | None = None,
-        email: str | None = None,
-        value: float | None = None,
-        source: str | None = None,
-        tags: str | Iterable[str] | None = None,
-        notes: str | None = None,
-        utm_source: str | None = None,
-        utm_medium: str | None = None,
-        utm_campaign: str | None = None,
-        utm_term: str | None = None,
-        utm_content: str | None = None,
-        assigned_to: int | None = None,
-        custom_fields: Mapping[str, Any] | None = None,
+        self, *, name: str, pipeline_id: int, stage_id: int, **details: Unpack[LeadDetails]
     ) -> Lead:
         """Create a lead; in a won or lost stage the server records the sale or the loss with it.
 
@@ -141,31 +114,14 @@ class Leads:
         the way is an `OutcomeUnknownError` (`upsert` can be sent again). `PlanLimitError` when
         the plan holds no more leads.
         """
-        fields = lead_fields(locals())
-        required(pipeline_id=pipeline_id, stage_id=stage_id)
+        place = required(name=name, pipeline_id=pipeline_id, stage_id=stage_id)
         filled("name", name)
+        fields = lead_fields({**place, **details})
         return await self._post("/leads", _read_lead, fields, repeatable=False)
 
+    @show_keywords(LeadFields)
     async def upsert(
-        self,
-        *,
-        name: str | None = None,
-        pipeline_id: int | None = None,
-        stage_id: int | None = None,
-        phone: str | None = None,
-        email: str | None = None,
-        value: float | None = None,
-        source: str | None = None,
-        tags: str | Iterable[str] | None = None,
-        notes: str | None = None,
-        utm_source: str | None = None,
-        utm_medium: str | None = None,
-        utm_campaign: str | None = None,
-        utm_term: str | None = None,
-        utm_content: str | None = None,
-        assigned_to: int | None = None,
-        custom_fields: Mapping[str, Any] | None = None,
-        match_by: MatchBy = "email_or_phone",
+        self, *, match_by: MatchBy = "email_or_phone", **fields: Unpack[LeadFields]
     ) -> UpsertResult:
         """Update the lead that has this email or phone, or create one.
 
@@ -173,9 +129,8 @@ class Leads:
         that are sent and not empty change. May be sent again when an answer was lost, and then
         finds what it created before: `created` is False in that case.
         """
-        fields = lead_fields(locals())
-        check_match_key(match_by, fields)
-        body = {**fields, "match_by": match_by}
+        given = lead_fields(fields)
+        body = {**given, "match_by": check_match_key(match_by, given)}
         return await self._post("/leads/upsert", _read_upsert_result, body, repeatable=True)
 
     async def move(self, id: int, *, stage_id: int, pipeline_id: int) -> None:
@@ -185,7 +140,9 @@ class Leads:
         """
         await self._put(_path(id, "stage"), required(stage_id=stage_id, pipeline_id=pipeline_id))
 
-    async def mark_won(self, id: int, *, stage_id: int, value: float | None = None) -> None:
+    async def mark_won(
+        self, id: int, *, stage_id: int, value: float | Decimal | None = None
+    ) -> None:
         """Move the lead to a won stage and record the sale, at the lead's own value by default.
 
         `UnprocessableError` if that is no won stage, `StageBlockedError` as for `move`.
@@ -210,7 +167,7 @@ class Leads:
         """Add at least one tag (one str is one tag) and return all tags the lead has now."""
         names = tag_names("tags", tags)
         if not names:
-            raise ValueError("tags must hold at least one tag")
+            raise InvalidArgumentError("tags must hold at least one tag", argument="tags")
         path = _path(id, "tags")
         return await self._post(path, _read_tags, {"tags": names}, repeatable=True)
 
@@ -280,6 +237,26 @@ class Leads:
 
     async def _put(self, path: str, body: Mapping[str, Any]) -> None:
         await self._send(Call("PUT", path, decode_none, idempotent=True, body=encode_body(body)))
+
+
+class RawLeads:
+    """The calls of `client.leads`; each returns a `RawResult`, `list` one with the first page."""
+
+    def __init__(self, leads: Leads) -> None:
+        self.list = raw_page(leads.list)
+        self.get = raw(leads.get)
+        self.create = raw(leads.create)
+        self.upsert = raw(leads.upsert)
+        self.move = raw(leads.move)
+        self.mark_won = raw(leads.mark_won)
+        self.mark_lost = raw(leads.mark_lost)
+        self.delete = raw(leads.delete)
+        self.add_tags = raw(leads.add_tags)
+        self.remove_tag = raw(leads.remove_tag)
+        self.enroll = raw(leads.enroll)
+        self.unenroll = raw(leads.unenroll)
+        self.send_whatsapp = raw(leads.send_whatsapp)
+        self.send_template = raw(leads.send_template)
 
 
 def _path(id: int, *rest: str) -> str:

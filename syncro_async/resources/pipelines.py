@@ -6,8 +6,9 @@ import msgspec
 
 from syncro_async.models import pipeline as models
 from syncro_async.paging.page_decoding import envelope, fields_of, item_decoder, items_under
-from syncro_async.resources.listing import Emit, readable
-from syncro_async.transport.messages import Call, SendCall
+from syncro_async.resources.listing import readable
+from syncro_async.resources.resource import Resource, raw
+from syncro_async.transport.messages import Call
 
 _PATH = "/pipelines"
 _OWN = frozenset({"id", "name"})
@@ -18,12 +19,13 @@ _read_stage = item_decoder(models.Stage)
 _read_pipeline = item_decoder(models.Pipeline)
 
 
-class Pipelines:
+class Pipelines(Resource):
     """The call about pipelines, `client.pipelines`."""
 
-    def __init__(self, send: SendCall, emit: Emit) -> None:
-        self._send = send
-        self._emit = emit
+    @property
+    def with_raw_response(self) -> RawPipelines:
+        """The same calls; each returns a `RawResult` with the status, headers and body."""
+        return RawPipelines(self)
 
     async def list(self) -> models.Pipelines:
         """Fetch every pipeline with its stages, and the lost reasons.
@@ -64,3 +66,12 @@ class Pipelines:
         return msgspec.structs.replace(
             pipeline, stages=readable(_PATH, self._emit, stages, _read_stage)
         )
+
+
+class RawPipelines:
+    """The calls of `client.pipelines`; each returns a `RawResult`."""
+
+    def __init__(self, pipelines: Pipelines) -> None:
+        self.list = raw(pipelines.list)
+        self.find = raw(pipelines.find)
+        self.stage = raw(pipelines.stage)

@@ -10,10 +10,10 @@ from syncro_async.models.envelope import Envelope
 from syncro_async.models.task import Task
 from syncro_async.models.types import TaskPriority, TaskStatus, TaskType
 from syncro_async.paging.paginator import Paginator
-from syncro_async.resources.arguments import check_pages, optional, required
-from syncro_async.resources.listing import Paginate
+from syncro_async.resources.arguments import optional, page_range, required
+from syncro_async.resources.resource import Resource, raw, raw_page
 from syncro_async.transport.json_codec import decoder_for, encode_body
-from syncro_async.transport.messages import Call, SendCall
+from syncro_async.transport.messages import Call
 
 
 class _TaskAnswer(Envelope, frozen=True, kw_only=True):
@@ -25,18 +25,19 @@ _read_answer = decoder_for(_TaskAnswer)
 _read_task = decoder_for(Task)
 
 
-class Tasks:
+class Tasks(Resource):
     """The calls about tasks, `client.tasks`.
 
-    Arguments that are None are not sent. Every call raises `ValueError`, naming the argument and
-    sending nothing, for an argument the reference rules out, and the errors of
+    Arguments that are None are not sent. Every call raises `InvalidArgumentError`, naming the
+    argument and sending nothing, for an argument the reference rules out, and the errors of
     `syncro_async.errors` for what the server or the way to it came to. The reference describes
     no way to read, change, complete or delete one task; `client.request()` reaches what it lacks.
     """
 
-    def __init__(self, send: SendCall, paginate: Paginate) -> None:
-        self._send = send
-        self._paginate = paginate
+    @property
+    def with_raw_response(self) -> RawTasks:
+        """The same calls; each returns a `RawResult` with the status, headers and body."""
+        return RawTasks(self)
 
     def list(
         self,
@@ -66,15 +67,8 @@ class Tasks:
             due_from=due_from,
             due_to=due_to,
         )
-        check_pages(page_size, start_page, max_items)
-        return self._paginate(
-            "/tasks",
-            query=filters,
-            item=Task,
-            page_size=page_size,
-            start_page=start_page,
-            max_items=max_items,
-        )
+        part = page_range(page_size, start_page, max_items)
+        return self._paginate("/tasks", filters, Task, part)
 
     async def create(
         self,
@@ -104,6 +98,14 @@ class Tasks:
         )
         call = Call("POST", "/tasks", _created, idempotent=False, body=encode_body(fields))
         return await self._send(call)
+
+
+class RawTasks:
+    """The calls of `client.tasks`; each returns a `RawResult`, `list` one with the first page."""
+
+    def __init__(self, tasks: Tasks) -> None:
+        self.list = raw_page(tasks.list)
+        self.create = raw(tasks.create)
 
 
 def _created(raw: bytes) -> Task:

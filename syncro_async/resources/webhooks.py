@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from syncro_async.errors import InvalidArgumentError
 from syncro_async.models import webhook
 from syncro_async.models.types import WebhookEvent, WebhookSource
 from syncro_async.paging.page_decoding import envelope, item_decoder, items_under
 from syncro_async.resources.arguments import filled, optional, required
-from syncro_async.resources.listing import Emit, readable
+from syncro_async.resources.listing import readable
+from syncro_async.resources.resource import Resource, raw
 from syncro_async.transport.json_codec import decode_none, decoder_for, encode_body
-from syncro_async.transport.messages import Call, SendCall
+from syncro_async.transport.messages import Call
 from syncro_async.transport.urls import path_segment
 
 _PATH = "/webhooks"
@@ -22,18 +24,19 @@ _read_webhook = decoder_for(webhook.Webhook)
 _read_new_webhook = decoder_for(webhook.NewWebhook)
 
 
-class Webhooks:
+class Webhooks(Resource):
     """The calls about webhook subscriptions, `client.webhooks`.
 
-    Arguments that are None are not sent. Every call raises `ValueError`, naming the argument and
-    sending nothing, for an argument the reference rules out, and the errors of
+    Arguments that are None are not sent. Every call raises `InvalidArgumentError`, naming the
+    argument and sending nothing, for an argument the reference rules out, and the errors of
     `syncro_async.errors`: `NotFoundError` where there is no such subscription, `ValidationError`
     where the server refuses a field.
     """
 
-    def __init__(self, send: SendCall, emit: Emit) -> None:
-        self._send = send
-        self._emit = emit
+    @property
+    def with_raw_response(self) -> RawWebhooks:
+        """The same calls; each returns a `RawResult` with the status, headers and body."""
+        return RawWebhooks(self)
 
     async def list(self) -> webhook.Webhooks:
         """Fetch every subscription, and the events one can subscribe to.
@@ -56,11 +59,9 @@ class Webhooks:
         `source` is api (the server's default) or n8n. Without a `secret` the server makes one;
         keep it from the answer, the answer has it once. Never sent twice by itself.
         """
+        fields = required(target_url=target_url, events=events) | optional(secret=secret)
         if source is not None:
-            filled("source", source)
-        fields = required(target_url=target_url, events=events) | optional(
-            source=source, secret=secret
-        )
+            fields["source"] = filled("source", source)
         body = encode_body(fields)
         return await self._send(Call("POST", _PATH, _read_new_webhook, idempotent=False, body=body))
 
@@ -83,7 +84,9 @@ class Webhooks:
         path = _path(id)
         changes = optional(target_url=target_url, events=events, is_active=is_active)
         if not changes:
-            raise ValueError("target_url, events or is_active is required")
+            raise InvalidArgumentError(
+                "target_url, events or is_active is required", argument="target_url"
+            )
         await self._send(Call("PUT", path, decode_none, idempotent=True, body=encode_body(changes)))
 
     async def delete(self, id: int) -> None:
@@ -97,6 +100,17 @@ class Webhooks:
         found = readable(_PATH, self._emit, items_under(fields, "data"), _read_item)
         events = items_under(fields, "supported_events", optional=True)
         return webhook.Webhooks(found, readable(_PATH, self._emit, events, _read_event))
+
+
+class RawWebhooks:
+    """The calls of `client.webhooks`; each returns a `RawResult`."""
+
+    def __init__(self, webhooks: Webhooks) -> None:
+        self.list = raw(webhooks.list)
+        self.create = raw(webhooks.create)
+        self.get = raw(webhooks.get)
+        self.update = raw(webhooks.update)
+        self.delete = raw(webhooks.delete)
 
 
 def _path(id: int) -> str:

@@ -29,6 +29,8 @@ class DecodeStage:
         reply = await self._send(exchange)
         if call.heard is not None:
             call.heard(reply)
+        if options.record is not None:
+            options.record(exchange, reply)
         try:
             check_memory(reply.content)
             return call.read(without_bom(reply.content))

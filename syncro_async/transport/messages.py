@@ -67,7 +67,8 @@ class CallOptions(msgspec.Struct, frozen=True):
     """How to make a call: the part of the settings that `with_options` may change.
 
     `headers` are sent with every request, in addition to those of the client. `stats` counts the
-    attempts of these calls (None: only the client counts them).
+    attempts of these calls (None: only the client counts them). `record` gets each answer that a
+    call returns a result of, with the state of the call.
     """
 
     lane: Lane
@@ -76,6 +77,7 @@ class CallOptions(msgspec.Struct, frozen=True):
     retry: RetryPolicy
     headers: Mapping[str, str] = {}
     stats: SendStats | None = None
+    record: Callable[[CallState[Any], RawResponse], object] | None = None
 
 
 class RawResponse(msgspec.Struct, frozen=True):
@@ -127,7 +129,7 @@ class CallState(msgspec.Struct, Generic[T]):
     time). `requeued`: it goes to the front of the queue, because it was answered with 429.
     `body_logged`: the log has the body of a server error already. `unknown_reason`: why an attempt
     may have been executed although it failed. `detached`: the caller was cancelled, and the attempt
-    continues without it.
+    continues without it. `waited`: how long the call waited for budget and between attempts (s).
     """
 
     call: Call[T]
@@ -140,6 +142,7 @@ class CallState(msgspec.Struct, Generic[T]):
     first_sent_at: float = 0.0
     unknown_reason: str = ""
     detached: bool = False
+    waited: float = 0.0
 
 
 class SendCall(Protocol):

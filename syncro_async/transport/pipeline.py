@@ -75,6 +75,14 @@ class Pipeline:
         return await make(call, options)
 
     @property
+    def limiter(self) -> Limiter:
+        """The limiter that gives the calls their slots."""
+        return self._limiter
+
+    async def ready(self) -> None:
+        """Do nothing: the key is known."""
+
+    @property
     def stats(self) -> SendStats:
         """What all calls together have sent."""
         return self._stages.stats

@@ -12,6 +12,7 @@ from syncro_async.dialects.dialect import Dialect
 from syncro_async.errors import APIError, RateLimitedError, UnexpectedResponseError
 from syncro_async.events import LimitAnnounced, Observers, ServerFailed
 from syncro_async.limiting.rate_limit import RateLimit
+from syncro_async.models.raw_result import Headers
 from syncro_async.retrying.retry_after import retry_after
 from syncro_async.transport.error_parsing import excerpt, make_error, parse_body, text_of
 from syncro_async.transport.messages import Attempt, CallState, RawResponse, Send
@@ -107,6 +108,7 @@ class ResponseStage:
         """The `APIError` of an answer that says no."""
         body = self._masked(parse_body(reply.content), reply.content)
         error = make_error(reply.status, body, self._dialect)
+        error.headers = Headers(reply.headers)
         error.retry_after = retry_after(reply.headers, body, self._clock.wall())
         error.not_processed = error.code in self._dialect.not_processed
         if isinstance(error, RateLimitedError):
@@ -125,12 +127,14 @@ class ResponseStage:
         came = (
             f"{content_type or 'no content type'}, beginning with {start!r}" if start else "empty"
         )
-        return UnexpectedResponseError(
+        error = UnexpectedResponseError(
             f"{mask(shorten(why))} (the body: {came})",
             status=reply.status,
             content_type=content_type,
             excerpt=start,
         )
+        error.headers = Headers(reply.headers)
+        return error
 
     def _masked(self, body: Any, content: bytes) -> Any:
         """What may be shown of a body: neither the key nor a webhook's secret."""

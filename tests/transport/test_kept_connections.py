@@ -19,6 +19,7 @@ import pytest
 from syncro_async import AsyncClient, RetryPolicy
 from syncro_async.errors import OutcomeUnknownError
 from tests.transport.certificate import pem, server_side
+from tests.transport.pipelines import pipeline_of
 from tests.transport.scripted_app import KEY, Answer, App
 from tests.transport.scripted_app import client_of as client_of_app
 from tests.transport.scripted_server import Connection, ScriptedServer, answers, http
@@ -85,7 +86,7 @@ class Gap:
 
 def the_stream(client: AsyncClient) -> Any:
     """The stream of the one connection that the client keeps."""
-    (stream,) = client._pipeline._stages._pool._sockets._streams
+    (stream,) = pipeline_of(client)._stages._pool._sockets._streams
     return stream
 
 

@@ -41,7 +41,7 @@ class LeadQuery:
             return await anext(pages)
 
     def check(self) -> None:
-        """Raise `ValueError`, naming the argument, for what the reference rules out."""
+        """Raise `InvalidArgumentError`, naming the argument, for what the reference rules out."""
         self.leads.list(**self.filters, page_size=self.page_size, max_items=self.max_items)
 
 

@@ -11,6 +11,7 @@ from importlib import import_module
 from typing import Any, BinaryIO, NamedTuple, TextIO
 
 from syncro_async.bulk.files.rows import unreadable
+from syncro_async.errors import InvalidArgumentError
 from syncro_async.models.receipts import RowProblem
 
 # The error handler: a byte that cannot be decoded becomes U+DC00 + byte, and its row is refused.
@@ -74,14 +75,15 @@ def decoded(file: BinaryIO, codec: str, newline: str) -> Iterator[TextIO]:
 
 
 def checked_encoding(name: str) -> str:
-    """The name of the codec. Raises `ValueError` for a name that Python does not know."""
+    """The name of the codec. Raises `InvalidArgumentError` for one that Python does not know."""
     try:
         # Decoding refuses what is no encoding of texts, such as base64; four bytes suit every one.
         b"a\0\0\0".decode(name, "replace")
         codec = codecs.lookup(name).name
     except (LookupError, ValueError):
-        raise ValueError(
-            f"encoding {name!r} is not known: give for example utf-8, cp1252, cp850 or utf-16"
+        raise InvalidArgumentError(
+            f"encoding {name!r} is not known: give for example utf-8, cp1252, cp850 or utf-16",
+            argument="encoding",
         ) from None
     return codec
 

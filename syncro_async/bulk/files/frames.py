@@ -10,6 +10,7 @@ import msgspec
 from syncro_async.bulk.files.rows import Row, names_of
 from syncro_async.errors import ConfigurationError
 from syncro_async.models.receipts import RowProblem
+from syncro_async.transport.values import unwrapped
 
 _MISSING = frozenset({"NaTType", "NAType"})
 
@@ -62,6 +63,9 @@ def _scalar(value: Any, *, refuse: bool = True) -> Any:
     """A value of numpy, pandas or polars as Python's own; `TypeError` for what is none."""
     if type(value).__name__ in _MISSING:
         return None
+    plain = unwrapped(value)
+    if plain is not value:
+        return plain
     if hasattr(value, "to_pydatetime"):
         return value.to_pydatetime(warn=False)
     if hasattr(value, "to_list"):

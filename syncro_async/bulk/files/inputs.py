@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 from syncro_async.bulk.files.rows import unreadable
+from syncro_async.errors import InvalidArgumentError
 from syncro_async.models.receipts import RowProblem
 
 STDIN = "-"
@@ -26,17 +27,19 @@ _OTHERS = {
 _HEAD = 512
 
 
-def split_suffix(path: Path) -> tuple[str, str]:
+def split_suffix(path: Path, argument: str = "rows") -> tuple[str, str]:
     """The suffix that names the format, in lower case, and `".gz"` or `""`.
 
-    Raises `ValueError` for a name that has none of `SUFFIXES`.
+    Raises `InvalidArgumentError`, of that argument, for a name that has none of `SUFFIXES`.
     """
     name = path.name.lower()
     packed = ".gz" if name.endswith(".gz") else ""
     suffix = Path(name.removesuffix(".gz")).suffix
     if suffix not in SUFFIXES:
         allowed = ", ".join(SUFFIXES)
-        raise ValueError(f"{path.name} must end in one of {allowed}, each also with .gz")
+        raise InvalidArgumentError(
+            f"{path.name} must end in one of {allowed}, each also with .gz", argument=argument
+        )
     return suffix, packed
 
 

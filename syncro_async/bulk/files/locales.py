@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
+from syncro_async.errors import InvalidArgumentError
+
 
 class Locale(NamedTuple):
     """How the values of a source are written.
@@ -32,7 +34,7 @@ LOCALES = (
 def locale_named(name: str | None) -> Locale | None:
     """The locale of that name, as `pt-BR`, `pt_BR` or `pt_BR.UTF-8`; None for None or blank.
 
-    Raises `ValueError` for one that is not known.
+    Raises `InvalidArgumentError` for one that is not known.
     """
     if name is None or not name.strip():
         return None
@@ -41,4 +43,5 @@ def locale_named(name: str | None) -> Locale | None:
         if plain == locale.name.casefold():
             return locale
     known = ", ".join(locale.name for locale in LOCALES)
-    raise ValueError(f"locale {name!r} is not known; known are {known}")
+    message = f"locale {name!r} is not known; known are {known}"
+    raise InvalidArgumentError(message, argument="locale")

@@ -42,8 +42,8 @@ def read_file(
     - `encoding`: of a text file; None: found from its bytes
     - `header_row`: the line of the column names; None: the first line that is not blank
 
-    Raises `OSError`, `ValueError` for an unknown encoding, `BadRowsError` for a file that cannot
-    be read on, and `ConfigurationError` where an extra is missing.
+    Raises `OSError`, `InvalidArgumentError` for an unknown encoding, `BadRowsError` for a file that
+    cannot be read on, and `ConfigurationError` where an extra is missing.
     """
     with opened(path) as (file, format_):
         name = "the standard input" if str(path) == "-" else path.name

@@ -10,6 +10,7 @@ from typing import Any, Literal, NamedTuple
 from syncro_async.bulk.files import values
 from syncro_async.bulk.files.columns import COLUMNS
 from syncro_async.bulk.files.rows import ERROR_COLUMN, RAW_COLUMN, repeated_name
+from syncro_async.errors import InvalidArgumentError
 from syncro_async.models.receipts import ColumnUse
 
 CUSTOM = "custom_fields"
@@ -127,13 +128,16 @@ class ColumnMapping:
     - `given`: a column's name, or several with `+` between them, to its field; None leaves it out
     - `ignore_others`: leave out every column that holds no field
 
-    Raises `ValueError` for a field that does not exist.
+    Raises `InvalidArgumentError` for a field that does not exist.
     """
 
     def __init__(self, given: Mapping[str, str | None], *, ignore_others: bool = False) -> None:
         for column, field in given.items():
             if field is not None and not is_field(field):
-                raise ValueError(f"column {column!r} cannot hold {field!r}, which is no field")
+                raise InvalidArgumentError(
+                    f"column {column!r} cannot hold {field!r}, which is no field",
+                    argument="columns",
+                )
         self._given = dict(given)
         self._plain = {plain_name(column): column for column in given}
         self._joined = {

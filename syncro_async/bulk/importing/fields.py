@@ -14,9 +14,10 @@ from syncro_async.bulk.files.cleaning import clean
 from syncro_async.bulk.files.locales import Locale
 from syncro_async.bulk.importing.columns import CUSTOM, DOTTED, ColumnMapping, Target
 from syncro_async.bulk.importing.stored import is_written_so
-from syncro_async.errors import ConfigurationError, PermissionDeniedError
+from syncro_async.errors import ConfigurationError, InvalidArgumentError, PermissionDeniedError
 from syncro_async.models.lead import Lead
 from syncro_async.resources.arguments import MATCH_KEYS, MatchBy
+from syncro_async.transport.values import refusal
 
 
 class Definition(msgspec.Struct, frozen=True):
@@ -38,11 +39,13 @@ class _Answer(msgspec.Struct):
 
 
 def definitions_from(given: Iterable[Any]) -> Definitions:
-    """Definitions by name, from mappings or structs. Raises `ValueError`."""
+    """Definitions by name, from mappings or structs. Raises `InvalidArgumentError`."""
     try:
         known = [msgspec.convert(item, Definition, from_attributes=True) for item in given]
     except (msgspec.ValidationError, TypeError) as error:
-        raise ValueError(f"definitions must hold custom fields with their name: {error}") from error
+        raise InvalidArgumentError(
+            f"definitions must hold custom fields with their name: {error}", argument="definitions"
+        ) from error
     return {field.name: field for field in known}
 
 
@@ -152,7 +155,7 @@ class FieldMapping:
     - `compared`: every row is compared with its lead before it is sent. A row with the id of its
       lead may then have values that cannot be sent, as long as the lead has the same.
 
-    Raises `ValueError` for a field that is none, and for defaults that cannot be sent.
+    Raises `InvalidArgumentError` for a field that is none, and for defaults that cannot be sent.
     """
 
     def __init__(
@@ -169,7 +172,7 @@ class FieldMapping:
     ) -> None:
         self.kind = kind
         if match_by not in MATCH_KEYS:
-            raise ValueError(f"match_by must be one of {', '.join(MATCH_KEYS)}, not {match_by!r}")
+            raise refusal("match_by", f"one of {', '.join(MATCH_KEYS)}", match_by)
         self._match_by = match_by
         self.locale = locale
         self.columns = ColumnMapping(columns or {}, ignore_others=ignore_others)
@@ -180,12 +183,14 @@ class FieldMapping:
         self.learn(definitions)
 
     def learn(self, definitions: Definitions | None) -> None:
-        """Know the custom fields from now on. Raises `ValueError` for defaults that do not fit."""
+        """Know the custom fields from now on. Raises `InvalidArgumentError` for bad defaults."""
         self.definitions = definitions
         converted = self._convert(self._given_defaults, self._own_names)
         for complaint in (*converted.errors, *converted.doubts.values()):
             value = "" if complaint.value is None else f" {complaint.value!r}"
-            raise ValueError(f"the default of {complaint.column}{value} {complaint.reason}")
+            raise InvalidArgumentError(
+                f"the default of {complaint.column}{value} {complaint.reason}", argument="defaults"
+            )
         self._defaults = converted.fields
 
     def convert(

@@ -29,9 +29,10 @@ from syncro_async.bulk.importing.sender import Sender
 from syncro_async.bulk.importing.staging import SET_ASIDE, RowStaging, Source, SourceOptions
 from syncro_async.bulk.job import Job, JobContext
 from syncro_async.bulk.progress import OnProgress, ProgressReporter
-from syncro_async.errors import ImportStoppedError, SyncroError
+from syncro_async.errors import ImportStoppedError, InvalidArgumentError, SyncroError
 from syncro_async.models.receipts import ImportSummary, RowChange, SourceReport
 from syncro_async.resources.arguments import MatchBy
+from syncro_async.transport.values import refusal
 
 # The client has this many connections; more tasks would only wait in the queue.
 _CONCURRENCY = 20
@@ -43,7 +44,7 @@ _SETTLED = (*_DONE, SET_ASIDE)
 class ImportOptions:
     """The options of an import, with the names and meanings of `Bulk.upsert_leads`.
 
-    Raises `ValueError` for an option that is not valid.
+    Raises `InvalidArgumentError` for an option that is not valid.
     """
 
     kind: Kind
@@ -72,20 +73,21 @@ class ImportOptions:
         source = as_path(self.rows)
         for path in filter(None, (source, self.failures)):
             if str(path) != STDIN or path is self.failures:
-                split_suffix(path)
+                split_suffix(path, "rows" if path is source else "failures")
         for name, other in (("of the rows", source), ("of the journal", self.journal)):
             if other and self.failures and other.resolve() == self.failures.resolve():
-                raise ValueError(
-                    f"failures must not be the file {name} ({self.failures}); name another file"
+                raise InvalidArgumentError(
+                    f"failures must not be the file {name} ({self.failures}); name another file",
+                    argument="failures",
                 )
         for name in ("canary", "max_failures"):
             value = getattr(self, name)
             if value is not None and not (is_int(value) and value >= 0):
-                raise ValueError(f"{name}={value!r} must be an integer of 0 or more")
-        if self.on_bad_row not in {"stop", "set-aside"}:
-            raise ValueError(f"on_bad_row={self.on_bad_row!r} must be 'stop' or 'set-aside'")
+                raise refusal(name, "an int of 0 or more", value)
+        if self.on_bad_row not in ("stop", "set-aside"):
+            raise refusal("on_bad_row", "'stop' or 'set-aside'", self.on_bad_row)
         if self.header_row is not None and not (is_int(self.header_row) and self.header_row >= 1):
-            raise ValueError(f"header_row={self.header_row!r} must be the number of a line, from 1")
+            raise refusal("header_row", "the number of a line, from 1", self.header_row)
         if self.encoding is not None:
             checked_encoding(self.encoding)
         known = None if self.definitions is None else definitions_from(self.definitions)

@@ -31,7 +31,7 @@ from syncro_async.bulk.importing.fields import FieldMapping, Kind, read_definiti
 from syncro_async.bulk.importing.journal import Journal, link, read_meta, write_meta
 from syncro_async.bulk.importing.same_key import two_people
 from syncro_async.clock import Clock
-from syncro_async.errors import BadRowsError, ConfigurationError
+from syncro_async.errors import BadRowsError, ConfigurationError, InvalidArgumentError
 from syncro_async.models.receipts import ColumnUse, RowProblem, SourceReport, group_problems
 
 # The state of a row of the journal that cannot be imported and is never sent.
@@ -205,7 +205,10 @@ class RowStaging:
         lacking = self._fields.columns.lacking(names)
         if lacking:
             known = ", ".join(names)
-            raise ValueError(f"the source has no column {', '.join(lacking)} (it has {known})")
+            raise InvalidArgumentError(
+                f"the source has no column {', '.join(lacking)} (it has {known})",
+                argument="columns",
+            )
         targets = self._fields.columns.targets(names)
         self._note_columns(names)
         misplaced = self._misplaced_header(table)

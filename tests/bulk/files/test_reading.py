@@ -320,7 +320,7 @@ def test_a_damaged_gzip_file_is_refused(tmp_path: Path) -> None:
     [
         (b"name;email\nAna;a@b.c\n", [Row(2, {"name": "Ana", "email": "a@b.c"})]),
         (b' {"name": "Ana"}\n', [Row(1, {"name": "Ana"})]),
-        (gzip.compress(b"name\nAna\n"), [Row(2, {"name": "Ana"})]),
+        (gzip.compress(b"name\nAna\n", mtime=0), [Row(2, {"name": "Ana"})]),
     ],
 )
 def test_a_minus_is_the_standard_input(

@@ -268,8 +268,8 @@ async def test_what_a_lead_needs_must_be_there_to_create_it(place: Place) -> Non
         ({"failures": "rows.ods"}, "must end in one of .csv, .tsv, .txt, .xlsx, .jsonl, .parquet"),
         ({"locale": "xx"}, "locale 'xx' is not known; known are pt-BR, en-US"),
         ({"encoding": "ansi2"}, "encoding 'ansi2' is not known"),
-        ({"header_row": 0}, "header_row=0 must be the number of a line"),
-        ({"on_bad_row": "skip"}, "on_bad_row='skip' must be 'stop' or 'set-aside'"),
+        ({"header_row": 0}, "header_row must be the number of a line, from 1, not 0"),
+        ({"on_bad_row": "skip"}, "on_bad_row must be 'stop' or 'set-aside', not 'skip'"),
         ({"definitions": [{"label": "x"}]}, "definitions"),
     ],
 )
