@@ -229,11 +229,12 @@ class AsyncClient(AnyList):
     ) -> AsyncClient:
         """The same client with other options for the calls made through it.
 
-        `dialect` may differ from the client's in its headers, parameters and paging, for example
-        `ROUTEMCP.with_options(end_user_id=…)`.
+        It shares the connections and the budget; closing it closes nothing. An option that is not
+        given stays as it is. Raises `ConfigurationError` for options that cannot work.
 
-        It shares the connections and the budget; closing it closes nothing. Raises
-        `ConfigurationError` for options that cannot work.
+        - `lane`, `max_wait` (s), `timeout` (s), `retry`: as for `AsyncClient`.
+        - `dialect`: one that differs from the client's in its headers, parameters and paging only,
+          for example `ROUTEMCP.with_options(end_user_id=…)`.
         """
         given = {"lane": lane, "max_wait": max_wait, "timeout": timeout, "retry": retry}
         changes: dict[str, Any] = {
@@ -297,15 +298,21 @@ class AsyncClient(AnyList):
     ) -> Any:
         """Call any endpoint through the same budget, retries and errors.
 
-        `path` is relative to the base URL (`/tasks`); an absolute URL is accepted when it lies
-        under the base URL. `params` is a map, or pairs of name and value; a list repeats its name
-        with `[]` and None is left out. In `json` None is null.
-        Returns the whole decoded body, its envelope included: plain objects (None for an empty
-        body), or an instance of `type` where that is given. GET, PUT and DELETE count as safe to
-        send again, POST and PATCH do not.
+            found = await syncro.request("GET", "/leads", params={"per_page": 1})
+            print(found["meta"]["total"])
 
-        Raises `InvalidArgumentError` for a path that leaves the base URL and for a method or values
-        that cannot be sent, and the other errors of `syncro_async.errors`.
+        Returns the whole decoded body, its envelope included. Raises `InvalidArgumentError` for a
+        path that leaves the base URL and for a method or values that cannot be sent, and the other
+        errors of `syncro_async.errors`.
+
+        - `method`: an HTTP method. GET, PUT and DELETE may be sent again after an attempt that may
+          have been executed; POST and PATCH may not.
+        - `path`: relative to the base URL (`/tasks`), or an absolute URL below it.
+        - `params`: the query, as a map or as pairs of name and value. A list repeats its name with
+          `[]`; None is left out.
+        - `json`: the body (None: no body). None inside it is null.
+        - `type`: what the body is decoded to, for instance a `msgspec.Struct` or `dict[str, int]`
+          (None: plain objects, and None for an empty body).
         """
         verb = str(scalar("method", method)).upper()
         if not _METHOD.fullmatch(verb):

@@ -214,7 +214,7 @@ LONG_WAIT = 5.0
 
 
 def log_event(event: Event) -> None:
-    """The log observer: requests at DEBUG, what a person should know at INFO and WARNING.
+    """Write an `event` to the log: requests at DEBUG, what a person should know above it.
 
     A wait over 5 s is a WARNING, but INFO beside another that was one, and in the bulk lane,
     where waiting is the plan.

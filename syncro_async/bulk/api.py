@@ -60,6 +60,12 @@ class Exports:
         Raises `ConfigurationError` for a destination that cannot be, or that another run is
         writing; `OSError` for what the file system refuses, before the first request where that
         can be known; the other errors of `syncro_async.errors` as `leads.list` does.
+
+        - `pipeline_id`, `stage_id`, `assigned_to`, `source`, `status`, `tags`, `q`,
+          `updated_since`, `created_from`, `created_to`, `include`: the filters of `leads.list`.
+        - `page_size`: leads a page, 1 to 200 (default 200).
+        - `max_items`: the export ends after so many leads (None: at the end of the list).
+        - `on_progress`: is given a `Progress` after each step, see `ProgressBar`.
         """
         listing = self._listing(filters, page_size, max_items)
         to = exporting.destination_of(destination, format)
@@ -79,6 +85,10 @@ class Exports:
 
         Counted are the two readings of a list that stands still. Raises what `leads.list` and its
         first page do.
+
+        - `pipeline_id`, `stage_id`, `assigned_to`, `source`, `status`, `tags`, `q`,
+          `updated_since`, `created_from`, `created_to`, `include`: the filters of `leads.list`.
+        - `page_size`, `max_items`: as for `export_leads`.
         """
         requests = await exporting.requests_needed(
             self._listing(filters, page_size, max_items), self._context
@@ -110,6 +120,12 @@ class Exports:
         Raises `ConfigurationError` for a database or table that cannot be, for a table that is
         not one of ours or holds another account's leads, and while another run is at work;
         `OSError`, and the other errors of `syncro_async.errors` as `export_leads` does.
+
+        - `table`: the name of the table (default `leads`).
+        - `include`: relations to store, as for `leads.list`.
+        - `page_size`: leads a page, 1 to 200 (default 200).
+        - `resume`: continue a reading that was interrupted within a day (default True).
+        - `on_progress`: is given a `Progress` after each step, see `ProgressBar`.
         """
         listing = LeadQuery(self._context.leads, _settled({"include": include}), page_size)
         return await syncing.sync_leads(
@@ -132,7 +148,9 @@ class Exports:
     ) -> Plan:
         """Foresee a sync by the budget as it stands; costs one request, for the count.
 
-        The arguments are those of `sync_leads`, and so is what it raises; nothing is written.
+        Nothing is written. It raises what `sync_leads` raises.
+
+        - `database`, `table`, `include`, `full`, `page_size`: as for `sync_leads`.
         """
         listing = LeadQuery(self._context.leads, _settled({"include": include}), page_size)
         requests = await syncing.requests_to_sync(
@@ -162,9 +180,11 @@ R = TypeVar("R")
 class Bulk(Exports):
     """Jobs of many calls, `client.bulk`.
 
-    Their calls stand in the bulk lane, where interactive calls on the same key go first, and wait
-    there as long as it takes: `max_wait` does not apply to them. `client.with_options(lane=…).bulk`
-    is the way to another lane.
+        print(syncro.bulk.plan(50_000).finishes_at)
+
+    Their calls use the bulk lane, in which interactive calls on the same key go first, and wait
+    there as long as necessary: `max_wait` does not apply to them. For another lane use
+    `client.with_options(lane=…).bulk`.
     """
 
     def map(
@@ -194,6 +214,8 @@ class Bulk(Exports):
         through a view whose lane was chosen with `with_options(lane=…)`.
 
         Raises `InvalidArgumentError` for a `concurrency` below 1.
+
+        - `on_progress`: is given a `Progress` after each item, see `ProgressBar`.
         """
         return MapContext(
             Job.start(self._context),
@@ -274,7 +296,7 @@ class Bulk(Exports):
         - `dry_run`: compare, and send nothing; `summary.changes` says what would be.
         - `on_source`: is given a `SourceReport` when the rows are checked, before the first is
           sent: encoding, columns, and what was removed from values.
-        - `on_progress`: is given a `Progress` after each row.
+        - `on_progress`: is given a `Progress` after each row, see `ProgressBar`.
 
         Raises `InvalidArgumentError` for arguments that cannot be, `OSError` for files,
         `BadRowsError`, `ConfigurationError` for a journal of other rows or one in use, and
@@ -311,6 +333,11 @@ class Bulk(Exports):
         no row may be there twice. A row whose answer was lost is looked up by its email, else its
         phone, else its name, before it is sent again: a lead that has it, that is not older than
         the row's first sending and that no other row made, is the row's own.
+
+        - `rows`, `columns`, `defaults`, `definitions`, `journal`, `failures`, `canary`,
+          `max_failures`, `dry_run`, `on_progress`: as for `upsert_leads`.
+        - `locale`, `on_bad_row`, `resume`, `encoding`, `header_row`, `ignore_others`, `on_source`:
+          as for `upsert_leads`.
         """
         return await self._imported("create", locals())
 
@@ -336,6 +363,9 @@ class Bulk(Exports):
         The arguments are those of `upsert_leads`, or with `create` of `create_leads`. The rows are
         read and checked; with a `journal` that was begun, what it says is done does not count.
         With `diff` the number of leads is asked for. Raises what the import raises before it sends.
+
+        - `rows`, `match_by`, `columns`, `defaults`, `definitions`, `locale`, `on_bad_row`,
+          `encoding`, `header_row`, `ignore_others`: as for `upsert_leads`.
         """
         arguments = locals()
         kind: Kind = "create" if arguments.pop("create") else "upsert"
@@ -358,5 +388,7 @@ class Bulk(Exports):
         Nothing is sent. It counts with the budget as it is now, everything that already waits in
         the queue, and the latency measured so far. Raises `InvalidArgumentError` for
         a negative number.
+
+        - `requests`: how many, 0 or more.
         """
         return make_plan(requests, self._context)

@@ -61,7 +61,11 @@ class Outcomes(Generic[T, R]):
         self._feeder: asyncio.Task[None] | None = None
 
     def start(self, context: Context, on_finished: Callable[[], object] = int) -> None:
-        """Begin to take items; the function runs in copies of this context."""
+        """Begin to take items; the block of `Bulk.map` does this.
+
+        - `context`: the function runs in copies of it.
+        - `on_finished`: is called after each item.
+        """
         self._context = context
         self._on_finished = on_finished
         self._feeder = asyncio.create_task(self._feed(), context=context.copy())

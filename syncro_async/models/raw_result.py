@@ -13,10 +13,11 @@ T = TypeVar("T")
 class Headers(Mapping[str, str]):
     """The headers of an answer: a map whose names may be written in capitals or not.
 
-    `headers["Retry-After"]` has the values of a repeated header joined by commas; `get_all(name)`
-    has them one by one. `fields`: names and values in the order of the answer.
-
         assert Headers([("retry-after", "5")])["Retry-After"] == "5"
+
+    `headers[name]` has the values of a repeated header joined by commas.
+
+    - `fields`: names and values, in the order of the answer.
     """
 
     __slots__ = ("_fields",)
@@ -25,7 +26,10 @@ class Headers(Mapping[str, str]):
         self._fields = tuple((name.lower(), value) for name, value in fields)
 
     def get_all(self, name: str) -> list[str]:
-        """Every value of the header `name`, in the order of the answer; none is an empty list."""
+        """Every value of a header, in the order of the answer; an empty list where it is missing.
+
+        - `name`: the name of the header.
+        """
         return [value for own, value in self._fields if own == name.lower()]
 
     def __getitem__(self, name: str) -> str:
@@ -51,15 +55,16 @@ class Headers(Mapping[str, str]):
 
 
 class RawResult(msgspec.Struct, Generic[T], frozen=True):
-    """What a call of `with_raw_response` returns: the answer, and what was made of it.
-
-    `status` is the HTTP status, `content` the whole body in bytes (decompressed). `attempts` is how
-    many requests were sent, those answered with 429 included. `waited` is how long the call waited
-    for the budget and between attempts (s). `parsed` is what the call returns otherwise, and the
-    first page for a call that returns a list in pages.
+    """The result of a call of `with_raw_response`: the answer, and what was decoded from it.
 
         raw = await syncro.with_raw_response.leads.get(1)
         print(raw.status, raw.headers["Content-Type"], raw.parsed.name)
+
+    - `status`: the HTTP status; `headers`: the headers.
+    - `content`: the whole body in bytes, decompressed.
+    - `attempts`: how many requests were sent, also those that were answered with 429.
+    - `waited`: how long the call waited for the budget and between attempts (s).
+    - `parsed`: what the call returns otherwise; the first page for a list in pages.
     """
 
     status: int

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, overload
 from syncro_async._internal.checks import is_int
 from syncro_async.models.page import Page, Rows
 from syncro_async.paging.dataframe import Library, frame_maker
-from syncro_async.paging.pages import Fetch, is_repeated_page, items_of, next_page_number, truncate
+from syncro_async.paging.pages import Fetch, PageWalk, items_of, says_more, truncate
 from syncro_async.paging.prefetch import Prefetch
 from syncro_async.transport.values import refusal, unwrapped
 
@@ -69,14 +69,13 @@ class Paginator(Generic[T]):
         left = self._max_items
         fetch = self._walk()
         number: int | None = self._start_page
-        previous: Page[T] | None = None
+        walk = PageWalk(self._start_page)
         while number is not None and left != 0:
             page = await fetch(number)
-            if is_repeated_page(page, previous, number):
-                return
-            left, shown = truncate(page, left)
-            yield shown
-            number, previous = next_page_number(number, page), page
+            again, number = walk.take(number, page)
+            if not again:
+                left, shown = truncate(page, left)
+                yield shown
 
     async def collect(self) -> list[T]:
         """All items in one list, which a notebook shows as a table."""
@@ -100,6 +99,8 @@ class Paginator(Generic[T]):
         nested are JSON texts; what was not sent is null. Where items are plain objects there is a
         column for each key, whose type the library finds.
 
+        - `library`: `"polars"`, `"pandas"`, or None for the one that is installed.
+
         Raises `ModuleNotFoundError` before anything is sent where the library is missing (extra
         `dataframe`), and `InvalidArgumentError` for another library.
         """
@@ -113,7 +114,7 @@ class Paginator(Generic[T]):
         # Asking for a single item would move the pages behind the first one.
         size = 1 if self._start_page == 1 else None
         page = await self._walk()(self._start_page, size)
-        if not page.items and (page.unreadable or page.next_cursor is not None):
+        if not page.items and (page.unreadable or says_more(self._start_page, page)):
             async with aclosing(items_of(self.pages())) as items:
                 return await anext(items, None)
         return page.items[0] if page.items else None

@@ -1,4 +1,4 @@
-"""What may be asked about the account and its users: the calls of the API reference, 'Account'."""
+"""What the API tells about the account and its users: the calls of its reference, "Account"."""
 
 from __future__ import annotations
 
@@ -21,7 +21,12 @@ _read_body = decoder_for(_Body)
 
 
 class Account(Resource):
-    """The call about the account, `client.account`."""
+    """The call about the account, `client.account`.
+
+        print((await syncro.account.get()).plan)
+
+    It raises the errors of `syncro_async.errors`.
+    """
 
     @property
     def with_raw_response(self) -> RawAccount:
@@ -48,7 +53,12 @@ _PATH = "/users"
 
 
 class Users(Resource):
-    """The call about users, `client.users`."""
+    """The call about users, `client.users`.
+
+        names = {user.id: user.name for user in await syncro.users.list()}
+
+    It raises the errors of `syncro_async.errors`.
+    """
 
     @property
     def with_raw_response(self) -> RawUsers:
@@ -58,8 +68,8 @@ class Users(Resource):
     async def list(self) -> builtins.list[User]:
         """Fetch the members of the account.
 
-        One that cannot be read is left out, logged at WARNING, and reported to the observers as
-        `ItemUnreadable`. Raises the errors of `syncro_async.errors`.
+        A member that cannot be read is left out, logged at WARNING, and reported to the observers
+        as `ItemUnreadable`. Raises the errors of `syncro_async.errors`.
         """
         read = whole_list(_PATH, self._emit, User)
         return await self._send(Call("GET", _PATH, read, idempotent=True))

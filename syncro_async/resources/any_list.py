@@ -68,13 +68,15 @@ class AnyList(ABC):
             async for contact in wolfeo.paginate("/contacts", params={"period": "all"}):
                 print(contact["email"])
 
-        `path` and `params` are those of `request()`; a page number or a cursor among the `params`
-        is where the list begins. Items are plain objects, or instances of `item` where that is
-        given. A page holds `page_size` items, else as many as the service allows. `paging` says
-        how this list comes where it is not as the service's lists do.
-
-        Raises `ConfigurationError` when the service does not document how its lists come and
+        Raises `ConfigurationError` when the service does not document how its lists are paged and
         `paging` is not given, and `InvalidArgumentError` for arguments that cannot be sent.
+
+        - `path`, `params`: as for `request()`. A page number or a cursor among the `params` is
+          where the list begins.
+        - `item`: what each item is decoded to (None: plain objects).
+        - `page_size`: items a page (None: as many as the service allows).
+        - `max_items`: the list ends after so many items (None: at its end).
+        - `paging`: how this list is paged, where it differs from the service's other lists.
         """
         kind = cast("type[Any]", Any) if item is None else item
         base_url = self._settings.config.base_url

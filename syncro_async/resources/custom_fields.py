@@ -1,4 +1,4 @@
-"""What may be asked about custom fields: the call of the API reference, 'Custom fields'."""
+"""What the API tells about custom fields: the call of its reference, "Custom fields"."""
 
 from __future__ import annotations
 
@@ -15,7 +15,13 @@ _PATH = "/custom-fields"
 
 
 class CustomFields(Resource):
-    """The call about custom fields, `client.custom_fields`."""
+    """The call about the definitions of custom fields, `client.custom_fields`.
+
+        for field in await syncro.custom_fields.list():
+            print(field.name, field.field_type)
+
+    It raises the errors of `syncro_async.errors`.
+    """
 
     @property
     def with_raw_response(self) -> RawCustomFields:
@@ -23,11 +29,13 @@ class CustomFields(Resource):
         return RawCustomFields(self)
 
     async def list(self, *, active_only: bool = False) -> builtins.list[CustomField]:
-        """Fetch the definitions of the account's custom fields; `active_only`: those in use.
+        """Fetch the definitions of the account's custom fields.
 
-        One that cannot be read is left out, logged at WARNING, and reported to the observers as
-        `ItemUnreadable`. Raises `InvalidArgumentError` for what is no bool, and the other errors
-        of `syncro_async.errors`.
+        A definition that cannot be read is left out, logged at WARNING, and reported to the
+        observers as `ItemUnreadable`. Raises `InvalidArgumentError` for what is no bool, and the
+        other errors of `syncro_async.errors`.
+
+        - `active_only`: leave out the fields that are not in use (default False).
         """
         query = query_string({"active_only": flag("active_only", active_only) or None})
         read = whole_list(_PATH, self._emit, CustomField)

@@ -1,4 +1,4 @@
-"""What may be asked about pipelines: the call of the API reference, 'Pipelines'."""
+"""What the API tells about pipelines: the call of its reference, "Pipelines"."""
 
 from __future__ import annotations
 
@@ -20,7 +20,14 @@ _read_pipeline = item_decoder(models.Pipeline)
 
 
 class Pipelines(Resource):
-    """The call about pipelines, `client.pipelines`."""
+    """The calls about pipelines, `client.pipelines`.
+
+        stage = await syncro.pipelines.stage("Vendas", "Proposta")
+        async for lead in syncro.leads.list(stage_id=stage.id):
+            print(lead.name)
+
+    They raise the errors of `syncro_async.errors`.
+    """
 
     @property
     def with_raw_response(self) -> RawPipelines:
@@ -30,21 +37,29 @@ class Pipelines(Resource):
     async def list(self) -> models.Pipelines:
         """Fetch every pipeline with its stages, and the lost reasons.
 
-        What they are called leads to their ids: see `Pipelines.find`, `.stage` and `.reason`. A
-        pipeline, stage or reason that cannot be read is left out, logged at WARNING, and reported
-        to the observers as `ItemUnreadable`. Raises the errors of `syncro_async.errors`.
+        The result finds ids by names: see its `find`, `stage` and `reason`. A pipeline, stage or
+        reason that cannot be read is left out, logged at WARNING, and reported to the observers as
+        `ItemUnreadable`. Raises the errors of `syncro_async.errors`.
         """
         return await self._send(Call("GET", _PATH, self._read, idempotent=True))
 
     async def find(self, name: str) -> models.Pipeline:
-        """Fetch the pipeline of that name: one request; who needs several names keeps the list.
+        """The pipeline of that name.
 
-        Raises `LookupError` where none or several are called so.
+        Raises `LookupError` when no pipeline or several have the name.
+
+        - `name`: the name as people see it; capitals, accents and spaces may be written otherwise.
         """
         return (await self.list()).find(name)
 
     async def stage(self, pipeline: str, name: str) -> models.Stage:
-        """Fetch the stage of that name in the pipeline of that name, as `find` does."""
+        """The stage of that name.
+
+        Raises `LookupError` when no stage or several have the name.
+
+        - `pipeline`: the name of the stage's pipeline.
+        - `name`: the name of the stage, as for `find`.
+        """
         return (await self.list()).stage(pipeline, name)
 
     def _read(self, raw: bytes) -> models.Pipelines:

@@ -1,4 +1,4 @@
-"""What may be asked about webhooks: the calls of the API reference, 'Webhook subscriptions'."""
+"""What the API can do with webhooks: the calls of its reference, "Webhook subscriptions"."""
 
 from __future__ import annotations
 
@@ -27,9 +27,12 @@ _read_new_webhook = decoder_for(webhook.NewWebhook)
 class Webhooks(Resource):
     """The calls about webhook subscriptions, `client.webhooks`.
 
+        made = await syncro.webhooks.create(target_url="https://example.com/in", events="lead.won")
+        print(made.secret)
+
     Arguments that are None are not sent. Every call raises `InvalidArgumentError`, naming the
-    argument and sending nothing, for an argument the reference rules out, and the errors of
-    `syncro_async.errors`: `NotFoundError` where there is no such subscription, `ValidationError`
+    argument and sending nothing, for an argument that the reference rules out, and the other errors
+    of `syncro_async.errors`: `NotFoundError` where there is no such subscription, `ValidationError`
     where the server refuses a field.
     """
 
@@ -39,10 +42,10 @@ class Webhooks(Resource):
         return RawWebhooks(self)
 
     async def list(self) -> webhook.Webhooks:
-        """Fetch every subscription, and the events one can subscribe to.
+        """Fetch every subscription, and the events that one can subscribe to.
 
-        One that cannot be read is left out, logged at WARNING, and reported to the observers as
-        `ItemUnreadable`.
+        A subscription that cannot be read is left out, logged at WARNING, and reported to the
+        observers as `ItemUnreadable`.
         """
         return await self._send(Call("GET", _PATH, self._read, idempotent=True))
 
@@ -54,10 +57,13 @@ class Webhooks(Resource):
         source: WebhookSource | None = None,
         secret: str | None = None,
     ) -> webhook.NewWebhook:
-        """Subscribe an http(s) URL to at least one event (one str is one event).
+        """Subscribe a URL to events. The call is never sent twice by itself.
 
-        `source` is api (the server's default) or n8n. Without a `secret` the server makes one;
-        keep it from the answer, the answer has it once. Never sent twice by itself.
+        - `target_url`: an http(s) URL, which the server calls.
+        - `events`: at least one event by name, such as `lead.won`; a text is one event.
+        - `source`: `api` (the server's default) or `n8n`.
+        - `secret`: the secret that deliveries are signed with (None: the server makes one). The
+          result has it, and no later answer does.
         """
         fields = required(target_url=target_url, events=events) | optional(secret=secret)
         if source is not None:
@@ -66,7 +72,10 @@ class Webhooks(Resource):
         return await self._send(Call("POST", _PATH, _read_new_webhook, idempotent=False, body=body))
 
     async def get(self, id: int) -> webhook.Webhook:
-        """Fetch one subscription."""
+        """Fetch one subscription.
+
+        - `id`: the subscription's id.
+        """
         return await self._send(Call("GET", _path(id), _read_webhook, idempotent=True))
 
     async def update(
@@ -77,9 +86,12 @@ class Webhooks(Resource):
         events: WebhookEvent | Iterable[WebhookEvent] | None = None,
         is_active: bool | None = None,
     ) -> None:
-        """Change the URL, the `events` (all of them are replaced), or whether it is active.
+        """Change a subscription; at least one change must be given.
 
-        At least one of the three must be given.
+        - `id`: the subscription's id.
+        - `target_url`: the new http(s) URL.
+        - `events`: the new events, in place of all earlier ones; a text is one event.
+        - `is_active`: whether deliveries are sent.
         """
         path = _path(id)
         changes = optional(target_url=target_url, events=events, is_active=is_active)
@@ -90,7 +102,11 @@ class Webhooks(Resource):
         await self._send(Call("PUT", path, decode_none, idempotent=True, body=encode_body(changes)))
 
     async def delete(self, id: int) -> None:
-        """End a subscription. That it is gone once an earlier attempt was lost counts as done."""
+        """End a subscription.
+
+        - `id`: the subscription's id. When an earlier attempt was lost, one that is gone counts as
+          ended.
+        """
         await self._send(
             Call("DELETE", _path(id), decode_none, idempotent=True, not_found_is_success=True)
         )

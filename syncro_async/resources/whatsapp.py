@@ -1,4 +1,4 @@
-"""What may be asked about WhatsApp: the two calls of the API reference, 'WhatsApp'."""
+"""What the API tells about WhatsApp: the calls of its reference, "WhatsApp"."""
 
 from __future__ import annotations
 
@@ -31,6 +31,9 @@ _read_fields = item_decoder(dict[str, Any])
 class WhatsApp(Resource):
     """The calls about WhatsApp, `client.whatsapp`; messages are sent by `client.leads`.
 
+        for number in await syncro.whatsapp.instances():
+            print(number.display_name, number.status)
+
     What cannot be read is left out of a list, logged at WARNING, and reported to the observers as
     `ItemUnreadable`. Both calls raise the errors of `syncro_async.errors`.
     """
@@ -52,12 +55,15 @@ class WhatsApp(Resource):
         status: TemplateStatus | None = None,
         language: str | None = None,
     ) -> list[WhatsAppTemplate]:
-        """Fetch the message templates, or those that pass every filter given.
+        """Fetch the message templates, or those that pass every filter.
 
-        `instance_id` is the number they belong to; `status` is APPROVED (those that can be sent),
-        PENDING, REJECTED, PAUSED or DISABLED; `language` such as `pt_BR`. Raises
-        `InvalidArgumentError`, naming the argument and sending nothing, for an argument that the
-        reference rules out.
+        Raises `InvalidArgumentError`, naming the argument and sending nothing, for an argument that
+        the reference rules out.
+
+        - `instance_id`: templates of this number.
+        - `status`: `APPROVED` (those that can be sent), `PENDING`, `REJECTED`, `PAUSED` or
+          `DISABLED`.
+        - `language`: such as `pt_BR`.
         """
         if status is not None:
             filled("status", status)

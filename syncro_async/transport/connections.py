@@ -136,8 +136,8 @@ class AttemptTrace:
     """
 
     __slots__ = (
-        *("_owned", "_sockets", "_transport"),
-        *("attempt", "headers", "response", "reusable", "tainted"),
+        *("_sockets", "_transport", "attempt", "headers"),
+        *("owned", "response", "reusable", "tainted"),
     )
 
     def __init__(
@@ -149,11 +149,11 @@ class AttemptTrace:
         self.tainted = self.reusable = False
         self._transport = transport
         self._sockets = sockets
-        self._owned = owned
+        self.owned = owned
 
     def drop_unsent(self) -> None:
         """The attempt's time is over: what was not sent yet must not be sent any more."""
-        if self._owned:
+        if self.owned:
             self._sockets.drop_unsent(self._transport)
 
     async def __call__(self, event: str, info: dict[str, Any]) -> None:
@@ -163,7 +163,7 @@ class AttemptTrace:
         if event.endswith("send_request_headers.started"):
             # Nothing was heard of connecting: it is a kept connection.
             if (
-                self._owned
+                self.owned
                 and attempt.bytes_sent is None
                 and server_closed_idle(self._transport, self)
             ):
@@ -180,7 +180,7 @@ class AttemptTrace:
             attempt.bytes_sent = attempt.bytes_sent or False
             if event.endswith((".connect_tcp.complete", ".start_tls.complete")):
                 attempt.fresh = True
-                if self._owned:
+                if self.owned:
                     self._sockets.add_own(self._transport, info["return_value"])
                 else:
                     self._sockets.add(info["return_value"])

@@ -118,8 +118,8 @@ class Stragglers:
 
     def _ended(self, task: asyncio.Task[Any]) -> None:
         self._left.discard(task)
-        if not task.cancelled():
-            task.exception()  # nobody else asks for it, and asyncio would report that
+        # Nobody else asks for its exception, and asyncio would report that.
+        _ = task.cancelled() or task.exception()
 
 
 def _wake(over: asyncio.Future[None]) -> None:

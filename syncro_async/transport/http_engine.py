@@ -23,6 +23,8 @@ from syncro_async.transport.decompression import ACCEPTED, DecompressionError, m
 from syncro_async.transport.http_errors import iter_causes, translate_error
 from syncro_async.transport.http_library import in_process_transport
 from syncro_async.transport.messages import Attempt, CallState, RawResponse
+from syncro_async.transport.over_aiohttp import goes_over_aiohttp
+from syncro_async.transport.over_aiohttp import watch as watch_aiohttp
 from syncro_async.transport.redaction import ApiKey
 from syncro_async.transport.wire import Wire
 
@@ -141,7 +143,7 @@ class HttpEngine:
     ) -> RawResponse:
         row = self._pools.get()
         transport = row.acquire()
-        attempt.proxy = row.proxy
+        attempt.proxy, attempt.method = row.proxy, exchange.call.method
         reusable = False
         over_at = self._clock.monotonic() + seconds
         try:
@@ -197,6 +199,8 @@ class HttpEngine:
         """Send on that transport, and read the answer; of an error's body whatever can be had."""
         attempt, chunks = watch.attempt, list[bytes]()
         try:
+            if not watch.owned and goes_over_aiohttp(transport):
+                watch_aiohttp(transport, attempt)
             with Deadline(self._clock, over_at, watch.drop_unsent):
                 response = await transport.handle_async_request(request)
                 try:

@@ -9,6 +9,7 @@ from syncro_async._internal.plain_text import shorten
 from syncro_async.errors import ConnectionFailedError, NoAnswerError, RequestTimeoutError
 from syncro_async.transport.http_library import HttpLibrary
 from syncro_async.transport.messages import Attempt
+from syncro_async.transport.over_aiohttp import proves_nothing_was_sent
 from syncro_async.transport.proxies import refuses_credentials
 
 
@@ -68,18 +69,6 @@ def is_timeout(error: Exception) -> bool:
     )
 
 
-def is_connect_error(error: Exception) -> bool:
-    """Whether aiohttp says that no connection was made.
-
-    Its `ClientConnectorError` is known by its name: aiohttp need not be there.
-    """
-    return any(
-        kind.__name__ == "ClientConnectorError"
-        for link in iter_causes(error)
-        for kind in type(link).__mro__
-    )
-
-
 # What httpcore does before it has a connection to the proxy.
 _TO_THE_PROXY = ("connection.connect_tcp.", "connection.start_tls.", "socks.connect_tcp.")
 
@@ -133,10 +122,13 @@ def _proxy_failure(
 def _never_connected(error: Exception, attempt: Attempt, library: HttpLibrary) -> bool:
     if not isinstance(error, library.no_connection) or attempt.answered_at is not None:
         return False
-    # `ConnectTimeout` is what httpx-aiohttp makes of every connection that broke, also after the
-    # request was sent, and it does not say what it is doing.
-    of_any_kind = attempt.bytes_sent is None and isinstance(error, library.api.ConnectTimeout)
-    return not of_any_kind or is_timeout(error) or is_connect_error(error)
+    if attempt.bytes_sent is not None or not isinstance(error, library.api.ConnectTimeout):
+        return not attempt.bytes_sent
+    # The transport says nothing on the way. `ConnectTimeout` is what httpx-aiohttp makes of every
+    # connection that broke, also after the request was sent.
+    cause = error.__cause__
+    proved = None if cause is None else proves_nothing_was_sent(cause, attempt.method)
+    return is_timeout(error) if proved is None else proved
 
 
 def _broken_answer(

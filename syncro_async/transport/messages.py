@@ -104,7 +104,7 @@ class Attempt(msgspec.Struct):
     does not say. `answered_at`: when the headers of the answer arrived, with `status`,
     `content_type`, `date` (the header) and `remaining`, how many more calls the server will count,
     where it says so. `proxy`: the URL of the proxy it goes through, without a password. `stage`:
-    what the HTTP library did last, in its own words.
+    what the HTTP library did last, in its own words. `method`: the request's.
     """
 
     task_started: bool = False
@@ -119,6 +119,7 @@ class Attempt(msgspec.Struct):
     remaining: int | None = None
     proxy: str | None = None
     stage: str = ""
+    method: str = ""
 
 
 class CallState(msgspec.Struct, Generic[T]):
