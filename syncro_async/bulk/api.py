@@ -230,6 +230,8 @@ class Bulk(Exports):
         failures: str | PathLike[str] | None = None,
         canary: int = 20,
         max_failures: int | None = None,
+        server_time_limit: float = 30.0,
+        max_outage: float = 900.0,
         diff: bool = False,
         dry_run: bool = False,
         on_progress: OnProgress | None = None,
@@ -249,20 +251,27 @@ class Bulk(Exports):
         wrong. Rows of one lead are sent in their order, one after the other; a row that repeats
         the one before is not sent.
 
-        - `journal`: a SQLite file that remembers what became of each row. After a crash at any
-          moment, run again with the same rows and the same journal: what is done is skipped, what
-          failed is tried again, and a row whose answer was lost is looked up before it is sent
-          again. It holds the rows, and never the API key.
+        - `journal`: a SQLite file that stores the state of each row. After a crash at any moment,
+          run again with the same rows, options, account and journal: what is done is skipped, what
+          was not sent is sent, and then what failed is tried again. It holds the rows, and never
+          the API key.
         - `failures`: a file for the rows that failed, with their columns and `syncro_error`; it
           can be corrected and imported.
         - `canary`: the first so many rows go alone, and if all fail alike the job stops (0: none).
+          A run that continues a journal sends no canary.
         - `max_failures`: more failures that are alike stop the job (None: 20, or 1 % of the rows).
+        - `server_time_limit`: how long the server may work on one request at most (s, default 30).
+          So long the job waits after a lost answer, before it reads the leads that were created
+          since to find out whether the row was carried out.
+        - `max_outage`: how long the job waits for a server that cannot be reached any more (s,
+          default 900). Then it stops; no row fails because of it.
         - `diff`: read all leads first, 200 a request, and send only rows that change something.
         - `dry_run`: compare, and send nothing; `summary.changes` says what would be.
         - `on_progress`: is given a `Progress` after each row.
 
         Raises `ValueError` for arguments that cannot be, `OSError` for files, `BadRowsError`,
-        `ConfigurationError` for a journal of other rows or one in use, and `ImportStoppedError`,
+        `ConfigurationError` for a journal of other rows, options or another account and for one
+        in use, and `ImportStoppedError`,
         with the summary so far, when the job stops early: at the limits above, at a key that is
         refused, and when the plan holds no more leads (`PlanLimitError` is the cause).
         """
@@ -277,6 +286,8 @@ class Bulk(Exports):
             failures=as_path(failures),
             canary=canary,
             max_failures=max_failures,
+            server_time_limit=server_time_limit,
+            max_outage=max_outage,
             diff=diff,
             dry_run=dry_run,
             on_progress=on_progress,
@@ -294,15 +305,18 @@ class Bulk(Exports):
         failures: str | PathLike[str] | None = None,
         canary: int = 20,
         max_failures: int | None = None,
+        server_time_limit: float = 30.0,
+        max_outage: float = 900.0,
         dry_run: bool = False,
         on_progress: OnProgress | None = None,
     ) -> ImportSummary:
         """Create a lead for each row, as `upsert_leads` does but for the matching.
 
         Every row needs `name`, `pipeline_id` and `stage_id`, by its columns or by `defaults`, and
-        no row may be there twice. A row whose answer was lost is looked up by its email, else its
-        phone, else its name, before it is sent again: a lead that has it, that is not older than
-        the row's first sending and that no other row made, is the row's own.
+        no row may be there twice. After a lost answer all leads that were created since the job
+        began are read. If no unexplained lead can be the row's, it is sent again. If exactly one
+        has its name and its keys, it is the row's. Else the row is in doubt: `summary.doubts` names
+        the leads, and the row is never sent again by itself.
         """
         order = ImportOptions(
             kind="create",
@@ -314,6 +328,8 @@ class Bulk(Exports):
             failures=as_path(failures),
             canary=canary,
             max_failures=max_failures,
+            server_time_limit=server_time_limit,
+            max_outage=max_outage,
             dry_run=dry_run,
             on_progress=on_progress,
         )

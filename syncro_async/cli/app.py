@@ -185,6 +185,8 @@ def _import(
     plan: options.PlanOnly = False,
     canary: options.Canary = 20,
     max_failures: options.MaxFailures = None,
+    server_time_limit: options.ServerTimeLimit = 30.0,
+    max_outage: options.MaxOutage = 900.0,
     journal: options.JournalFile = None,
     failures: options.FailuresFile = None,
     resume: options.Resume = None,

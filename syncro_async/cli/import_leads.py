@@ -61,6 +61,8 @@ def order_of(options: Mapping[str, Any]) -> ImportArguments:
         "defaults": parse_defaults(options["default"] or []),
         "canary": options["canary"],
         "max_failures": options["max_failures"],
+        "server_time_limit": options["server_time_limit"],
+        "max_outage": options["max_outage"],
     }
     if not options["create"]:
         settings |= {"match_by": options["match_by"], "diff": options["diff"]}
@@ -121,6 +123,7 @@ class _ImportExit:
             raise CommandFailedError(error.message) from error
         if isinstance(error, ImportStoppedError):
             _print_groups(error.summary.reasons)
+            _print_doubts(error.summary)
             say(f"continue with: {_resume_command(arguments)}")
             raise CommandFailedError(error.message) from error
         if isinstance(error, ValueError):
@@ -152,7 +155,7 @@ def _discard(journal: Path) -> None:
             tables = {name for (name,) in db.execute(_TABLES)}
         except sqlite3.DatabaseError as error:
             raise WrongUsageError(f"{journal} is in use, or is not a journal: {error}") from error
-    if tables != {"meta", "rows"}:
+    if not {"meta", "rows"} <= tables <= {"meta", "rows", "known"}:
         raise WrongUsageError(f"{journal} is not a journal of an import; name another file")
     journal.unlink()
 
@@ -177,7 +180,7 @@ async def _import(arguments: ImportArguments, latest: list[Progress]) -> ImportS
 
 
 async def _plan(arguments: ImportArguments) -> Plan:
-    not_planned = ("canary", "max_failures")
+    not_planned = ("canary", "max_failures", "server_time_limit", "max_outage")
     given = arguments.settings.items()
     settings = {name: value for name, value in given if name not in not_planned}
     async with arguments.connection.bulk() as bulk:
@@ -204,9 +207,12 @@ def _print_summary(arguments: ImportArguments, summary: ImportSummary) -> int:
     if arguments.dry_run:
         return DONE
     if summary.in_doubt:
+        _print_doubts(summary)
         raise CommandFailedError(
-            f"{summary.in_doubt} rows are in doubt: their answers were lost, and the search for"
-            f" their leads failed; try again with: {_resume_command(arguments)}"
+            f"{summary.in_doubt} rows are in doubt: their answers were lost, and what the server"
+            " shows does not decide whether they were carried out. They are not sent again by"
+            " themselves. Delete the leads above that no row is to have, or correct the names of"
+            f" the others; then look again with: {_resume_command(arguments)}"
         )
     arguments.journal_path.unlink(missing_ok=True)
     if summary.failed:
@@ -227,6 +233,11 @@ def _described(change: RowChange) -> str:
     )
     lead = "" if change.lead_id is None else f" lead {change.lead_id}"
     return in_one_line(f"line {change.line}: {change.kind}{lead}: {fields}")
+
+
+def _print_doubts(summary: ImportSummary) -> None:
+    for problem in summary.doubts:
+        say(in_one_line(f"line {problem.line}: {problem.reason}"))
 
 
 def _print_groups(groups: Sequence[FailureGroup]) -> None:

@@ -131,6 +131,20 @@ MaxFailures = Annotated[
     int | None,
     typer.Option(min=0, help="Stop after more equal failures. Default: 20, or 1 % of the rows."),
 ]
+ServerTimeLimit = Annotated[
+    float,
+    typer.Option(
+        min=0,
+        metavar="SECONDS",
+        help="How long the server may work on a request; waited after a lost answer.",
+    ),
+]
+MaxOutage = Annotated[
+    float,
+    typer.Option(
+        min=0, metavar="SECONDS", help="How long to wait for a server that is out of reach."
+    ),
+]
 JournalFile = Annotated[
     str | None,
     typer.Option("--journal", metavar="PATH", help="Default: FILE.journal."),

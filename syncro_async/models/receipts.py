@@ -60,8 +60,9 @@ class ImportSummary(msgspec.Struct, frozen=True):
     - `unchanged`: rows that needed no request, because the lead has these values already or the
       previous row is identical
     - `failed`: rows that the server refused
-    - `in_doubt`: rows whose answer was lost and whose outcome is not known; the next run with the
-      same journal tries again to find it out
+    - `in_doubt`: rows whose answer was lost and whose outcome is not known. They are never sent
+      again by themselves. The next run with the same journal tries again to find it out
+    - `doubts`: these rows, each with its line and the leads of which one may be its own
     - `requests`, `seconds`: the requests and the duration of this run
     - `reasons`: the failures in groups
     - `changes`: the changes that a dry run found; `created` and `updated` then count these
@@ -81,6 +82,7 @@ class ImportSummary(msgspec.Struct, frozen=True):
     seconds: float
     reasons: tuple[FailureGroup, ...] = ()
     changes: tuple[RowChange, ...] = ()
+    doubts: tuple[RowProblem, ...] = ()
 
     @property
     def unsent(self) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 from math import ceil
 from typing import Any
 
@@ -78,18 +79,22 @@ class Comparison:
         self._journal = journal
         self._fields = fields
         self._progress = progress
-        self._seen: set[int] = set()
+        self.seen: set[int] = set()
+        self.answered_at: datetime | None = None
+        self.read = False
 
     async def run(self, leads: Paginator[Lead]) -> None:
         """Compare the rows, unless an earlier run with this journal has finished it."""
         if await self._journal.run(_is_done):
             return
+        self.read = True
         self._progress.phase("comparing", None)
         async with leads.prefetch(pages=_AHEAD) as ahead:
             async for page in ahead.pages():
-                fresh = [lead for lead in page.items if lead.id not in self._seen]
-                self._seen.update(lead.id for lead in fresh)
+                fresh = [lead for lead in page.items if lead.id not in self.seen]
+                self.seen.update(lead.id for lead in fresh)
                 await self._journal.run(lambda db, fresh=fresh: self._match(db, fresh))  # type: ignore[misc]
+                self.answered_at = self.answered_at or page.answered_at
                 left = page.meta.last_page - page.meta.current_page
                 count = len(page.items) + len(page.unreadable)
                 self._progress.advance(count, total=page.meta.total, requests_left=max(0, left))

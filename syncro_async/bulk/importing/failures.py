@@ -30,7 +30,7 @@ from syncro_async.errors import (
     AuthenticationError,
     BudgetWaitError,
     ConfigurationError,
-    NoAnswerError,
+    ConnectionFailedError,
     PermissionDeniedError,
     PlanLimitError,
     RateLimitedError,
@@ -114,7 +114,7 @@ def _new_part(target: Path) -> Path:
     return part
 
 
-RowAction = Literal["retry", "abort", "reconcile", "reconcile_only", "fail"]
+RowAction = Literal["retry", "wait", "abort", "reconcile", "fail"]
 
 # Every later row fails in the same way; the row itself was not carried out.
 _FATAL = (AuthenticationError, PermissionDeniedError, PlanLimitError, ConfigurationError)
@@ -128,21 +128,20 @@ def action_for(error: SyncroError) -> RowAction:
     """Return what to do with a row after an error.
 
     - `"retry"`: the row was not carried out and can be sent now
+    - `"wait"`: nothing was sent, because the server cannot be reached now
     - `"abort"`: this row and all later ones would fail in the same way
-    - `"reconcile"`: the answer was lost; find out whether the row was carried out, and send it
-      again if not
-    - `"reconcile_only"`: the server failed while it worked on the row; find out whether it was
-      carried out, and do not send it again
-    - `"fail"`: the server refused the row, or it was never sent
+    - `"reconcile"`: find out whether the row was carried out: its answer was lost or cannot be
+      read, or the server failed while it worked on the row
+    - `"fail"`: the server refused the row
     """
     if isinstance(error, BudgetWaitError | RateLimitedError):
         return "retry"
+    if isinstance(error, ConnectionFailedError):
+        return "abort" if error.permanent else "wait"
     if isinstance(error, _FATAL):
         return "abort"
-    if isinstance(error, UnexpectedResponseError):
-        return "reconcile_only"
-    if may_have_executed(error):
-        return "reconcile" if isinstance(error, NoAnswerError) else "reconcile_only"
+    if isinstance(error, UnexpectedResponseError) or may_have_executed(error):
+        return "reconcile"
     return "fail"
 
 

@@ -4,7 +4,11 @@ The state `sent` is on the disk before the row is sent, its outcome afterwards. 
 outcome of a row in state `sent` is unknown: the server may have carried it out or not.
 
     pending ──> sent ──> created, updated, unchanged, failed
-                  └────> unknown (the outcome is lost) ──> the same
+                  └────> unknown (the answer is lost) ──> created, pending, failed, doubt
+
+`doubt` is the end for this run: what the server shows does not decide it. `failed` becomes `stale`
+when a later run begins, until that run has sent everything else and tries these rows again.
+`repeat` is a row that says the same as the row before it.
 
 All work on the file runs in one thread, outside the event loop. Without a path the journal is a
 temporary file, which does not survive a crash.
@@ -23,12 +27,13 @@ from typing import NamedTuple, Self, TypeVar, cast
 
 from syncro_async._internal.worker_thread import WorkerThread
 from syncro_async.errors import ConfigurationError
-from syncro_async.models.receipts import FailureGroup
+from syncro_async.models.receipts import FailureGroup, RowProblem
 
 R = TypeVar("R")
 
-# Version 1 had another name for the state `unknown`.
-_VERSION = "2"
+# Version 2 did not record what was at the server before the first row was sent.
+_VERSION = "3"
+_TABLES = {"meta", "rows", "known"}
 _SCHEMA = """
 CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE rows (
@@ -41,13 +46,14 @@ CREATE TABLE rows (
     after_a INTEGER,
     after_b INTEGER,
     state TEXT NOT NULL DEFAULT 'pending',
-    sent_at REAL,
+    sends INTEGER NOT NULL DEFAULT 0,
     lead_id INTEGER,
     reason TEXT,
     error TEXT,
     matches INTEGER NOT NULL DEFAULT 0,
     change BLOB
 );
+CREATE TABLE known (lead_id INTEGER PRIMARY KEY);
 CREATE INDEX rows_by_state ON rows (state, idx);
 CREATE INDEX rows_by_key_a ON rows (key_a, idx) WHERE key_a IS NOT NULL;
 CREATE INDEX rows_by_key_b ON rows (key_b, idx) WHERE key_b IS NOT NULL;
@@ -62,7 +68,7 @@ WHERE rows.idx = linked.idx AND rows.after_{key} IS NOT linked.before
 """
 _SUPERSEDED = """
 WITH RECURSIVE resent (idx, key_a, key_b) AS (
-    SELECT idx, key_a, key_b FROM rows WHERE state IN ('failed', 'unknown')
+    SELECT idx, key_a, key_b FROM rows WHERE state = 'stale'
     UNION
     SELECT later.idx, later.key_a, later.key_b FROM resent
     JOIN rows AS later ON later.key_a = resent.key_a AND later.idx > resent.idx
@@ -70,11 +76,27 @@ WITH RECURSIVE resent (idx, key_a, key_b) AS (
     SELECT later.idx, later.key_a, later.key_b FROM resent
     JOIN rows AS later ON later.key_b = resent.key_b AND later.idx > resent.idx
 )
-UPDATE rows SET state = 'pending', sent_at = NULL
+UPDATE rows SET state = 'pending'
 WHERE state IN ('created', 'updated') AND idx IN (SELECT idx FROM resent)
 """
-_ROW = "idx, line, body, state, sent_at, after_a, after_b"
+_FOLLOWERS = """
+WITH RECURSIVE held (idx, line, key_a, key_b) AS (
+    SELECT idx, line, key_a, key_b FROM rows WHERE state = 'doubt' AND sends > 0
+    UNION
+    SELECT later.idx, held.line, later.key_a, later.key_b FROM held
+    JOIN rows AS later ON later.key_a = held.key_a AND later.idx > held.idx
+    UNION
+    SELECT later.idx, held.line, later.key_a, later.key_b FROM held
+    JOIN rows AS later ON later.key_b = held.key_b AND later.idx > held.idx
+)
+UPDATE rows SET state = 'doubt', reason = 'an earlier row of its lead is in doubt', error =
+    'was not sent: line ' || (SELECT MIN(line) FROM held WHERE held.idx = rows.idx)
+    || ' is about the same lead and is in doubt'
+WHERE state = 'pending' AND idx IN (SELECT idx FROM held)
+"""
+_ROW = "idx, line, body, state, sends, after_a, after_b"
 _LINES_SHOWN = 5
+_OPEN = "state IN ('pending', 'unknown')"
 
 
 class QueuedRow(NamedTuple):
@@ -84,7 +106,7 @@ class QueuedRow(NamedTuple):
     - `line`: its line in the source
     - `body`: its columns as JSON
     - `state`: its state in the journal
-    - `sent_at`: when it was first marked as being sent (unix time, s), None before
+    - `sends`: how often it was marked as being sent
     - `after_a`, `after_b`: the indexes of the previous rows with the same email and phone
     """
 
@@ -92,7 +114,7 @@ class QueuedRow(NamedTuple):
     line: int
     body: bytes
     state: str
-    sent_at: float | None
+    sends: int
     after_a: int | None
     after_b: int | None
 
@@ -236,7 +258,7 @@ def _is_new(db: sqlite3.Connection, path: Path | None) -> bool:
     tables = {name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type='table'")}
     if not tables:
         return True
-    if tables != {"meta", "rows"}:
+    if not {"meta", "rows"} <= tables <= _TABLES:
         raise _not_a_journal(path)
     version = read_meta(db).get("version")
     if version != _VERSION:
@@ -276,22 +298,48 @@ def write_outcomes(db: sqlite3.Connection, outcomes: Iterable[Outcome]) -> None:
     )
 
 
-def begin_run(db: sqlite3.Connection, *, repeatable: bool) -> list[int]:
-    """Prepare a new run: failed rows become pending, and sent rows without outcome unknown.
+def begin_run(db: sqlite3.Connection) -> bool:
+    """Prepare a new run; return whether an earlier run has sent a row.
 
-    With `repeatable` the rows that follow such a row for the same lead become pending too; else
-    the older row would overwrite what they sent. Returns the indexes of all unknown rows.
+    Rows that were being sent become unknown, and so do rows in doubt: what the server shows may
+    decide them now. Failed rows wait (`stale`) until everything else is sent (`retry_failed`).
     """
-    if repeatable:
-        db.execute(_SUPERSEDED)
+    db.execute("UPDATE rows SET state = 'stale' WHERE state = 'failed'")
     db.execute(
-        "UPDATE rows SET state = 'pending', sent_at = NULL, reason = NULL, error = NULL"
-        " WHERE state = 'failed'"
+        "UPDATE rows SET reason = NULL, error = NULL,"
+        " state = CASE WHEN sends > 0 THEN 'unknown' ELSE 'pending' END"
+        " WHERE state IN ('sent', 'doubt')"
     )
-    db.execute("UPDATE rows SET state = 'unknown' WHERE state = 'sent'")
-    link(db, "state IN ('pending', 'unknown')")
-    query = "SELECT idx FROM rows WHERE state = 'unknown' ORDER BY idx"
-    return [idx for (idx,) in db.execute(query)]
+    link(db, _OPEN)
+    return db.execute("SELECT 1 FROM rows WHERE sends > 0 LIMIT 1").fetchone() is not None
+
+
+def retry_failed(db: sqlite3.Connection, *, in_order: bool) -> int:
+    """Make the failed rows of earlier runs pending again; return their number.
+
+    With `in_order` the later rows of the same leads become pending too; else the older row would
+    overwrite what they sent.
+    """
+    if in_order:
+        db.execute(_SUPERSEDED)
+    query = (
+        "UPDATE rows SET state = 'pending', sends = 0, reason = NULL, error = NULL"
+        " WHERE state = 'stale'"
+    )
+    count = db.execute(query).rowcount
+    link(db, _OPEN)
+    return count
+
+
+def has_open_rows(db: sqlite3.Connection) -> bool:
+    """Return whether any row is still to be sent."""
+    query = f"SELECT 1 FROM rows WHERE {_OPEN} OR state = 'stale' LIMIT 1"  # noqa: S608  # a constant
+    return db.execute(query).fetchone() is not None
+
+
+def hold_followers(db: sqlite3.Connection) -> None:
+    """Mark the unsent rows as in doubt that follow a row in doubt of the same lead."""
+    db.execute(_FOLLOWERS)
 
 
 def link(db: sqlite3.Connection, which: str) -> None:
@@ -312,11 +360,17 @@ def rows_at(db: sqlite3.Connection, indexes: Collection[int]) -> list[QueuedRow]
     return [QueuedRow(*row) for idx in indexes for row in db.execute(query, (idx,))]
 
 
-def mark_sending(db: sqlite3.Connection, indexes: Collection[int], wall: float) -> None:
-    """Mark the pending ones of these rows as being sent since `wall` (unix time, s)."""
+def rows_in(db: sqlite3.Connection, state: str) -> list[QueuedRow]:
+    """Return the rows in this state."""
+    query = f"SELECT {_ROW} FROM rows WHERE state = ? ORDER BY idx"  # noqa: S608  # a constant
+    return [QueuedRow(*row) for row in db.execute(query, (state,))]
+
+
+def mark_sending(db: sqlite3.Connection, indexes: Collection[int]) -> None:
+    """Mark these pending rows as being sent."""
     db.executemany(
-        "UPDATE rows SET state = 'sent', sent_at = ? WHERE idx = ? AND state = 'pending'",
-        [(wall, idx) for idx in indexes],
+        "UPDATE rows SET state = 'sent', sends = sends + 1 WHERE idx = ?",
+        [(idx,) for idx in indexes],
     )
 
 
@@ -326,13 +380,18 @@ def revert_unsent(db: sqlite3.Connection, on_the_wire: Collection[int]) -> None:
         "UPDATE rows SET state = 'unknown' WHERE idx = ? AND state = 'sent'",
         [(at,) for at in on_the_wire],
     )
-    db.execute("UPDATE rows SET state = 'pending', sent_at = NULL WHERE state = 'sent'")
+    db.execute("UPDATE rows SET state = 'pending', sends = sends - 1 WHERE state = 'sent'")
 
 
-def is_claimed(db: sqlite3.Connection, lead_id: int, idx: int) -> bool:
-    """Return whether another row of the import has created that lead."""
-    query = "SELECT 1 FROM rows WHERE lead_id = ? AND state = 'created' AND idx <> ?"
-    return db.execute(query, (lead_id, idx)).fetchone() is not None
+def add_known(db: sqlite3.Connection, leads: Iterable[int]) -> None:
+    """Record leads that were at the server before the first row was sent."""
+    db.executemany("INSERT OR IGNORE INTO known VALUES (?)", ((lead,) for lead in leads))
+
+
+def explained(db: sqlite3.Connection) -> set[int]:
+    """Return the leads that are older than the import, or that its rows have made or changed."""
+    query = "SELECT lead_id FROM known UNION SELECT lead_id FROM rows WHERE lead_id IS NOT NULL"
+    return {lead for (lead,) in db.execute(query)}
 
 
 def counts(db: sqlite3.Connection) -> dict[str, int]:
@@ -342,14 +401,21 @@ def counts(db: sqlite3.Connection) -> dict[str, int]:
 
 def failure_groups(db: sqlite3.Connection) -> tuple[FailureGroup, ...]:
     """Return the failures grouped by reason, the most frequent first."""
-    groups = (
-        "SELECT reason, COUNT(*) FROM rows WHERE state = 'failed'"
-        " GROUP BY reason ORDER BY COUNT(*) DESC, MIN(idx)"
-    )
-    lines = "SELECT line FROM rows WHERE state = 'failed' AND reason = ? ORDER BY idx LIMIT ?"
+    failed = "FROM rows WHERE state IN ('failed', 'stale')"
+    groups = f"SELECT reason, COUNT(*) {failed} GROUP BY reason ORDER BY COUNT(*) DESC, MIN(idx)"
+    lines = f"SELECT line {failed} AND reason = ? ORDER BY idx LIMIT ?"
     return tuple(
         FailureGroup(reason, count, tuple(n for (n,) in db.execute(lines, (reason, _LINES_SHOWN))))
         for reason, count in db.execute(groups).fetchall()
+    )
+
+
+def doubts(db: sqlite3.Connection) -> tuple[RowProblem, ...]:
+    """Return the rows in doubt, each with the reason and the leads that may be its own."""
+    query = "SELECT line, error FROM rows WHERE state IN ('doubt', 'unknown') ORDER BY idx"
+    return tuple(
+        RowProblem(line, None, error or "it was being sent when the run ended")
+        for line, error in db.execute(query)
     )
 
 

@@ -18,6 +18,7 @@ from syncro_async.bulk.files.formats import (
     file_rows,
     row_from_object,
 )
+from syncro_async.bulk.importing.account import differences
 from syncro_async.bulk.importing.fields import CUSTOM, FieldMapping, Kind, read_definitions
 from syncro_async.bulk.importing.journal import Journal, link, read_meta, write_meta
 from syncro_async.clock import Clock
@@ -85,12 +86,8 @@ class RowStaging:
             self._fields.learn(await read_definitions(request))
             await self._journal.run(self._check_custom)
 
-    async def commit(self, facts: Mapping[str, str]) -> None:
-        """Let all rows in, or none.
-
-        `facts` are what two runs with one journal must have in common. Raises `BadRowsError` with
-        everything that is wrong, and `ConfigurationError` when the journal belongs to other rows.
-        """
+    async def check(self) -> None:
+        """Raise `BadRowsError` with everything that is wrong with the rows."""
         await self._journal.run(self._check_together)
         if self._problems:
             count = len({problem.line for problem in self._problems})
@@ -99,6 +96,13 @@ class RowStaging:
                 f"{which} cannot be imported and nothing was sent; correct or leave out",
                 problems=tuple(sorted(self._problems, key=lambda problem: problem.line)),
             )
+
+    async def commit(self, facts: Mapping[str, str]) -> None:
+        """Let all rows in, or none.
+
+        `facts` are what two runs with one journal must have in common. Raises `ConfigurationError`
+        when the journal belongs to other rows, options or another account.
+        """
         await self._journal.run(lambda db: self._insert(db, facts))
 
     # -------------------------------------------------------------- in the journal's thread
@@ -177,11 +181,11 @@ class RowStaging:
         self, db: sqlite3.Connection, known: Mapping[str, str], facts: Mapping[str, str]
     ) -> None:
         """Raise `ConfigurationError` unless the journal was begun with the same rows."""
-        other = [name for name, value in facts.items() if known.get(name) != value]
+        other = differences(known, facts)
         if other:
             raise ConfigurationError(
-                f"the journal was begun with another {' and '.join(other)};"
-                " go on as it was begun, or name another journal"
+                f"the journal was begun with {'; '.join(other)}."
+                " Go on as it was begun, or name another journal"
             )
         changed = db.execute(
             "SELECT MIN(incoming.line) FROM incoming LEFT JOIN rows ON rows.idx = incoming.idx"
