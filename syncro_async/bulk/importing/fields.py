@@ -105,6 +105,7 @@ Kind = Literal["upsert", "create"]
 
 CUSTOM = "custom_fields"
 _DOTTED = f"{CUSTOM}."
+_ID = "id"
 _READ: Mapping[str, Callable[[Any], Any]] = {
     **dict.fromkeys(("name", "source", "notes"), values.text),
     **dict.fromkeys((f"utm_{what}" for what in ("source", "medium", "campaign")), values.text),
@@ -145,7 +146,7 @@ class FieldMapping:
         defaults: Mapping[str, Any] | None,
         definitions: Definitions | None = None,
     ) -> None:
-        self._kind = kind
+        self.kind = kind
         if match_by not in MATCH_KEYS:
             raise ValueError(f"match_by must be one of {', '.join(MATCH_KEYS)}, not {match_by!r}")
         self._match_by = match_by
@@ -171,9 +172,29 @@ class FieldMapping:
         fields = {**self._defaults, **fields}
         if custom:
             fields[CUSTOM] = custom
-        if not complaints:
+        if not complaints and self.lead_id(row) is None:
             complaints.extend(self._missing(fields))
         return fields, complaints
+
+    def own(self, row: Mapping[str, Any]) -> dict[str, Any]:
+        """The fields that the row has itself, without the defaults."""
+        return self._convert(row, self._target)[0]
+
+    def blank(self, row: Mapping[str, Any]) -> list[str]:
+        """The fields of which the row has an empty cell."""
+        return [
+            field
+            for column, value in row.items()
+            if (field := self._target(column)) and values.is_blank(value)
+        ]
+
+    def lead_id(self, row: Mapping[str, Any]) -> int | None:
+        """The id of the lead that the row is about, from its column `id`; None without one."""
+        value = row.get(_ID)
+        return None if values.is_blank(value) or not self._has_id() else values.identifier(value)
+
+    def _has_id(self) -> bool:
+        return self.kind == "upsert" and self._target(_ID) is None and _ID not in self.columns
 
     def check_together(self, column: str) -> str | None:
         """What is wrong with a column's name, if anything is."""
@@ -192,14 +213,14 @@ class FieldMapping:
         by_email, by_phone = self.match_keys
         email = fields["email"].casefold() if by_email and "email" in fields else None
         phone = values.digits(fields["phone"]) if by_phone and "phone" in fields else None
-        if self._kind == "create" and email is None and phone is None:
+        if self.kind == "create" and email is None and phone is None:
             return f"\0{fields['name'].casefold()}", None
         return email, phone
 
     @property
     def match_keys(self) -> tuple[bool, bool]:
         """Whether email, and whether phone, tells a row's lead from others."""
-        if self._kind == "create":
+        if self.kind == "create":
             return True, True
         names = MATCH_KEYS[self._match_by]
         return "email" in names, "phone" in names
@@ -243,7 +264,7 @@ class FieldMapping:
         return value if self.definitions is None else custom_value(name, value, self.definitions)
 
     def _missing(self, fields: Mapping[str, Any]) -> list[FieldError]:
-        if self._kind == "create":
+        if self.kind == "create":
             return [FieldError(name, "is required") for name in _REQUIRED if name not in fields]
         keys = MATCH_KEYS[self._match_by]
         if any(key in fields for key in keys):
@@ -257,7 +278,7 @@ class FieldMapping:
         return self._targets[column]
 
     def _find_target(self, column: str) -> str | None:
-        if column == ERROR_COLUMN:
+        if column == ERROR_COLUMN or (column == _ID and _ID not in self.columns):
             return None
         return self.columns[column] if column in self.columns else self._named_like(column)
 

@@ -2,109 +2,59 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from contextlib import aclosing
 from contextvars import copy_context
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
 
-import msgspec
 from msgspec.structs import replace
 
-from syncro_async._internal.checks import is_int, is_number
 from syncro_async.bulk.concurrent_map import Failed, Outcomes
-from syncro_async.bulk.files.formats import as_path, check_suffix
+from syncro_async.bulk.files.formats import as_path
 from syncro_async.bulk.importing import journal as journal_db
+from syncro_async.bulk.importing import row_states
 from syncro_async.bulk.importing.account import bind_account
-from syncro_async.bulk.importing.calls import LeadCalls
-from syncro_async.bulk.importing.diff import PAGE_SIZE, Comparison, changes_in, pages_of
+from syncro_async.bulk.importing.diff import Comparison, pages_of
+from syncro_async.bulk.importing.dry_run import changes_in, emptied_cells
 from syncro_async.bulk.importing.failures import (
     FailureLimit,
     action_for,
     check_writable,
     write_failures,
 )
-from syncro_async.bulk.importing.fields import FieldMapping, Kind, definitions_from
-from syncro_async.bulk.importing.journal import Journal, Outcome, QueuedRow
+from syncro_async.bulk.importing.journal import Journal, Outcome
+from syncro_async.bulk.importing.options import ImportOptions
 from syncro_async.bulk.importing.outage import Outage, is_passing
-from syncro_async.bulk.importing.reconcile import Lost, Reconciler, outcome_of, since_of
+from syncro_async.bulk.importing.reconcile import (
+    Lost,
+    Reconciler,
+    Verdict,
+    outcome_of,
+    since_of,
+    verdict_on,
+)
+from syncro_async.bulk.importing.row_states import requests_left
+from syncro_async.bulk.importing.sales import Deals, deals_of, read_final_stages, stages_entered
 from syncro_async.bulk.importing.scheduler import RowScheduler
 from syncro_async.bulk.importing.sender import Sender
-from syncro_async.bulk.importing.staging import RowStaging, Source
+from syncro_async.bulk.importing.staging import RowStaging
+from syncro_async.bulk.importing.writer import LeadWriter
 from syncro_async.bulk.job import Job, JobContext
-from syncro_async.bulk.progress import OnProgress, ProgressReporter
+from syncro_async.bulk.progress import ProgressReporter
 from syncro_async.errors import (
     AuthenticationError,
+    BadRowsError,
+    ConfigurationError,
     ConnectionFailedError,
     ImportStoppedError,
     PermissionDeniedError,
     SyncroError,
 )
 from syncro_async.models.receipts import ImportSummary, RowChange
-from syncro_async.resources.arguments import MatchBy
 
 # The client has this many connections; more tasks would only wait in the queue.
 _CONCURRENCY = 20
+_ALLOWED = "stages checked"
 _DONE = ("created", "updated", "unchanged", "repeat")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ImportOptions:
-    """The options of an import, with the names and meanings of `Bulk.upsert_leads`.
-
-    Raises `ValueError` for an option that is not valid.
-    """
-
-    kind: Kind
-    rows: Source
-    match_by: MatchBy = "email_or_phone"
-    columns: Mapping[str, str | None] | None = None
-    defaults: Mapping[str, Any] | None = None
-    definitions: Iterable[Any] | None = None
-    journal: Path | None = None
-    failures: Path | None = None
-    canary: int = 20
-    max_failures: int | None = None
-    server_time_limit: float = 30.0
-    max_outage: float = 900.0
-    diff: bool = False
-    dry_run: bool = False
-    on_progress: OnProgress | None = None
-    fields: FieldMapping = field(init=False)
-
-    def __post_init__(self) -> None:
-        source = as_path(self.rows)
-        for path in filter(None, (source, self.failures)):
-            check_suffix(path)
-        for name, other in (("of the rows", source), ("of the journal", self.journal)):
-            if other and self.failures and other.resolve() == self.failures.resolve():
-                raise ValueError(
-                    f"failures must not be the file {name} ({self.failures}); name another file"
-                )
-        for name in ("canary", "max_failures"):
-            value = getattr(self, name)
-            if value is not None and not (is_int(value) and value >= 0):
-                raise ValueError(f"{name}={value!r} must be an integer of 0 or more")
-        for name in ("server_time_limit", "max_outage"):
-            value = getattr(self, name)
-            if not (is_number(value) and 0 <= value < math.inf):
-                raise ValueError(f"{name}={value!r} must be a number of seconds, 0 or more")
-        known = None if self.definitions is None else definitions_from(self.definitions)
-        fields = FieldMapping(self.kind, self.match_by, self.columns, self.defaults, known)
-        object.__setattr__(self, "fields", fields)
-
-    def facts(self, context: JobContext) -> dict[str, str]:
-        """Return the settings that all runs with one journal must share."""
-        return {
-            "kind": self.kind,
-            "match_by": self.match_by,
-            "base_url": context.base_url,
-            "columns": repr(sorted((self.columns or {}).items())),
-            "defaults": repr(sorted((self.defaults or {}).items())),
-            "diff": str(self.diff),
-        }
 
 
 class Import:
@@ -121,11 +71,12 @@ class Import:
         self._queue: RowScheduler | None = None
         self._outage = Outage(context.clock, options.max_outage)
         self._last_lost_at = context.clock.monotonic()
+        self._deals = Deals()
+        self._lead_writer: LeadWriter | None = None
 
     async def run(self) -> ImportSummary:
         """Check the rows, compare them with the leads where required, and send them."""
         options = self._options
-        self._calls = LeadCalls(self._context)
         path = None if options.dry_run else options.journal
         with self._job.active():
             async with Journal(path) as journal:
@@ -135,8 +86,8 @@ class Import:
                 await self._stage_rows(journal)
                 self._context.list_leads()  # a service without leads is asked nothing
                 if options.dry_run:
-                    if options.kind == "upsert":
-                        await self._compare(journal)
+                    await self._compare(journal)
+                    await self._check_sales(journal)
                     return await self._dry_run_summary(journal)
                 return await self._send_all(journal)
 
@@ -147,15 +98,17 @@ class Import:
         """
         options = self._options
         begun = options.journal is not None and options.journal.exists()
-        path = options.journal if begun else None
         with self._job.active():
-            async with Journal(path) as journal:
+            async with Journal(options.journal if begun else None) as journal:
                 await self._stage_rows(journal)
-                counts = await journal.run(journal_db.counts)
-                unsent = sum(count for state, count in counts.items() if state not in _DONE)
-                if not options.diff:
-                    return unsent
-                return unsent + pages_of(await self._context.leads.list().count())
+                writer = self._writer(journal)
+                needed = await journal.run(lambda db: requests_left(db, writer.requests_for))
+                if begun or not needed:
+                    return needed
+                first = 1 + (options.journal is not None) + self._has_stages
+                if not options.compares:
+                    return needed + first
+                return needed + first + pages_of(await self._context.leads.list().count()) - 1
 
     async def _stage_rows(self, journal: Journal) -> None:
         options = self._options
@@ -165,30 +118,57 @@ class Import:
         await staging.check()
         await staging.commit(options.facts(self._context))
         self._uses_owner = "assigned_to" in staging.fields_used
+        self._has_stages = "stage_id" in staging.fields_used
 
     async def _compare(self, journal: Journal) -> None:
+        """Find the leads of the rows. Raises `BadRowsError` for rows of no certain lead."""
+        options = self._options
+        if not options.compares:
+            return
+        comparison = Comparison(
+            journal, options.fields, self._progress, options.match_by, options.tags_mode
+        )
         # A list contains the owner of a lead only with this `include`.
-        include = "owner" if self._uses_owner else None
-        leads = self._context.leads.list(page_size=PAGE_SIZE, include=include)
-        comparison = Comparison(journal, self._options.fields, self._progress)
-        await comparison.run(leads)
-        if comparison.read:
-            self._outage.end()
+        await comparison.run(self._context.leads, "owner" if self._uses_owner else None)
+        if comparison.refusals:
+            problems = tuple(refusal.problem for refusal in comparison.refusals)
+            raise BadRowsError(
+                f"{len(problems)} rows cannot be imported and nothing was sent; correct or leave"
+                " out",
+                problems=problems,
+            )
+        if comparison.all_leads is not None:
             since = since_of(comparison.answered_at)
-            await self._reconciler(journal).record(since, comparison.seen)
+            await self._reconciler(journal).record(since, comparison.all_leads)
+
+    async def _check_sales(self, journal: Journal) -> None:
+        """Count the rows that record a sale or a loss. Raises `ConfigurationError`."""
+        options = self._options
+        if _ALLOWED in await journal.run(journal_db.read_meta):
+            return
+        entered = await journal.run(lambda db: stages_entered(db, options.fields))
+        if entered and (options.dry_run or not options.allow_sales):
+            self._deals = deals_of(entered, await read_final_stages(self._context))
+        if self._deals.lines and not options.dry_run:
+            raise ConfigurationError(
+                f"the rows would record {self._deals}, because their stages are won or lost ones;"
+                " nothing was sent. If this is meant, allow it with allow_sales=True (in the"
+                " command: --allow-sales)"
+            )
+        await journal.run(lambda db: journal_db.write_meta(db, {_ALLOWED: "yes"}))
 
     async def _send_all(self, journal: Journal) -> ImportSummary:
         options = self._options
-        resumed = await journal.run(journal_db.begin_run)
+        resumed = await journal.run(row_states.begin_run)
         counts = await journal.run(journal_db.counts)
         total = sum(counts.values())
         self._failure_limit = FailureLimit(options.max_failures, total)
-        await self._prepare(journal)
+        await self._prepare(journal, resumed=resumed)
         try:
             self._progress.phase("sending", total, sum(counts.get(state, 0) for state in _DONE))
             if options.canary and not resumed and self._stop_reason is None:
                 await self._pass(journal, options.canary)
-                if await journal.run(journal_db.has_open_rows):
+                if await journal.run(row_states.has_open_rows):
                     self._check_canary()
             await self._pass_until_done(journal)
         finally:
@@ -199,17 +179,19 @@ class Import:
             raise ImportStoppedError(text, summary=summary) from self._cause
         return summary
 
-    async def _prepare(self, journal: Journal) -> None:
+    async def _prepare(self, journal: Journal, *, resumed: bool) -> None:
         """Read what is at the server before the first row is sent."""
         options = self._options
-        if not await journal.run(journal_db.has_open_rows):
+        if not await journal.run(row_states.has_open_rows):
             return
         try:
             if options.journal is not None:
                 await bind_account(journal, self._context)
-            if options.kind == "upsert" and options.diff:
-                await self._compare(journal)
-            if await journal.run(journal_db.has_open_rows):
+            await self._compare(journal)
+            await self._check_sales(journal)
+            if self._job.stats.answered or resumed:
+                self._outage.end()
+            if await journal.run(row_states.has_open_rows):
                 await self._reconciler(journal).prepare()
         except (AuthenticationError, PermissionDeniedError, ConnectionFailedError) as error:
             self._stop(str(error), error)
@@ -222,13 +204,13 @@ class Import:
             counts = await journal.run(journal_db.counts)
             if counts.get("pending") or self._stop_reason is not None:
                 continue
-            again = await journal.run(lambda db: journal_db.retry_failed(db, in_order=in_order))
+            again = await journal.run(lambda db: row_states.retry_failed(db, in_order=in_order))
             if not again:
                 return
 
     async def _pass(self, journal: Journal, limit: int | None) -> None:
         """Send the pending rows once, at most `limit`, and decide about those that were lost."""
-        unknown = await journal.run(lambda db: [r.idx for r in journal_db.rows_in(db, "unknown")])
+        unknown = await journal.run(lambda db: [r.idx for r in row_states.rows_in(db, "unknown")])
         self._queue = queue = RowScheduler(journal, unknown, limit=limit)
         try:
             await self._drain(queue, self._sender(journal, queue))
@@ -254,7 +236,7 @@ class Import:
             journal=journal,
             queue=queue,
             outage=self._outage,
-            send=self._create if self._options.kind == "create" else self._upsert,
+            writer=self._writer(journal),
             on_outcome=self._on_outcome,
         )
 
@@ -267,36 +249,49 @@ class Import:
             self._options.server_time_limit,
         )
 
-    async def _upsert(self, row: QueuedRow) -> tuple[bool, int]:
-        return await self._calls.upsert(self._fields_of(row), self._options.match_by)
+    def _writer(self, journal: Journal) -> LeadWriter:
+        if self._lead_writer is None:
+            self._lead_writer = self._new_writer(journal)
+        return self._lead_writer
 
-    async def _create(self, row: QueuedRow) -> tuple[bool, int]:
-        return True, await self._calls.create(self._fields_of(row))
-
-    def _fields_of(self, row: QueuedRow) -> dict[str, Any]:
-        return self._options.fields.convert(msgspec.json.decode(row.body))[0]
+    def _new_writer(self, journal: Journal) -> LeadWriter:
+        options = self._options
+        return LeadWriter(
+            self._context,
+            journal,
+            options.fields,
+            options.kind,
+            match_by=options.match_by,
+            tags_mode=options.tags_mode,
+            compared=options.compares,
+        )
 
     # ------------------------------------------------------------------ lost answers
 
     async def _decide_lost_rows(self, journal: Journal) -> None:
-        rows = await journal.run(lambda db: journal_db.rows_in(db, "unknown"))
+        rows = await journal.run(lambda db: row_states.rows_in(db, "unknown"))
         if not rows:
             return
-        lost = [Lost(row.idx, self._fields_of(row)) for row in rows]
-        why, verdicts = "the list of leads did not come to rest", None
+        writer = self._writer(journal)
+        # An update of a lead that is known can be sent again without a look.
+        lost = [Lost(row.idx, writer.fields_of(row)) for row in rows if row.plan is None]
+        why = "the list of leads did not come to rest"
+        verdicts: Mapping[int, Verdict] | None = {}
         try:
-            verdicts = await self._reconciler(journal).verdicts(lost, self._last_lost_at)
+            if lost:
+                verdicts = await self._reconciler(journal).verdicts(lost, self._last_lost_at)
         except SyncroError as error:
             if action_for(error) in {"abort", "wait"} or is_passing(error):
                 self._stop(str(error), error)
                 return
-            why = f"the leads created since cannot be read: {error}"
+            why, verdicts = f"the leads created since cannot be read: {error}", None
         for row in rows:
-            outcome = outcome_of(row, None if verdicts is None else verdicts[row.idx], why)
+            verdict = Verdict() if row.plan else verdict_on(row.idx, verdicts)
+            outcome = outcome_of(row, verdict, why, tagged=writer.adds_tags(row))
             self._on_outcome(outcome, None)
             await journal.record(outcome)
         if self._options.kind == "upsert":
-            await journal.run(journal_db.hold_followers)
+            await journal.run(row_states.hold_followers)
 
     # ------------------------------------------------------------------ stop conditions
 
@@ -353,7 +348,10 @@ class Import:
             seconds=self._progress.seconds,
             reasons=await journal.run(journal_db.failure_groups),
             changes=changes,
-            doubts=await journal.run(journal_db.doubts),
+            sales=self._deals.sales,
+            losses=self._deals.losses,
+            emptied=await journal.run(emptied_cells),
+            doubts=await journal.run(row_states.doubts),
         )
 
     async def _dry_run_summary(self, journal: Journal) -> ImportSummary:

@@ -27,7 +27,7 @@ from typing import NamedTuple, Self, TypeVar, cast
 
 from syncro_async._internal.worker_thread import WorkerThread
 from syncro_async.errors import ConfigurationError
-from syncro_async.models.receipts import FailureGroup, RowProblem
+from syncro_async.models.receipts import FailureGroup
 
 R = TypeVar("R")
 
@@ -48,10 +48,10 @@ CREATE TABLE rows (
     state TEXT NOT NULL DEFAULT 'pending',
     sends INTEGER NOT NULL DEFAULT 0,
     lead_id INTEGER,
+    made INTEGER NOT NULL DEFAULT 0,
+    plan BLOB,
     reason TEXT,
-    error TEXT,
-    matches INTEGER NOT NULL DEFAULT 0,
-    change BLOB
+    error TEXT
 );
 CREATE TABLE known (lead_id INTEGER PRIMARY KEY);
 CREATE INDEX rows_by_state ON rows (state, idx);
@@ -66,37 +66,8 @@ UPDATE rows SET after_{key} = linked.before FROM (
 ) AS linked
 WHERE rows.idx = linked.idx AND rows.after_{key} IS NOT linked.before
 """
-_SUPERSEDED = """
-WITH RECURSIVE resent (idx, key_a, key_b) AS (
-    SELECT idx, key_a, key_b FROM rows WHERE state = 'stale'
-    UNION
-    SELECT later.idx, later.key_a, later.key_b FROM resent
-    JOIN rows AS later ON later.key_a = resent.key_a AND later.idx > resent.idx
-    UNION
-    SELECT later.idx, later.key_a, later.key_b FROM resent
-    JOIN rows AS later ON later.key_b = resent.key_b AND later.idx > resent.idx
-)
-UPDATE rows SET state = 'pending'
-WHERE state IN ('created', 'updated') AND idx IN (SELECT idx FROM resent)
-"""
-_FOLLOWERS = """
-WITH RECURSIVE held (idx, line, key_a, key_b) AS (
-    SELECT idx, line, key_a, key_b FROM rows WHERE state = 'doubt' AND sends > 0
-    UNION
-    SELECT later.idx, held.line, later.key_a, later.key_b FROM held
-    JOIN rows AS later ON later.key_a = held.key_a AND later.idx > held.idx
-    UNION
-    SELECT later.idx, held.line, later.key_a, later.key_b FROM held
-    JOIN rows AS later ON later.key_b = held.key_b AND later.idx > held.idx
-)
-UPDATE rows SET state = 'doubt', reason = 'an earlier row of its lead is in doubt', error =
-    'was not sent: line ' || (SELECT MIN(line) FROM held WHERE held.idx = rows.idx)
-    || ' is about the same lead and is in doubt'
-WHERE state = 'pending' AND idx IN (SELECT idx FROM held)
-"""
-_ROW = "idx, line, body, state, sends, after_a, after_b"
 _LINES_SHOWN = 5
-_OPEN = "state IN ('pending', 'unknown')"
+NOT_MADE, HALF_MADE, MADE = 0, 1, 2
 
 
 class QueuedRow(NamedTuple):
@@ -108,6 +79,10 @@ class QueuedRow(NamedTuple):
     - `state`: its state in the journal
     - `sends`: how often it was marked as being sent
     - `after_a`, `after_b`: the indexes of the previous rows with the same email and phone
+    - `key_a`, `key_b`: its email and its phone in one spelling
+    - `plan`: the JSON of what it changes in which lead (`plan.RowPlan`), None without one
+    - `lead_id`, `made`: its lead, as far as it is known, and whether the row has made it
+      (`NOT_MADE`, `HALF_MADE`: its tags are still to be added, `MADE`)
     """
 
     idx: int
@@ -117,16 +92,25 @@ class QueuedRow(NamedTuple):
     sends: int
     after_a: int | None
     after_b: int | None
+    key_a: str | None
+    key_b: str | None
+    plan: bytes | None
+    lead_id: int | None
+    made: int
 
 
 class Outcome(NamedTuple):
-    """The result of a row; `reason` is what equal failures share, `error` the complete message."""
+    """The result of a row; `reason` is what equal failures share, `error` the complete message.
+
+    `made`: whether the row has made the lead, as in `QueuedRow`.
+    """
 
     idx: int
     state: str
     lead_id: int | None = None
     reason: str | None = None
     error: str | None = None
+    made: int = 0
 
 
 class Journal:
@@ -293,105 +277,16 @@ def write_meta(db: sqlite3.Connection, facts: Mapping[str, str]) -> None:
 def write_outcomes(db: sqlite3.Connection, outcomes: Iterable[Outcome]) -> None:
     """Write the outcomes of rows."""
     db.executemany(
-        "UPDATE rows SET state = ?, lead_id = ?, reason = ?, error = ? WHERE idx = ?",
-        [(o.state, o.lead_id, o.reason, o.error, o.idx) for o in outcomes],
+        "UPDATE rows SET state = ?, lead_id = COALESCE(?, lead_id), reason = ?, error = ?,"
+        " made = MAX(made, ?) WHERE idx = ?",
+        [(o.state, o.lead_id, o.reason, o.error, o.made, o.idx) for o in outcomes],
     )
-
-
-def begin_run(db: sqlite3.Connection) -> bool:
-    """Prepare a new run; return whether an earlier run has sent a row.
-
-    Rows that were being sent become unknown, and so do rows in doubt: what the server shows may
-    decide them now. Failed rows wait (`stale`) until everything else is sent (`retry_failed`).
-    """
-    db.execute("UPDATE rows SET state = 'stale' WHERE state = 'failed'")
-    db.execute(
-        "UPDATE rows SET reason = NULL, error = NULL,"
-        " state = CASE WHEN sends > 0 THEN 'unknown' ELSE 'pending' END"
-        " WHERE state IN ('sent', 'doubt')"
-    )
-    link(db, _OPEN)
-    return db.execute("SELECT 1 FROM rows WHERE sends > 0 LIMIT 1").fetchone() is not None
-
-
-def retry_failed(db: sqlite3.Connection, *, in_order: bool) -> int:
-    """Make the failed rows of earlier runs pending again; return their number.
-
-    With `in_order` the later rows of the same leads become pending too; else the older row would
-    overwrite what they sent.
-    """
-    if in_order:
-        db.execute(_SUPERSEDED)
-    query = (
-        "UPDATE rows SET state = 'pending', sends = 0, reason = NULL, error = NULL"
-        " WHERE state = 'stale'"
-    )
-    count = db.execute(query).rowcount
-    link(db, _OPEN)
-    return count
-
-
-def has_open_rows(db: sqlite3.Connection) -> bool:
-    """Return whether any row is still to be sent."""
-    query = f"SELECT 1 FROM rows WHERE {_OPEN} OR state = 'stale' LIMIT 1"  # noqa: S608  # a constant
-    return db.execute(query).fetchone() is not None
-
-
-def hold_followers(db: sqlite3.Connection) -> None:
-    """Mark the unsent rows as in doubt that follow a row in doubt of the same lead."""
-    db.execute(_FOLLOWERS)
 
 
 def link(db: sqlite3.Connection, which: str) -> None:
     """Write for each of those rows the previous one with the same key, for each of the two keys."""
     for key in ("a", "b"):
         db.execute(_LINK.format(key=key, which=which))
-
-
-def rows_after(db: sqlite3.Connection, idx: int, limit: int) -> list[QueuedRow]:
-    """Return the next pending rows behind `idx`, at most `limit`."""
-    query = f"SELECT {_ROW} FROM rows WHERE state = 'pending' AND idx > ? ORDER BY idx LIMIT ?"  # noqa: S608  # constants
-    return [QueuedRow(*row) for row in db.execute(query, (idx, limit))]
-
-
-def rows_at(db: sqlite3.Connection, indexes: Collection[int]) -> list[QueuedRow]:
-    """Return the rows with these indexes."""
-    query = f"SELECT {_ROW} FROM rows WHERE idx = ?"  # noqa: S608  # a constant
-    return [QueuedRow(*row) for idx in indexes for row in db.execute(query, (idx,))]
-
-
-def rows_in(db: sqlite3.Connection, state: str) -> list[QueuedRow]:
-    """Return the rows in this state."""
-    query = f"SELECT {_ROW} FROM rows WHERE state = ? ORDER BY idx"  # noqa: S608  # a constant
-    return [QueuedRow(*row) for row in db.execute(query, (state,))]
-
-
-def mark_sending(db: sqlite3.Connection, indexes: Collection[int]) -> None:
-    """Mark these pending rows as being sent."""
-    db.executemany(
-        "UPDATE rows SET state = 'sent', sends = sends + 1 WHERE idx = ?",
-        [(idx,) for idx in indexes],
-    )
-
-
-def revert_unsent(db: sqlite3.Connection, on_the_wire: Collection[int]) -> None:
-    """Mark rows that are being sent as pending, except those that were on the wire: unknown."""
-    db.executemany(
-        "UPDATE rows SET state = 'unknown' WHERE idx = ? AND state = 'sent'",
-        [(at,) for at in on_the_wire],
-    )
-    db.execute("UPDATE rows SET state = 'pending', sends = sends - 1 WHERE state = 'sent'")
-
-
-def add_known(db: sqlite3.Connection, leads: Iterable[int]) -> None:
-    """Record leads that were at the server before the first row was sent."""
-    db.executemany("INSERT OR IGNORE INTO known VALUES (?)", ((lead,) for lead in leads))
-
-
-def explained(db: sqlite3.Connection) -> set[int]:
-    """Return the leads that are older than the import, or that its rows have made or changed."""
-    query = "SELECT lead_id FROM known UNION SELECT lead_id FROM rows WHERE lead_id IS NOT NULL"
-    return {lead for (lead,) in db.execute(query)}
 
 
 def counts(db: sqlite3.Connection) -> dict[str, int]:
@@ -407,15 +302,6 @@ def failure_groups(db: sqlite3.Connection) -> tuple[FailureGroup, ...]:
     return tuple(
         FailureGroup(reason, count, tuple(n for (n,) in db.execute(lines, (reason, _LINES_SHOWN))))
         for reason, count in db.execute(groups).fetchall()
-    )
-
-
-def doubts(db: sqlite3.Connection) -> tuple[RowProblem, ...]:
-    """Return the rows in doubt, each with the reason and the leads that may be its own."""
-    query = "SELECT line, error FROM rows WHERE state IN ('doubt', 'unknown') ORDER BY idx"
-    return tuple(
-        RowProblem(line, None, error or "it was being sent when the run ended")
-        for line, error in db.execute(query)
     )
 
 

@@ -10,6 +10,9 @@ from syncro_async.bulk.files import values
 
 # Digits that tell a phone, however its country and its area are written.
 _SUBSCRIBER = 8
+# Digits of a phone with its area, and the most that a country code has.
+_NATIONAL = 10
+_COUNTRY = 3
 
 
 class Person(NamedTuple):
@@ -52,6 +55,19 @@ def stored_email(stored: str, sent: str) -> bool:
 def phone_digits(phone: str) -> str:
     """Return the digits of a phone without the zeros in front, which stand for no number."""
     return values.digits(phone).lstrip("0")
+
+
+def phone_index(phone: str) -> str:
+    """Return what two spellings of a phone have in common: its last digits."""
+    return phone_digits(phone)[-_SUBSCRIBER:]
+
+
+def same_phone(one: str, other: str) -> bool:
+    """Return whether two spellings are of one phone: they differ at most in the country code."""
+    short, long = sorted((phone_digits(one), phone_digits(other)), key=len)
+    if short == long:
+        return True
+    return len(short) >= _NATIONAL and len(long) - len(short) <= _COUNTRY and long.endswith(short)
 
 
 def stored_phone(stored: str, sent: str) -> bool:

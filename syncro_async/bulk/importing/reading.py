@@ -8,6 +8,8 @@ from collections.abc import Callable, Hashable, Sequence
 from datetime import datetime
 from typing import Any
 
+import msgspec
+
 from syncro_async.bulk.importing.matching import Person
 from syncro_async.bulk.importing.outage import Outage, is_passing
 from syncro_async.errors import SyncroError
@@ -98,16 +100,35 @@ def people_on(page: Page[Lead]) -> list[Person]:
 
 
 def person_of(raw: bytes) -> Person:
-    """Return what can be read of a lead that does not fit the model."""
-    try:
-        lead: Any = json.loads(raw.decode("utf-8", "replace"))
-    except (ValueError, RecursionError):
-        lead = None
-    if not isinstance(lead, dict):
-        return Person(None)
+    """Return what tells a lead from others, of one that does not fit the model."""
+    lead = _object_of(raw)
     number = lead.get("id")
     if isinstance(number, str) and _ID.fullmatch(number):
         number = int(number)
     texts = [lead.get(name) for name in ("name", "email", "phone")]
     known = [None if text is None else str(text) for text in texts]
     return Person(number if type(number) is int else None, *known)
+
+
+def lead_of(raw: bytes) -> Lead | None:
+    """Return a lead that does not fit the model without the fields that do not; None without id."""
+    lead = _object_of(raw)
+    number = person_of(raw).id
+    if number is None:
+        return None
+    fits = {"id": number}
+    for name, value in lead.items():
+        try:
+            msgspec.convert({"id": number, name: value}, Lead, strict=False)
+        except msgspec.ValidationError:
+            continue
+        fits[name] = value
+    return msgspec.convert(fits | {"id": number}, Lead, strict=False)
+
+
+def _object_of(raw: bytes) -> dict[str, Any]:
+    try:
+        found = json.loads(raw.decode("utf-8", "replace"))
+    except (ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}

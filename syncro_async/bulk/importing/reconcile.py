@@ -21,17 +21,18 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any, NamedTuple
 
 from syncro_async.bulk.importing.journal import (
+    HALF_MADE,
+    MADE,
     Journal,
     Outcome,
     QueuedRow,
-    add_known,
-    explained,
     read_meta,
     write_meta,
 )
 from syncro_async.bulk.importing.matching import Person, is_made_of
 from syncro_async.bulk.importing.outage import Outage
 from syncro_async.bulk.importing.reading import CompleteReading
+from syncro_async.bulk.importing.row_states import add_known, explained
 from syncro_async.clock import Clock
 from syncro_async.errors import PermissionDeniedError
 from syncro_async.models.lead import Lead
@@ -209,12 +210,21 @@ def _id(person: Person) -> int:
     return person.id or 0
 
 
-def outcome_of(row: QueuedRow, verdict: Verdict | None, why: str) -> Outcome:
-    """Return the outcome of a lost row; without a verdict it is in doubt because of `why`."""
+def verdict_on(idx: int, verdicts: Mapping[int, Verdict] | None) -> Verdict | None:
+    """Return the verdict on a row; None when nothing was proved."""
+    return None if verdicts is None else verdicts[idx]
+
+
+def outcome_of(row: QueuedRow, verdict: Verdict | None, why: str, *, tagged: bool) -> Outcome:
+    """Return the outcome of a lost row; without a verdict it is in doubt because of `why`.
+
+    `tagged`: the tags of the row are still to be added when it has made a lead.
+    """
     if verdict is None:
         return Outcome(row.idx, "doubt", None, _LOST, f"{_LOST}, and {why}")
     if verdict.lead_id is not None:
-        return Outcome(row.idx, "created", verdict.lead_id)
+        state, made = ("pending", HALF_MADE) if tagged else ("created", MADE)
+        return Outcome(row.idx, state, verdict.lead_id, made=made)
     if verdict.candidates:
         leads = "; ".join(map(_described, verdict.candidates))
         text = f"{_LOST}, and these leads can be its own or another person's: {leads}"

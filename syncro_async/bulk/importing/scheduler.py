@@ -7,9 +7,8 @@ from collections import defaultdict, deque
 from collections.abc import AsyncGenerator, Iterable, Sequence
 from typing import Any, NamedTuple, cast
 
-from syncro_async.bulk.importing.journal import (
-    Journal,
-    QueuedRow,
+from syncro_async.bulk.importing.journal import Journal, QueuedRow
+from syncro_async.bulk.importing.row_states import (
     mark_sending,
     revert_unsent,
     rows_after,

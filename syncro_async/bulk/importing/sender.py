@@ -4,18 +4,32 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any, cast
+from typing import Any, NamedTuple, TypeVar, cast
 
 from syncro_async.bulk.importing.failures import action_for, reason_for
-from syncro_async.bulk.importing.journal import Journal, Outcome, QueuedRow
+from syncro_async.bulk.importing.journal import (
+    HALF_MADE,
+    MADE,
+    NOT_MADE,
+    Journal,
+    Outcome,
+    QueuedRow,
+)
 from syncro_async.bulk.importing.outage import Outage
 from syncro_async.bulk.importing.scheduler import RowScheduler
+from syncro_async.bulk.importing.writer import LeadWriter
 from syncro_async.bulk.job import Job
 from syncro_async.errors import SyncroError
 
-# Sends the row; returns whether that created a lead, and the lead's id.
-Send = Callable[[QueuedRow], Awaitable[tuple[bool, int]]]
+T = TypeVar("T")
 OnOutcome = Callable[[Outcome, SyncroError | None], object]
+
+
+class _Ended(NamedTuple):
+    """The outcome of a row, and the error that led to it."""
+
+    outcome: Outcome
+    error: SyncroError | None
 
 
 class Sender:
@@ -28,14 +42,14 @@ class Sender:
         journal: Journal,
         queue: RowScheduler,
         outage: Outage,
-        send: Send,
+        writer: LeadWriter,
         on_outcome: OnOutcome,
     ) -> None:
         self._job = job
         self._journal = journal
         self._queue = queue
         self._outage = outage
-        self._send = send
+        self._writer = writer
         self._on_outcome = on_outcome
 
     async def process(self, row: QueuedRow) -> None:
@@ -67,21 +81,38 @@ class Sender:
         task = cast("asyncio.Task[Any]", asyncio.current_task())
         return self._queue.stopped and task.uncancel() == 0
 
-    async def _outcome_of(self, row: QueuedRow) -> tuple[Outcome, SyncroError | None]:
+    async def _outcome_of(self, row: QueuedRow) -> _Ended:
+        sent = await self._try(row, lambda: self._writer.send(row))
+        if isinstance(sent, _Ended):
+            return sent
+        new, lead_id = sent
+        made = HALF_MADE if new else NOT_MADE
+        tagged = await self._try(row, lambda: self._writer.add_tags(row, lead_id, created=new))
+        if isinstance(tagged, _Ended):
+            # Tags can be added again: that their answer was lost is a failure like any other.
+            state = "pending" if tagged.outcome.state == "pending" else "failed"
+            outcome = tagged.outcome._replace(state=state, lead_id=lead_id, made=made)
+            return _Ended(outcome, tagged.error)
+        self._outage.end()
+        created = new or row.made != NOT_MADE
+        state = "created" if created else "updated"
+        return _Ended(Outcome(row.idx, state, lead_id, made=MADE if created else NOT_MADE), None)
+
+    async def _try(self, row: QueuedRow, call: Callable[[], Awaitable[T]]) -> T | _Ended:
+        """Make a call until it succeeds or its error decides about the row."""
         while True:
             try:
-                created, lead_id = await self._send(row)
+                return await call()
             except SyncroError as error:
                 action = action_for(error)
                 if action == "retry" or (action == "wait" and await self._outage.wait(error)):
                     if not self._queue.stopped:
                         continue
-                    return Outcome(row.idx, "pending"), None
+                    return _Ended(Outcome(row.idx, "pending"), None)
+                if action in {"abort", "wait"}:
+                    return _Ended(Outcome(row.idx, "pending"), error)
                 if action == "fail":
                     self._outage.end()
-                    return Outcome(row.idx, "failed", None, reason_for(error), str(error)), error
-                if action == "reconcile":
-                    return Outcome(row.idx, "unknown", None, reason_for(error), str(error)), error
-                return Outcome(row.idx, "pending"), error
-            self._outage.end()
-            return Outcome(row.idx, "created" if created else "updated", lead_id), None
+                state = "unknown" if action == "reconcile" else "failed"
+                outcome = Outcome(row.idx, state, None, reason_for(error), str(error))
+                return _Ended(outcome, error)

@@ -11,15 +11,14 @@ from syncro_async.bulk.importing.journal import (
     Journal,
     Outcome,
     QueuedRow,
-    begin_run,
     counts,
-    revert_unsent,
-    rows_in,
 )
 from syncro_async.bulk.importing.outage import Outage
+from syncro_async.bulk.importing.row_states import begin_run, revert_unsent, rows_in
 from syncro_async.bulk.importing.scheduler import RowScheduler
 from syncro_async.bulk.importing.sender import Sender
 from syncro_async.bulk.importing.staging import RowStaging
+from syncro_async.bulk.importing.writer import LeadWriter
 from syncro_async.bulk.job import Job
 from syncro_async.sandbox import Sandbox
 from syncro_async.testing import sandbox_client
@@ -153,15 +152,20 @@ async def test_a_row_handed_out_just_before_the_stop_is_not_sent(journal: Journa
         ground = syncro.bulk._context
         outcomes: list[Outcome] = []
 
-        async def send(_: object) -> tuple[bool, int]:
-            raise AssertionError("nothing is to be sent")
-
         sender = Sender(
             job=Job.start(ground),
             journal=journal,
             queue=queue,
             outage=Outage(FakeClock(), 1.0),
-            send=send,
+            writer=LeadWriter(
+                ground,
+                journal,
+                FieldMapping("upsert", "email", None, None),
+                "upsert",
+                match_by="email",
+                tags_mode="add",
+                compared=False,
+            ),
             on_outcome=lambda outcome, _: outcomes.append(outcome),
         )
         async with aclosing(queue.rows()) as rows:
@@ -169,3 +173,4 @@ async def test_a_row_handed_out_just_before_the_stop_is_not_sent(journal: Journa
             queue.stop()
             await sender.process(row)
     assert outcomes == [Outcome(0, "pending")]
+    assert sandbox.arrivals == []
