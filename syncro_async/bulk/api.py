@@ -177,8 +177,9 @@ def _import_options(kind: Kind, arguments: Mapping[str, Any]) -> ImportOptions:
     """The options of an import, from the arguments of its method."""
     names = {one.name for one in fields(ImportOptions) if one.init} - {"kind"}
     given = {name: value for name, value in arguments.items() if name in names}
-    paths = {name: as_path(given[name]) for name in ("journal", "failures") if name in given}
-    return ImportOptions(kind=kind, **{**given, **paths})
+    for name in {"journal", "failures", "report"} & given.keys():
+        given[name] = as_path(given[name])
+    return ImportOptions(kind=kind, **given)
 
 
 T = TypeVar("T")
