@@ -206,6 +206,7 @@ class AsyncClient(AnyList):
         ground = JobContext(
             list_leads=lambda: self.leads,
             request=self.request,
+            send=self._send,
             budget=self.budget,
             rates=self._limiter.rates,
             clock=config.clock,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import fields
 from os import PathLike
 from typing import Any, Literal, TypeVar, Unpack
 
@@ -13,7 +14,9 @@ from syncro_async.bulk.exporting import job as exporting
 from syncro_async.bulk.exporting.reader import LeadQuery
 from syncro_async.bulk.files.reading import as_path
 from syncro_async.bulk.importing.fields import Kind
-from syncro_async.bulk.importing.job import Import, ImportOptions
+from syncro_async.bulk.importing.job import Import
+from syncro_async.bulk.importing.options import ImportOptions
+from syncro_async.bulk.importing.plan import TagsMode
 from syncro_async.bulk.importing.staging import Source
 from syncro_async.bulk.job import Job, JobContext
 from syncro_async.bulk.progress import OnProgress
@@ -173,6 +176,15 @@ def _settled(filters: Mapping[str, Any]) -> dict[str, Any]:
     return given
 
 
+def _import_options(kind: Kind, arguments: Mapping[str, Any]) -> ImportOptions:
+    """The options of an import, from the arguments of its method."""
+    names = {one.name for one in fields(ImportOptions) if one.init} - {"kind"}
+    given = {name: value for name, value in arguments.items() if name in names}
+    for name in {"journal", "failures", "report"} & given.keys():
+        given[name] = as_path(given[name])
+    return ImportOptions(kind=kind, **given)
+
+
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -244,7 +256,11 @@ class Bulk(Exports):
         encoding: str | None = None,
         header_row: int | None = None,
         ignore_others: bool = False,
-        diff: bool = False,
+        server_time_limit: float = 30.0,
+        max_outage: float = 900.0,
+        diff: bool = True,
+        tags_mode: TagsMode = "add",
+        allow_sales: bool = False,
         dry_run: bool = False,
         on_source: OnSource | None = None,
         on_progress: OnProgress | None = None,
@@ -281,30 +297,47 @@ class Bulk(Exports):
         wrong. Rows of one lead are sent in their order, one after the other; a row that repeats
         the one before is not sent.
 
-        - `journal`: a SQLite file that remembers what became of each row. After a crash at any
-          moment, run again with the same rows and the same journal: what is done is skipped, what
-          failed is tried again, and a row whose answer was lost is looked up before it is sent
-          again. It holds the rows, and never the API key.
+        - `journal`: a SQLite file that stores the state of each row. After a crash at any moment,
+          run again with the same rows, options, account and journal: what is done is skipped, what
+          was not sent is sent, and then what failed is tried again. It holds the rows, and never
+          the API key.
         - `resume`: continue with a journal that exists; False: discard it and start again.
         - `failures`: a file for the rows that are not done, with their columns and `syncro_error`,
           in the format of its name and with the delimiter and encoding of the source. It can be
           corrected and imported. A file that the import did not write is not replaced: the rows
           then go to a file with a number in its name, and `summary.failures_file` says which.
         - `canary`: the first so many rows go alone, and if all fail alike the job stops (0: none).
+          A run that continues a journal sends no canary.
         - `max_failures`: more failures that are alike stop the job (None: 20, or 1 % of the rows).
-        - `diff`: read all leads first, 200 a request, and send only rows that change something.
-        - `dry_run`: compare, and send nothing; `summary.changes` says what would be.
+        - `server_time_limit`: how long the server may work on one request at most (s, default 30).
+          So long the job waits after a lost answer, before it reads the leads that were created
+          since to find out whether the row was carried out.
+        - `max_outage`: how long the job waits for a server that cannot be reached any more (s,
+          default 900). Then it stops; no row fails because of it.
+        - `diff`: find the leads of the rows first (default), by a reading of all leads, 200 a
+          request, or by a search for each key, whichever takes fewer requests. A lead that exists
+          gets only what the row has and what differs: `defaults` are for leads that are created,
+          empty cells change nothing, and a key that two leads have is refused. With False every
+          row is sent with the defaults, which can move a won deal back to the first stage. A lead
+          that is created between the comparison and its row still gets the defaults.
+        - `tags_mode`: what a row's tags do to a lead that exists: `"add"` (default) those that it
+          lacks, `"replace"` them, or `"skip"`: only new leads get tags. Tags take a call of their
+          own.
+        - `allow_sales`: send rows that move leads to a won or lost stage, which records a sale or
+          a loss. By default such an import is refused, and the message counts the rows.
+        - `dry_run`: compare, and send nothing; `summary.changes` says what would be, with the
+          counts and lead ids of the real run.
         - `on_source`: is given a `SourceReport` when the rows are checked, before the first is
           sent: encoding, columns, and what was removed from values.
         - `on_progress`: is given a `Progress` after each row, see `ProgressBar`.
 
         Raises `InvalidArgumentError` for arguments that cannot be, `OSError` for files,
-        `BadRowsError`, `ConfigurationError` for a journal of other rows or one in use, and
-        `ImportStoppedError`, with the summary so far, when the job stops early: at the limits
-        above, at a key that is refused, and when the plan holds no more leads (`PlanLimitError` is
-        the cause).
+        `BadRowsError`, `ConfigurationError` for a journal of other rows, options or another account
+        and for one in use, and `ImportStoppedError`, with the summary so far, when the job stops
+        early: at the limits above, at a key that is refused, and when the plan holds no more leads
+        (`PlanLimitError` is the cause).
         """
-        return await self._imported("upsert", locals())
+        return await self._import("upsert", locals()).run()
 
     async def create_leads(
         self,
@@ -323,6 +356,9 @@ class Bulk(Exports):
         encoding: str | None = None,
         header_row: int | None = None,
         ignore_others: bool = False,
+        server_time_limit: float = 30.0,
+        max_outage: float = 900.0,
+        allow_sales: bool = False,
         dry_run: bool = False,
         on_source: OnSource | None = None,
         on_progress: OnProgress | None = None,
@@ -330,16 +366,18 @@ class Bulk(Exports):
         """Create a lead for each row, as `upsert_leads` does but for the matching.
 
         Every row needs `name`, `pipeline_id` and `stage_id`, by its columns or by `defaults`, and
-        no row may be there twice. A row whose answer was lost is looked up by its email, else its
-        phone, else its name, before it is sent again: a lead that has it, that is not older than
-        the row's first sending and that no other row made, is the row's own.
+        no row may be there twice. Tags go with the other fields, in one request. After a lost
+        answer all leads that were created since the job began are read. If no unexplained lead can
+        be the row's, it is sent again. If exactly one has its name and its keys, it is the row's.
+        Else the row is in doubt: `summary.doubts` names the leads, and the row is never sent again
+        by itself.
 
         - `rows`, `columns`, `defaults`, `definitions`, `journal`, `failures`, `canary`,
-          `max_failures`, `dry_run`, `on_progress`: as for `upsert_leads`.
-        - `locale`, `on_bad_row`, `resume`, `encoding`, `header_row`, `ignore_others`, `on_source`:
-          as for `upsert_leads`.
+          `max_failures`, `server_time_limit`, `max_outage`, `allow_sales`, `dry_run`,
+          `on_progress`, `locale`, `on_bad_row`, `resume`, `encoding`, `header_row`,
+          `ignore_others`, `on_source`: as for `upsert_leads`.
         """
-        return await self._imported("create", locals())
+        return await self._import("create", locals()).run()
 
     async def plan_import(
         self,
@@ -356,7 +394,8 @@ class Bulk(Exports):
         encoding: str | None = None,
         header_row: int | None = None,
         ignore_others: bool = False,
-        diff: bool = False,
+        diff: bool = True,
+        tags_mode: TagsMode = "add",
     ) -> Plan:
         """Say how long an import would take at most, and when it would be done; sends nothing.
 
@@ -367,20 +406,15 @@ class Bulk(Exports):
         - `rows`, `match_by`, `columns`, `defaults`, `definitions`, `locale`, `on_bad_row`,
           `encoding`, `header_row`, `ignore_others`: as for `upsert_leads`.
         """
-        arguments = locals()
-        kind: Kind = "create" if arguments.pop("create") else "upsert"
-        return self.plan(await self._import(kind, arguments).requests_needed())
+        kind: Kind = "create" if create else "upsert"
+        return self.plan(await self._import(kind, locals()).requests_needed())
 
-    async def _imported(self, kind: Kind, arguments: dict[str, Any]) -> ImportSummary:
-        return await self._import(kind, arguments).run()
-
-    def _import(self, kind: Kind, arguments: dict[str, Any]) -> Import:
-        """The import with the arguments of a public method, `self` among them."""
-        options = {name: value for name, value in arguments.items() if name != "self"}
-        for name in ("journal", "failures"):
-            options[name] = as_path(options.get(name))
-        options["locale"] = options["locale"] or self._context.locale
-        return Import(self._context, ImportOptions(kind=kind, **options))
+    def _import(self, kind: Kind, arguments: Mapping[str, Any]) -> Import:
+        """The import with the arguments of a public method."""
+        order = _import_options(
+            kind, {**arguments, "locale": arguments["locale"] or self._context.locale}
+        )
+        return Import(self._context, order)
 
     def plan(self, requests: int) -> Plan:
         """Say how long that many requests would take from now, and when they would be done.

@@ -71,10 +71,14 @@ def order_of(options: Mapping[str, Any]) -> ImportArguments:
         "defaults": parse_defaults(options["default"] or []),
         "canary": options["canary"],
         "max_failures": options["max_failures"],
+        "server_time_limit": options["server_time_limit"],
+        "max_outage": options["max_outage"],
+        "allow_sales": options["allow_sales"],
         **{name: options[name] for name in _READING},
     }
     if not options["create"]:
-        settings |= {"match_by": options["match_by"], "diff": options["diff"]}
+        own_names = {"match_by": "match_by", "diff": "diff", "tags_mode": "tags"}
+        settings |= {name: options[option] for name, option in own_names.items()}
     names = ("file", "create", "plan", "dry_run", "resume", "journal", "failures")
     connection = Connection(options["base_url"], options["lane"], options["limiter"])
     own = {name: options[name] for name in names}
@@ -131,6 +135,7 @@ class _ImportExit:
             raise _refusal(error) from error
         if isinstance(error, ImportStoppedError):
             print_groups(error.summary.reasons)
+            _print_doubts(error.summary)
             say(f"continue with: {_resume_command(arguments)}")
             raise CommandFailedError(error.message) from error
         if isinstance(error, ValueError):
@@ -171,7 +176,7 @@ def _discard(journal: Path) -> None:
             tables = {name for (name,) in db.execute(_TABLES)}
         except sqlite3.DatabaseError as error:
             raise WrongUsageError(f"{journal} is in use, or is not a journal: {error}") from error
-    if tables != {"meta", "rows"}:
+    if not {"meta", "rows"} <= tables <= {"meta", "rows", "known"}:
         raise WrongUsageError(f"{journal} is not a journal of an import; name another file")
     journal.unlink()
 
@@ -200,7 +205,7 @@ async def _import(arguments: ImportArguments, latest: list[Progress]) -> ImportS
 
 
 async def _plan(arguments: ImportArguments) -> Plan:
-    not_planned = ("canary", "max_failures")
+    not_planned = ("canary", "max_failures", "server_time_limit", "max_outage", "allow_sales")
     given = arguments.settings.items()
     settings = {name: value for name, value in given if name not in not_planned}
     async with arguments.connection.bulk() as bulk:
@@ -225,12 +230,22 @@ def _print_summary(arguments: ImportArguments, summary: ImportSummary) -> int:
         f"{aside};"
         f" {summary.requests} requests in {duration(summary.seconds)}"
     )
+    if summary.emptied:
+        say(f"{summary.emptied} empty cells change nothing: their leads keep their values")
+    if summary.sales or summary.losses:
+        say(
+            f"{summary.sales} sales and {summary.losses} losses would be recorded, because of the"
+            " stages of the rows: the import needs --allow-sales"
+        )
     if arguments.dry_run:
         return _check_failed(summary)
     if summary.in_doubt:
+        _print_doubts(summary)
         raise CommandFailedError(
-            f"{summary.in_doubt} rows are in doubt: their answers were lost, and the search for"
-            f" their leads failed; try again with: {_resume_command(arguments)}"
+            f"{summary.in_doubt} rows are in doubt: their answers were lost, and what the server"
+            " shows does not decide whether they were carried out. They are not sent again by"
+            " themselves. Delete the leads above that no row is to have, or correct the names of"
+            f" the others; then look again with: {_resume_command(arguments)}"
         )
     arguments.journal_path.unlink(missing_ok=True)
     return _check_failed(summary)
@@ -255,6 +270,11 @@ def _described(change: RowChange) -> str:
     )
     lead = "" if change.lead_id is None else f" lead {change.lead_id}"
     return in_one_line(f"line {change.line}: {change.kind}{lead}: {fields}")
+
+
+def _print_doubts(summary: ImportSummary) -> None:
+    for problem in summary.doubts:
+        say(in_one_line(f"line {problem.line}: {problem.reason}"))
 
 
 def _resume_command(arguments: ImportArguments) -> str:

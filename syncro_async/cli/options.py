@@ -154,14 +154,45 @@ OnBadRow = Annotated[
 ]
 Default = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="FIELD=VALUE", help="For rows without a value; repeatable."),
+    typer.Option(
+        "--set", metavar="FIELD=VALUE", help="For new leads whose row has no value; repeatable."
+    ),
 ]
-Diff = Annotated[bool, typer.Option("--diff", help="Read all leads first, send only changes.")]
+Diff = Annotated[
+    bool,
+    typer.Option(
+        "--diff/--no-diff",
+        help="Find the leads first and send only changes (default). Without, --set also changes "
+        "leads that exist: it can move a won deal back to the first stage.",
+    ),
+]
+TagsMode = Annotated[
+    Literal["add", "replace", "skip"],
+    typer.Option("--tags", help="What a row's tags do to a lead that exists."),
+]
+AllowSales = Annotated[
+    bool,
+    typer.Option("--allow-sales", help="Send rows with a won or lost stage: each records a deal."),
+]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print what would change; send nothing.")]
 Canary = Annotated[int, typer.Option(min=0, help="Rows that are sent first, as a trial. 0: none.")]
 MaxFailures = Annotated[
     int | None,
     typer.Option(min=0, help="Stop after more equal failures. Default: 20, or 1 % of the rows."),
+]
+ServerTimeLimit = Annotated[
+    float,
+    typer.Option(
+        min=0,
+        metavar="SECONDS",
+        help="How long the server may work on a request; waited after a lost answer.",
+    ),
+]
+MaxOutage = Annotated[
+    float,
+    typer.Option(
+        min=0, metavar="SECONDS", help="How long to wait for a server that is out of reach."
+    ),
 ]
 JournalFile = Annotated[
     str | None,

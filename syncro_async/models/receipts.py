@@ -126,11 +126,15 @@ class ImportSummary(msgspec.Struct, frozen=True):
       previous row is identical
     - `failed`: rows that the server refused
     - `set_aside`: rows that cannot be imported and were left out, with `on_bad_row="set-aside"`
-    - `in_doubt`: rows whose answer was lost and whose outcome is not known; the next run with the
-      same journal tries again to find it out
+    - `in_doubt`: rows whose answer was lost and whose outcome is not known. They are never sent
+      again by themselves. The next run with the same journal tries again to find it out
+    - `doubts`: these rows, each with its line and the leads of which one may be its own
     - `requests`, `seconds`: the requests and the duration of this run
     - `reasons`: the failures in groups
     - `changes`: the changes that a dry run found; `created` and `updated` then count these
+    - `sales`, `losses`: how many of these changes record a sale or a loss, because their stage is
+      a won or a lost one (dry run)
+    - `emptied`: the empty cells of fields that have a value at the server; they change nothing
     - `failures_file`: the path of the file with the rows that are not done, None for no such row
 
     The rows are counted over all runs with one journal.
@@ -148,6 +152,10 @@ class ImportSummary(msgspec.Struct, frozen=True):
     seconds: float
     reasons: tuple[FailureGroup, ...] = ()
     changes: tuple[RowChange, ...] = ()
+    doubts: tuple[RowProblem, ...] = ()
+    sales: int = 0
+    losses: int = 0
+    emptied: int = 0
     set_aside: int = 0
     failures_file: str | None = None
 

@@ -11,7 +11,7 @@ from syncro_async.errors import (
     AuthenticationError,
     BudgetWaitError,
     ConfigurationError,
-    NoAnswerError,
+    ConnectionFailedError,
     PermissionDeniedError,
     PlanLimitError,
     RateLimitedError,
@@ -21,15 +21,12 @@ from syncro_async.errors import (
 )
 from syncro_async.retrying.decision import may_have_executed
 
-RowAction = Literal["retry", "abort", "reconcile", "reconcile_only", "fail"]
+RowAction = Literal["retry", "wait", "abort", "reconcile", "fail"]
 
 # Every later row fails in the same way; the row itself was not carried out.
 _FATAL = (AuthenticationError, PermissionDeniedError, PlanLimitError, ConfigurationError)
-# The parts of a message that differ from row to row. Each is bounded, and so is the message, so
-# that no text of a server takes long.
-_ROW_VALUES = re.compile(r"\S{0,100}@\S*|[\"'“][^\"'”]{0,300}[\"'”]|\d+")
-_LONGEST_REASON = 1_000
-_MOST_FIELDS = 20
+# The parts of a message that differ from row to row.
+_ROW_VALUES = re.compile(r"\S*@\S*|[\"'“][^\"'”]*[\"'”]|\d+")
 _MIN_FAILURES = 20
 _ROWS_PER_FAILURE = 100
 
@@ -38,21 +35,20 @@ def action_for(error: SyncroError) -> RowAction:
     """Return what to do with a row after an error.
 
     - `"retry"`: the row was not carried out and can be sent now
+    - `"wait"`: nothing was sent, because the server cannot be reached now
     - `"abort"`: this row and all later ones would fail in the same way
-    - `"reconcile"`: the answer was lost; find out whether the row was carried out, and send it
-      again if not
-    - `"reconcile_only"`: the server failed while it worked on the row; find out whether it was
-      carried out, and do not send it again
-    - `"fail"`: the server refused the row, or it was never sent
+    - `"reconcile"`: find out whether the row was carried out: its answer was lost or cannot be
+      read, or the server failed while it worked on the row
+    - `"fail"`: the server refused the row
     """
     if isinstance(error, BudgetWaitError | RateLimitedError):
         return "retry"
+    if isinstance(error, ConnectionFailedError):
+        return "abort" if error.permanent else "wait"
     if isinstance(error, _FATAL):
         return "abort"
-    if isinstance(error, UnexpectedResponseError):
-        return "reconcile_only"
-    if may_have_executed(error):
-        return "reconcile" if isinstance(error, NoAnswerError) else "reconcile_only"
+    if isinstance(error, UnexpectedResponseError) or may_have_executed(error):
+        return "reconcile"
     return "fail"
 
 
@@ -62,7 +58,7 @@ def reason_for(error: SyncroError) -> str:
     if isinstance(error, ValidationError) and error.errors:
         fields = "; ".join(
             f"{name}: {_without_values(messages[0]) if messages else 'refused'}"
-            for name, messages in sorted(error.errors.items())[:_MOST_FIELDS]
+            for name, messages in sorted(error.errors.items())
         )
         return f"{kind}: {fields}"
     if isinstance(error, APIError):
@@ -71,7 +67,7 @@ def reason_for(error: SyncroError) -> str:
 
 
 def _without_values(message: str) -> str:
-    return _ROW_VALUES.sub("…", message[:_LONGEST_REASON])
+    return _ROW_VALUES.sub("…", message)
 
 
 class FailureLimit:

@@ -277,7 +277,7 @@ class FieldMapping:
 
     def lead_id(self, row: Mapping[str, Any]) -> int | None:
         """The id of the lead that the row is about, from its column `id`; None without one."""
-        for _, target, value in self.columns.fields_in(row):
+        for _, target, value in self.columns.fields_in(row) if self.kind == "upsert" else ():
             if target.use == "id" and not values.is_blank(value):
                 try:
                     return values.identifier(clean(value, "strict").value)

@@ -25,6 +25,7 @@ from syncro_async.bulk.files.frames import frame_rows, row_from_object
 from syncro_async.bulk.files.reading import as_path, read_file
 from syncro_async.bulk.files.rows import Row, Table, names_of
 from syncro_async.bulk.files.tables import Layout
+from syncro_async.bulk.importing.account import differences
 from syncro_async.bulk.importing.columns import CUSTOM
 from syncro_async.bulk.importing.failures_file import FailedRow, layout_of, write_failures
 from syncro_async.bulk.importing.fields import FieldMapping, Kind, read_definitions
@@ -167,7 +168,7 @@ class RowStaging:
         """Let all good rows in.
 
         `facts` are what two runs with one journal must have in common. Raises `ConfigurationError`
-        when the journal belongs to other rows.
+        when the journal belongs to other rows, options or another account.
         """
         await self._journal.run(lambda db: self._insert(db, facts))
 
@@ -360,11 +361,11 @@ class RowStaging:
         self, db: sqlite3.Connection, known: Mapping[str, str], facts: Mapping[str, str]
     ) -> None:
         """Raise `ConfigurationError` unless the journal was begun with the same rows."""
-        other = [name for name, value in facts.items() if known.get(name) != value]
+        other = differences(known, facts)
         if other:
             raise ConfigurationError(
-                f"the journal was begun with another {' and '.join(other)};"
-                " go on as it was begun, or name another journal"
+                f"the journal was begun with {'; '.join(other)}."
+                " Go on as it was begun, or name another journal"
             )
         changed = db.execute(
             "SELECT MIN(incoming.line) FROM incoming LEFT JOIN rows ON rows.idx = incoming.idx"
