@@ -257,7 +257,11 @@ class AsyncClient(AnyList):
         That is right now, unless the limiter is shared: then as of the last request or
         `refresh_budget()`.
         """
-        return self._limiter.budget()
+        budget = self._limiter.budget()
+        left = self._pipeline.retries_left(self._settings.options.retry)
+        # A limiter of the user's own may give something else.
+        known = isinstance(budget, Budget)
+        return structs.replace(budget, retries_left=left) if known else budget
 
     async def refresh_budget(self) -> Budget:
         """Ask the limiter for the current budget; sends no request and takes no slot.
@@ -266,7 +270,7 @@ class AsyncClient(AnyList):
         """
         await self._pipeline.ready()
         await self._limiter.refresh()
-        return self._limiter.budget()
+        return self.budget()
 
     @overload
     async def request(

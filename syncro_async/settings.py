@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import math
 import os
+import ssl
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from ipaddress import ip_address
+from typing import TYPE_CHECKING, Any, Literal, TypedDict
 from urllib.parse import urlsplit, urlunsplit
 
 from syncro_async._internal.checks import is_int, is_number
-from syncro_async.clock import SystemClock
+from syncro_async.clock import Clock, SystemClock
 from syncro_async.dialects.dialect import Dialect
 from syncro_async.errors import ConfigurationError
+from syncro_async.events import Observer
 from syncro_async.limiting.context import checked_lane
-from syncro_async.limiting.protocol import Limiter
+from syncro_async.limiting.protocol import Lane, Limiter
 from syncro_async.limiting.rate_limit import RateLimit, as_rates
 from syncro_async.limiting.registry import in_process_limiter, key_hash
 from syncro_async.retrying.policy import RetryPolicy
@@ -25,9 +28,41 @@ from syncro_async.transport.pipeline import ClientConfig
 from syncro_async.transport.redaction import ApiKey
 from syncro_async.transport.rotating_key import AskKey
 
+if TYPE_CHECKING:
+    from aiolimiter import AsyncLimiter
+
+    from syncro_async.transport.http_library import Transport
+else:
+    AsyncLimiter = Transport = Any  # loaded on first use
+
 MEMORY = "memory://"
 # One budget for all programs of this user on this machine.
 HOST = "host"
+
+
+class SharedOptions(TypedDict, total=False):
+    """The options of `AsyncClient` that are the same for every server."""
+
+    dialect: Dialect
+    rate_limit: RateLimit | Sequence[RateLimit] | None
+    limiter: str | Limiter | AsyncLimiter | None
+    lane: Lane
+    max_wait: float | None
+    retry: RetryPolicy | None
+    timeout: float
+    max_connections: int
+    observers: Iterable[Observer]
+    engine: Literal["httpx", "httpx2"] | None
+
+
+class ClientOptions(SharedOptions, total=False):
+    """The options of `AsyncClient`, for functions that pass them on."""
+
+    api_key: str | AskKey | None
+    base_url: str | None
+    transport: Transport | None
+    tls: ssl.SSLContext | None
+    clock: Clock | None
 
 
 @dataclass(frozen=True, slots=True)

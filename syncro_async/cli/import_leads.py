@@ -21,7 +21,7 @@ from syncro_async import (
     SourceReport,
 )
 from syncro_async.cli.exits import DONE, CommandFailedError, WrongUsageError, in_one_line, say
-from syncro_async.cli.output import duration, print_plan, show_progress
+from syncro_async.cli.output import duration, print_json, print_plan, show_progress
 from syncro_async.cli.session import Connection
 from syncro_async.cli.source_output import print_groups, print_source
 
@@ -41,6 +41,7 @@ class ImportArguments:
     resume: bool | None
     journal: str | None
     failures: str | None
+    as_json: bool
     connection: Connection
     settings: Mapping[str, Any] = field(default_factory=dict)
 
@@ -79,7 +80,7 @@ def order_of(options: Mapping[str, Any]) -> ImportArguments:
     if not options["create"]:
         own_names = {"match_by": "match_by", "diff": "diff", "tags_mode": "tags"}
         settings |= {name: options[option] for name, option in own_names.items()}
-    names = ("file", "create", "plan", "dry_run", "resume", "journal", "failures")
+    names = ("file", "create", "plan", "dry_run", "resume", "journal", "failures", "as_json")
     connection = Connection(options["base_url"], options["lane"], options["limiter"])
     own = {name: options[name] for name in names}
     return ImportArguments(**own, connection=connection, settings=settings)
@@ -113,7 +114,7 @@ def import_leads(arguments: ImportArguments) -> int:
     Raises `CommandFailedError` when a row failed or the import stopped early.
     """
     if arguments.plan:
-        return print_plan(asyncio.run(_plan(arguments)), " at most")
+        return print_plan(asyncio.run(_plan(arguments)), " at most", as_json=arguments.as_json)
     _check_journal(arguments)
     with _ImportExit(arguments) as import_exit:
         return _print_summary(arguments, asyncio.run(_import(arguments, import_exit.progress)))
@@ -134,6 +135,8 @@ class _ImportExit:
         if isinstance(error, BadRowsError):
             raise _refusal(error) from error
         if isinstance(error, ImportStoppedError):
+            if arguments.as_json:
+                print_json(error.summary)
             print_groups(error.summary.reasons)
             _print_doubts(error.summary)
             say(f"continue with: {_resume_command(arguments)}")
@@ -220,7 +223,9 @@ async def _plan(arguments: ImportArguments) -> Plan:
 
 
 def _print_summary(arguments: ImportArguments, summary: ImportSummary) -> int:
-    for change in summary.changes:
+    if arguments.as_json:
+        print_json(summary)
+    for change in () if arguments.as_json else summary.changes:
         sys.stdout.write(f"{_described(change)}\n")
     would = "would be " if arguments.dry_run else ""
     aside = f", {summary.set_aside} set aside" if summary.set_aside else ""

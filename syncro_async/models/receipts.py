@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import datetime
 from typing import Any, Literal, NamedTuple
 
-import msgspec
-
-from syncro_async._internal.html import record_table
+from syncro_async.models import base
+from syncro_async.models.types import Moment
 
 
 class RowProblem(NamedTuple):
@@ -36,7 +34,7 @@ class RowProblem(NamedTuple):
         return f"{subject}{value} {self.reason}"
 
 
-class FailureGroup(msgspec.Struct, frozen=True):
+class FailureGroup(base.Model, frozen=True):
     """Rows that failed for one reason.
 
     - `reason`: the column and what is wrong with it
@@ -55,7 +53,7 @@ class FailureGroup(msgspec.Struct, frozen=True):
     column: str | None = None
 
 
-class RowChange(msgspec.Struct, frozen=True):
+class RowChange(base.Model, frozen=True):
     """The change that a row makes to its lead.
 
     - `line`: the line of the row in its source
@@ -70,7 +68,7 @@ class RowChange(msgspec.Struct, frozen=True):
     fields: dict[str, tuple[Any, Any]]
 
 
-class ColumnUse(msgspec.Struct, frozen=True):
+class ColumnUse(base.Model, frozen=True):
     """What becomes of a column of an import.
 
     - `column`: its name
@@ -85,7 +83,7 @@ class ColumnUse(msgspec.Struct, frozen=True):
     use: str
 
 
-class SourceReport(msgspec.Struct, frozen=True):
+class SourceReport(base.Model, frozen=True):
     """How the rows of an import were read.
 
     - `name`: the name of the file, or `"rows"`
@@ -114,7 +112,7 @@ class SourceReport(msgspec.Struct, frozen=True):
     cleaned: dict[str, int]
 
 
-class ImportSummary(msgspec.Struct, frozen=True):
+class ImportSummary(base.Model, frozen=True):
     """The result of an import.
 
         summary = await syncro.bulk.upsert_leads("leads.csv")
@@ -140,8 +138,6 @@ class ImportSummary(msgspec.Struct, frozen=True):
     The rows are counted over all runs with one journal.
     """
 
-    _repr_html_ = record_table
-
     total: int
     created: int
     updated: int
@@ -166,10 +162,10 @@ class ImportSummary(msgspec.Struct, frozen=True):
         return self.total - done - self.failed - self.in_doubt - self.set_aside
 
 
-class ExportReceipt(msgspec.Struct, frozen=True):
+class ExportReceipt(base.Model, frozen=True):
     """The result of an export: what is in the file, and whether that is the complete list.
 
-        receipt = await syncro.bulk.export_leads("leads.csv")
+        receipt = await syncro.bulk.export_leads("all-leads.csv")
         if not receipt.complete and not receipt.truncated:
             print(receipt.reason)
 
@@ -185,9 +181,11 @@ class ExportReceipt(msgspec.Struct, frozen=True):
     - `truncated`: True when the export stopped at `max_items`.
     - `unreadable`: the number of leads that could not be read.
     - `unreadable_file`: the path of the file with their JSON; None when `unreadable` is 0.
+    - `proof`: what proves that the server showed every lead: `"page"` (the list is on one page),
+      `"once"` (the leads that are older than two days were read once) or `"twice"` (every lead was
+      shown before and after one moment); None when nothing proves it. docs/bulk.md has the proofs.
+    - `assumption`: what the proof takes for granted, as a sentence; None without a proof.
     """
-
-    _repr_html_ = record_table
 
     written: int
     seen: int
@@ -199,9 +197,11 @@ class ExportReceipt(msgspec.Struct, frozen=True):
     truncated: bool = False
     unreadable: int = 0
     unreadable_file: str | None = None
+    proof: Literal["page", "once", "twice"] | None = None
+    assumption: str | None = None
 
 
-class SyncReceipt(msgspec.Struct, frozen=True):
+class SyncReceipt(base.Model, frozen=True):
     """The result of a sync.
 
         receipt = await syncro.bulk.sync_leads("crm.db")
@@ -211,7 +211,8 @@ class SyncReceipt(msgspec.Struct, frozen=True):
     - `inserted`, `updated`: the number of rows that are new in the table, or different now.
     - `since`: the run read the leads that changed after this time; None when it read all leads.
     - `until`: every change before this time is in the table, and the next run reads the changes
-      after it. None before the first complete run.
+      after it. It is earlier than the newest date that a lead shows. None before the first complete
+      run, and as long as no lead shows a date.
     - `deleted`: the number of rows that were removed because their leads no longer exist. Only a
       run that reads all leads finds them.
     - `complete`: False when some leads may be missing. Then the leads that were read are in the
@@ -220,13 +221,11 @@ class SyncReceipt(msgspec.Struct, frozen=True):
     - `unreadable`: the number of leads that could not be read.
     """
 
-    _repr_html_ = record_table
-
     fetched: int
     inserted: int
     updated: int
-    since: datetime | None
-    until: datetime | None
+    since: Moment | None = None
+    until: Moment | None = None
     deleted: int = 0
     complete: bool = True
     reason: str | None = None

@@ -230,7 +230,7 @@ class HttpEngine:
         attempt.status = response.status_code
         attempt.date = headers.get("date")
         attempt.remaining = parse_uint(headers.get("x-ratelimit-remaining"))
-        attempt.content_type = headers.get("content-type")
+        attempt.content_type = key.mask_values(headers.get("content-type"))
         return headers
 
 

@@ -13,7 +13,7 @@ import base64
 import html.entities
 import re
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import NoReturn
 
@@ -71,6 +71,8 @@ _BASES = {
 }
 # What stands behind a text that was cut short: its end, or what says so.
 _CUT = r"(?=…|\xe2\xa6|\.{2}|\*{2}|[\"'<>«»“”()\[\]{}]|\s{0,8}\Z)"
+# In a text that is shorter one pattern is quicker than many searches.
+_SHORT = 2_000
 _CAPITAL = re.compile("[A-Z]")
 _LOWER = {code: code + 32 for code in range(ord("A"), ord("Z") + 1)}
 
@@ -81,11 +83,13 @@ _Place = tuple[int, int]
 class KeyMask:
     """A secret to be masked; it is neither shown nor pickled."""
 
-    __slots__ = ("_forms", "_whole")
+    __slots__ = ("_encoded", "_forms", "_spelled", "_whole")
 
     def __init__(self, secret: str) -> None:
         self._whole = secret
         self._forms = _forms(secret)
+        self._spelled = _any_gram(form for form in self._forms if form.any_case)
+        self._encoded = _any_gram(form for form in self._forms if not form.any_case)
 
     def __repr__(self) -> str:
         return "KeyMask(***)"
@@ -140,6 +144,8 @@ class KeyMask:
 
     def _runs(self, text: str) -> list[_Place]:
         lower = text.translate(_LOWER) if _CAPITAL.search(text) else text
+        if len(text) < _SHORT and not (self._spelled.search(lower) or self._encoded.search(text)):
+            return []
         return [run for form in self._forms for run in form.runs(lower if form.any_case else text)]
 
 
@@ -152,17 +158,22 @@ class _Form:
     any_case: bool
     cut: re.Pattern[str] | None = None
 
-    def runs(self, text: str) -> Iterator[_Place]:
-        """Where pieces of it stand in the text.
+    @property
+    def step(self) -> int:
+        """The length of its grams."""
+        return self.piece if len(self.text) == self.piece else max(1, self.piece // 2)
 
-        Each piece holds one of the grams below whole, so it is enough to look for those.
-        """
-        step = max(1, self.piece // 2)
-        if len(self.text) == self.piece:
-            step = self.piece
-        for offset in range(0, len(self.text) - step + 1, step):
-            gram = self.text[offset : offset + step]
-            at = text.find(gram)
+    @property
+    def grams(self) -> list[str]:
+        """Parts of it; each piece holds one of them whole."""
+        last = len(self.text) - self.step
+        return [self.text[at : at + self.step] for at in range(0, last + 1, self.step)]
+
+    def runs(self, text: str) -> Iterator[_Place]:
+        """Where pieces of it stand in the text."""
+        step = self.step
+        for number, gram in enumerate(self.grams):
+            offset, at = number * step, text.find(gram)
             while at >= 0:
                 start, end = self._extended(text, at, offset, step)
                 if end - start >= self.piece:
@@ -203,6 +214,12 @@ def _forms(secret: str) -> tuple[_Form, ...]:
         )
     forms.append(_Form(raw.hex(), _HEX_PIECE, any_case=True))
     return tuple(form for form in forms if len(form.text) >= form.piece > 0)
+
+
+def _any_gram(forms: Iterable[_Form]) -> re.Pattern[str]:
+    """What finds any gram of those forms; a pattern that finds nothing where there is none."""
+    grams = sorted({re.escape(gram) for form in forms for gram in form.grams})
+    return re.compile("|".join(grams) or r"(?!)")
 
 
 def _cut_pattern(text: str, piece: int) -> re.Pattern[str] | None:

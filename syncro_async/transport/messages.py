@@ -68,7 +68,8 @@ class CallOptions(msgspec.Struct, frozen=True):
 
     `headers` are sent with every request, in addition to those of the client. `stats` counts the
     attempts of these calls (None: only the client counts them). `record` gets each answer that a
-    call returns a result of, with the state of the call.
+    call returns a result of, with the state of the call. `waits_for_quota`: a call
+    whose retry is refused waits until the client has retries again.
     """
 
     lane: Lane
@@ -78,6 +79,7 @@ class CallOptions(msgspec.Struct, frozen=True):
     headers: Mapping[str, str] = {}
     stats: SendStats | None = None
     record: Callable[[CallState[Any], RawResponse], object] | None = None
+    waits_for_quota: bool = False
 
 
 class RawResponse(msgspec.Struct, frozen=True):
@@ -126,11 +128,14 @@ class CallState(msgspec.Struct, Generic[T]):
     """One call in progress, and what the stages have learned about it.
 
     `attempts` counts the requests that were sent, `throttled` those that were answered with 429
-    (they are not charged). `queue_timeout`: how long the call may wait for budget now (s; None: any
-    time). `requeued`: it goes to the front of the queue, because it was answered with 429.
+    or that only looked whether the server is back (they are not charged). `retried`: the last
+    attempt was a retry that the quota counted. `queue_timeout`: how long the call may wait for
+    budget now (s; None: any time). `requeued`: it goes to the front of the queue, because it was
+    answered with 429.
     `body_logged`: the log has the body of a server error already. `unknown_reason`: why an attempt
     may have been executed although it failed. `detached`: the caller was cancelled, and the attempt
     continues without it. `waited`: how long the call waited for budget and between attempts (s).
+    `waits_since`: when it first had to wait for retries.
     """
 
     call: Call[T]
@@ -138,12 +143,14 @@ class CallState(msgspec.Struct, Generic[T]):
     queue_timeout: float | None
     attempts: int = 0
     throttled: int = 0
+    retried: bool = False
     requeued: bool = False
     body_logged: bool = False
     first_sent_at: float = 0.0
     unknown_reason: str = ""
     detached: bool = False
     waited: float = 0.0
+    waits_since: float | None = None
 
 
 class SendCall(Protocol):

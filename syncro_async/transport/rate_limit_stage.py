@@ -72,6 +72,7 @@ class RateLimitStage:
         self._emit = observers
         self._stats = tally
         self._foreign = 0
+        self._paused_until = 0.0
         self._long_until: dict[Lane, float] = {"interactive": 0.0, "bulk": 0.0}
 
     async def __call__(self, exchange: CallState[Any]) -> RawResponse:
@@ -213,7 +214,13 @@ class RateLimitStage:
             else:
                 self._emit(AttemptFailed(method, path, type(error).__name__, now, now - sent_at))
         if error is not None and throttles_key(error):
-            self._emit(GateClosed(error.pause, now))  # a warning: the log has it in any case
+            self._emit_pause(error.pause, now)
+
+    def _emit_pause(self, seconds: float, now: float) -> None:
+        """Report a 429; the log has the first of each pause of the key in any case."""
+        paused = now < self._paused_until or self._limiter.budget().gate_closed_for > 0.0
+        self._paused_until = max(self._paused_until, now + seconds)
+        self._emit(GateClosed(seconds, now, again=paused))
 
     def _log_abandoned(
         self, exchange: CallState[Any], attempt: Attempt, task: asyncio.Task[RawResponse | None]

@@ -220,6 +220,7 @@ def check(population: Population, examples: int, steps: int = 40) -> None:
 
 def test_the_limiter_of_one_process() -> None:
     def tasks(world: World) -> list[User]:
+        world.paces = True
         limiter = InProcessLimiter(world.rates, world.clock)
         return [User(f"task {number}", world.clock, limiter) for number in range(USERS)]
 

@@ -31,7 +31,7 @@ from syncro_async.limiting.budget.foreign_usage import (
     recover,
     reduce_after_429,
 )
-from syncro_async.limiting.budget.lane_queue import INTERACTIVE_IN_A_ROW
+from syncro_async.limiting.budget.lane_order import INTERACTIVE_IN_A_ROW
 from syncro_async.limiting.protocol import LATE_ARRIVAL_GRACE
 from syncro_async.limiting.shared.messages import (
     Limit,

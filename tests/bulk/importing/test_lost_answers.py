@@ -19,7 +19,12 @@ from tests.bulk.event_loop_turns import until
 from tests.bulk.importing.raw_server import DOWN, Fate, RawServer
 
 HOME = {"pipeline_id": 1, "stage_id": 4}
-ANA = {"name": " Ana  Prado", "email": "Ana+Promo@Exemplo.com", "phone": "+55 11 99999-0001", **HOME}
+ANA = {
+    "name": " Ana  Prado",
+    "email": "Ana+Promo@Exemplo.com",
+    "phone": "+55 11 99999-0001",
+    **HOME,
+}
 
 
 @pytest.fixture

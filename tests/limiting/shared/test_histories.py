@@ -10,7 +10,7 @@ import redis
 from hypothesis import event, example, given, settings
 from hypothesis import strategies as st
 
-from syncro_async.limiting.budget.lane_queue import INTERACTIVE_IN_A_ROW
+from syncro_async.limiting.budget.lane_order import INTERACTIVE_IN_A_ROW
 from syncro_async.limiting.shared.messages import Limit, SyncRequest, SyncResponse
 from syncro_async.limiting.shared.redis_store import SCRIPT, to_response
 from syncro_async.limiting.shared.state import (
