@@ -22,6 +22,7 @@ from syncro_async.limiting.context import checked_lane
 from syncro_async.limiting.protocol import Lane, Limiter
 from syncro_async.limiting.rate_limit import RateLimit, as_rates
 from syncro_async.limiting.registry import in_process_limiter, key_hash
+from syncro_async.limiting.service_name import service_name
 from syncro_async.retrying.policy import RetryPolicy
 from syncro_async.transport.messages import CallOptions
 from syncro_async.transport.pipeline import ClientConfig
@@ -219,17 +220,17 @@ def limiter_from(given: object, config: ClientConfig, *, timeout: float) -> Limi
 
         return limiter_object(given, config.clock)
     url = given or os.environ.get(f"{config.dialect.environment}_LIMITER") or MEMORY
-    base_url, rates, clock = config.base_url, config.rates, config.clock
+    service, rates, clock = service_name(config.base_url), config.rates, config.clock
     try:
         # "host" coordinates programs that send real requests in real time.
         simulated = config.wire.transport is not None or not isinstance(clock, SystemClock)
         if url == MEMORY or (url == HOST and simulated):
-            return in_process_limiter(base_url, config.api_key.reveal(), rates, clock)
+            return in_process_limiter(service, config.api_key.reveal(), rates, clock)
         # Here and not above: most programs need neither databases nor Redis for it.
         from syncro_async.limiting.from_url import host_limiter, shared_limiter  # noqa: PLC0415
 
         shared = host_limiter if url == HOST else partial(shared_limiter, url)
-        return shared(base_url, config.api_key.reveal(), rates, timeout=timeout, clock=clock)
+        return shared(service, config.api_key.reveal(), rates, timeout=timeout, clock=clock)
     except ConfigurationError as error:
         raise error.with_traceback(None) from None  # its frame holds the key
 

@@ -169,7 +169,7 @@ class ProgressBar:
             self._phase, self._line, self._width = "", "", 0
 
     def note(self, text: str) -> None:
-        """Show a text behind the line until the next progress; in a log it is a line."""
+        """Show a `text` after the line until the next progress; in a log it is a line."""
         line = f"{self._line} {text}".lstrip()
         if self._display is not None:
             self._display.show(line)

@@ -236,11 +236,8 @@ def _export(
     given = locals()
     filters = {name: given[name] for name in (*_FILTERS, "verify")}
     connection = Connection(base_url, lane, limiter)
-    layout = {
-        "delimiter": "\t" if delimiter == "tab" else delimiter,
-        "bom": bom,
-        "decimal": decimal,
-    }
+    separator = "\t" if delimiter == "tab" else delimiter
+    layout = {"delimiter": separator, "bom": bom, "decimal": decimal}
     to = ExportFile(file, form, layout, force)
     return partial(
         export_leads, ExportArguments(to, filters, connection, bool(resume), plan, as_json)

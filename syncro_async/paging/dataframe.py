@@ -37,7 +37,11 @@ _LARGEST = 2**63  # what a column of integers takes
 def frame_maker(wanted: Library | type[Any] | None) -> MakeFrame:
     """Return the function that makes a frame of items and their type (None: unknown).
 
+    <<<<<<< HEAD
     - `wanted`: `"polars"`, `"pandas"` or the class of their frames; None: the library that is
+    =======
+    - `wanted`: `"polars"`, `"pandas"`, or the class of their frames; None: the one that is
+    >>>>>>> 0d77062 (Type include and the options that are passed on, also without polars)
       installed, polars before pandas
 
     Raises `ModuleNotFoundError` when the library is not installed, and `InvalidArgumentError`

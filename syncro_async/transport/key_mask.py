@@ -33,8 +33,7 @@ _LAYERS = 3
 
 # What stands for one character, or for none. Every repetition is bounded or possessive, so that
 # the search takes time in proportion to the text.
-_ESCAPES = re.compile(
-    r"""
+_ESCAPE = r"""
     (?=[^\x20-\x24'-<>-\[\]-~])  # most characters begin no escape, and this is seen quickly
     (?:
       \\{1,16}(?:
@@ -53,16 +52,21 @@ _ESCAPES = re.compile(
           \#0{0,8}(?:[xX]0{0,8}(?P<hex>[0-9a-fA-F]{2})|(?P<decimal>[0-9]{2,3}));?
         | (?P<name>[a-zA-Z]{2,24});
       )
-    | (?P<unseen>
-        (?: [\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\xa0\xad\u034f\u061c\u180e\u200b-\u200f\u2028-\u202f
-              \u205f-\u206f\ufe00-\ufe0f\ufeff\ufffd\udc80-\udcff]
-          | \xe2\x80[\x8b-\x8f\xa8-\xaf] | \xe2\x81[\x9f-\xaf] | \xef\xbb\xbf | \xef\xbf\xbd
-          | =?[\r\n][\r\n\t\x20]*+ | \t
-        )++)
+    | (?P<unseen>(?:UNSEEN|=?[\r\n][\r\n\t\x20]*+|\t)++)
     )
-    """,
-    re.VERBOSE,
+    """
+_CONTROL = r"\x00-\x08\x0b\x0c\x0e-\x1f\x7f"
+_UNSEEN = (
+    rf"[{_CONTROL}-\xa0\xad\u034f\u061c\u180e\u200b-\u200f\u2028-\u202f\u205f-\u206f"
+    r"\ufe00-\ufe0f\ufeff\ufffd\udc80-\udcff]"
 )
+# The same in the bytes of UTF-8, each taken for a character.
+_UNSEEN_BYTES = (
+    rf"[{_CONTROL}]|\xc2[\x80-\xa0\xad]|\xe2\x80[\x8b-\x8f\xa8-\xaf]|\xe2\x81[\x9f-\xaf]"
+    r"|\xef\xbb\xbf|\xef\xbf\xbd"
+)
+_ESCAPES = re.compile(_ESCAPE.replace("UNSEEN", _UNSEEN), re.VERBOSE)
+_ESCAPES_IN_BYTES = re.compile(_ESCAPE.replace("UNSEEN", _UNSEEN_BYTES), re.VERBOSE)
 _QUOTED_PRINTABLE = re.compile(r"=(?P<percent>[0-9A-F]{2})|(?P<unseen>(?:=\r?\n)++)")
 _BASES = {
     **dict.fromkeys(("braced", "u", "long", "x", "percent", "hex"), 16),
@@ -70,7 +74,7 @@ _BASES = {
     "octal": 8,
 }
 # What stands behind a text that was cut short: its end, or what says so.
-_CUT = r"(?=…|\xe2\xa6|\.{2}|\*{2}|[\"'<>«»“”()\[\]{}]|\s{0,8}\Z)"
+_CUT = r"(?=…|\xe2\x80\xa6|\.{2}|\*{2}|[\"'<>«»“”()\[\]{}]|\s{0,8}\Z)"
 # In a text that is shorter one pattern is quicker than many searches.
 _SHORT = 2_000
 _CAPITAL = re.compile("[A-Z]")
@@ -125,20 +129,23 @@ class KeyMask:
         while begin < len(source):
             until = begin + _WINDOW
             window = source[begin : until + overlap]
-            text = window.decode("latin-1") if isinstance(window, bytes) else window
-            for first, last in self._in_window(text):
+            if isinstance(window, bytes):
+                found = self._in_window(window.decode("latin-1"), _ESCAPES_IN_BYTES)
+            else:
+                found = self._in_window(window, _ESCAPES)
+            for first, last in found:
                 start, end = max(begin + first, behind), begin + last
                 if first < _WINDOW and start < end:
                     yield start, end
                     behind = end
             begin = max(until, behind)
 
-    def _in_window(self, text: str) -> list[_Place]:
+    def _in_window(self, text: str, escapes: re.Pattern[str]) -> list[_Place]:
         """The places in one piece of a text, joined where they overlap."""
-        if not any(self._runs(each) for each in _spellings(text)):
+        if not any(self._runs(each) for each in _spellings(text, escapes)):
             return []
         found: list[_Place] = []
-        for view in _views(text):
+        for view in _views(text, escapes):
             found += (view.place(*run) for run in self._runs(view.text))
         return _joined(found)
 
@@ -198,7 +205,7 @@ def _forms(secret: str) -> tuple[_Form, ...]:
     """The secret itself, spelled out like the texts it is looked for in, and its encodings."""
     piece = min(_PIECE, len(secret))
     spelled = {secret.translate(_LOWER)}
-    spelled |= {view.text.translate(_LOWER) for view in _views(secret)}
+    spelled |= {view.text.translate(_LOWER) for view in _views(secret, _ESCAPES)}
     forms = [
         _Form(text, min(piece, len(text)), any_case=True, cut=_cut_pattern(text, piece))
         for text in sorted(spelled)
@@ -279,26 +286,26 @@ class _View:
         return self._inner.place(self._places[first][0] + (start - self._starts[first]), stop)
 
 
-def _views(text: str) -> Iterator[_View]:
+def _views(text: str, escapes: re.Pattern[str]) -> Iterator[_View]:
     """The text itself, then what is left when one layer of escapes after the other is undone."""
     view = _View(text)
     yield view
     if "=" in text:
         yield view.spelled_out(_QUOTED_PRINTABLE)
     for _ in range(_LAYERS):
-        before, view = view, view.spelled_out(_ESCAPES)
+        before, view = view, view.spelled_out(escapes)
         if view.text == before.text:
             return
         yield view
 
 
-def _spellings(text: str) -> Iterator[str]:
+def _spellings(text: str, escapes: re.Pattern[str]) -> Iterator[str]:
     """The texts of the views, in less time: most texts hold nothing to be masked."""
     yield text
     if "=" in text:
         yield _QUOTED_PRINTABLE.sub(_meaning, text)
     for _ in range(_LAYERS):
-        before, text = text, _ESCAPES.sub(_meaning, text.replace('\\"', '"').replace("\\/", "/"))
+        before, text = text, escapes.sub(_meaning, text.replace('\\"', '"').replace("\\/", "/"))
         if text == before:
             return
         yield text

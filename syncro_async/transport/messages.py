@@ -98,6 +98,14 @@ class RawResponse(msgspec.Struct, frozen=True):
         return values[0] if len(values) == 1 else None
 
 
+class SlotExpired(Exception):  # noqa: N818 - it ends an attempt, and no caller sees it
+    """The slot of an attempt was given back before the first byte of its request was written."""
+
+
+def _always() -> bool:
+    return True
+
+
 class Attempt(msgspec.Struct):
     """One attempt of a call, and what is known of it (monotonic s).
 
@@ -106,9 +114,12 @@ class Attempt(msgspec.Struct):
     does not say. `answered_at`: when the headers of the answer arrived, with `status`,
     `content_type`, `date` (the header) and `remaining`, how many more calls the server will count,
     where it says so. `proxy`: the URL of the proxy it goes through, without a password. `stage`:
-    what the HTTP library did last, in its own words. `method`: the request's.
+    what the HTTP library did last, in its own words. `method`: the request's. `may_send`: asked
+    once more when the connection is there; the process may have been stopped since it was granted
+    its slot.
     """
 
+    may_send: Callable[[], bool] = _always
     task_started: bool = False
     on_wire: bool = False
     bytes_sent: bool | None = None

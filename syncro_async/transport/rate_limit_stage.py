@@ -40,7 +40,14 @@ from syncro_async.limiting.protocol import (
 )
 from syncro_async.retrying.decision import throttles_key
 from syncro_async.retrying.retry_after import http_date
-from syncro_async.transport.messages import Attempt, CallState, RawResponse, Send, SendStats
+from syncro_async.transport.messages import (
+    Attempt,
+    CallState,
+    RawResponse,
+    Send,
+    SendStats,
+    SlotExpired,
+)
 from syncro_async.transport.send_tasks import SendTasks, notify
 
 
@@ -81,7 +88,8 @@ class RateLimitStage:
         self._open_pool()  # takes a while the first time, and a slot must not wait for it
         until = self._clock.monotonic() + (exchange.queue_timeout or 0.0)
         while (reply := await self._send_once(exchange, sends)) is None:
-            # A 429 paused the key while the call had its slot but no connection yet.
+            # A 429 paused the key while the call had its slot but no connection yet, or the slot
+            # expired because the process was stopped.
             exchange.requeued = True
             if exchange.queue_timeout is not None:
                 exchange.queue_timeout = max(0.0, until - self._clock.monotonic())
@@ -97,7 +105,7 @@ class RateLimitStage:
             exchange.waited += slot.taken_at - asked_at
             self._emit_wait(exchange, asked_at, slot.taken_at)
         self._emit_foreign_usage(slot)
-        attempt = Attempt()
+        attempt = Attempt(may_send=partial(self._limiter.is_valid, slot))
         over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         task = sends.start(
             self._run_attempt(exchange, attempt, slot, sends.connection_slots, over), over
@@ -160,6 +168,9 @@ class RateLimitStage:
                 sent_at = self._record_send(exchange)
                 try:
                     reply = await self._send(exchange, attempt)
+                except SlotExpired:
+                    outcome, exchange.attempts = NotCounted(), exchange.attempts - 1
+                    return None
                 except SyncroError as error:
                     outcome = self._slot_outcome(attempt, error)
                     self._emit_outcome(exchange, attempt, sent_at, error)

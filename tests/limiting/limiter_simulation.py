@@ -11,7 +11,9 @@ from typing import Any, Literal, TypeVar
 
 from syncro_async.clock import Clock, Timer
 from syncro_async.errors import BudgetWaitError
+from syncro_async.limiting.budget.messages import SyncRequest, SyncResponse
 from syncro_async.limiting.budget.pacing import INTERACTIVE_MEMORY, TIMER_LATENESS, TOLERANCE
+from syncro_async.limiting.budget.state import HEARTBEAT, OWNER_TTL, STATE_LOSS_PAUSE
 from syncro_async.limiting.protocol import (
     LATE_ARRIVAL_GRACE,
     Answered,
@@ -25,8 +27,6 @@ from syncro_async.limiting.protocol import (
 )
 from syncro_async.limiting.rate_limit import RateLimit
 from syncro_async.limiting.shared.limiter import SharedLimiter
-from syncro_async.limiting.shared.messages import SyncRequest, SyncResponse
-from syncro_async.limiting.shared.state import HEARTBEAT, OWNER_TTL
 from syncro_async.limiting.shared.store import Store, StoreUnreachableError
 from syncro_async.testing.fake_clock import FakeClock
 
@@ -331,6 +331,9 @@ class World:
         await self.join(self.alive[0], "interactive", None, requeued=False)
         await self._serve_all(until + hold)
         await self.pass_by(LATE_ARRIVAL_GRACE + TIMEOUT + UNTIL_STRANGERS_ARE_FORGOTTEN * hold)
+        # The first that comes after a process that died gives others time to report.
+        await self._refresh()
+        await self.pass_by(STATE_LOSS_PAUSE)
         await self._refresh()
         for user in self.alive:
             budget = user.limiter.budget()

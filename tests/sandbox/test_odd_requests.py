@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -225,7 +224,6 @@ async def test_a_body_of_more_than_8_mb_is_a_413(
         assert answer.json() == {"message": "The POST data is too large."}
 
 
-@pytest.mark.skipif(not socket.has_ipv6, reason="this machine has no IPv6")
 def test_it_listens_on_an_address_of_ipv6() -> None:
     with serving(Sandbox(3), host="::1") as url:
         assert url.startswith("http://[::1]:")
