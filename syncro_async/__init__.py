@@ -65,11 +65,13 @@ if TYPE_CHECKING:
     from syncro_async.models.pipeline import LostReason, Pipeline, Pipelines, Stage
     from syncro_async.models.raw_result import Headers, RawResult
     from syncro_async.models.receipts import (
+        ColumnUse,
         ExportReceipt,
         FailureGroup,
         ImportSummary,
         RowChange,
         RowProblem,
+        SourceReport,
         SyncReceipt,
     )
     from syncro_async.models.task import Task
@@ -94,6 +96,7 @@ __all__ = [
     "Bulk",
     "CircuitOpenError",
     "Clock",
+    "ColumnUse",
     "ConfigurationError",
     "ConflictError",
     "ConnectionFailedError",
@@ -146,6 +149,7 @@ __all__ = [
     "SentMessage",
     "ServerError",
     "ServiceUnavailableError",
+    "SourceReport",
     "Stage",
     "StageBlockedError",
     "Succeeded",
@@ -202,7 +206,8 @@ _NAMES_IN = {
     "syncro_async.models.whatsapp": "WhatsAppInstance WhatsAppTemplate",
     "syncro_async.paging.paginator": "Paginator",
     "syncro_async.models.receipts": (
-        "ExportReceipt FailureGroup ImportSummary RowChange RowProblem SyncReceipt "
+        "ColumnUse ExportReceipt FailureGroup ImportSummary RowChange RowProblem SourceReport "
+        "SyncReceipt"
     ),
     "syncro_async.resources.arguments": "LeadFields LeadFilters",
     "syncro_async.retrying.policy": "RetryPolicy",

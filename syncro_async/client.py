@@ -42,6 +42,7 @@ from syncro_async.settings import (
     connections_from,
     key_source,
     limiter_from,
+    locale_from,
     rates_from,
 )
 from syncro_async.transport.json_codec import decode_any, decoder_for, encode_body
@@ -205,6 +206,7 @@ class AsyncClient(AnyList):
         ground = JobContext(
             list_leads=lambda: self.leads,
             request=self.request,
+            send=self._send,
             budget=self.budget,
             rates=self._limiter.rates,
             clock=config.clock,
@@ -213,6 +215,7 @@ class AsyncClient(AnyList):
             lane=self._explicit_lane or chosen_lane() or "bulk",
             client=self._pipeline,
             stats=self._pipeline.stats,
+            locale=locale_from(config.dialect),
         )
         return Bulk(ground)
 

@@ -131,11 +131,15 @@ class BadRowsError(SyncroError, ValueError):
     """Rows of an import cannot be sent as they are, so none was.
 
     `problems` holds every one of them in the order of the lines, `groups` the same by reason.
+    `file` is the path of the file with these rows and what is wrong with them, None for no file.
     """
 
-    def __init__(self, message: str, *, problems: tuple[RowProblem, ...]) -> None:
+    def __init__(
+        self, message: str, *, problems: tuple[RowProblem, ...], file: str | None = None
+    ) -> None:
         super().__init__(message)
         self.problems = problems
+        self.file = file
 
     @property
     def groups(self) -> tuple[FailureGroup, ...]:

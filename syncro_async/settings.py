@@ -182,6 +182,11 @@ def rates_from(
         ) from error
 
 
+def locale_from(dialect: Dialect) -> str | None:
+    """The locale of the files that jobs read, of the environment; None where it is not set."""
+    return os.environ.get(f"{dialect.environment}_LOCALE", "").strip() or None
+
+
 def connections_from(given: int) -> int:
     """The same number. Raises `ConfigurationError` for what is no number of connections."""
     if not (is_int(given) and given >= 1):

@@ -106,7 +106,7 @@ SAMPLES: list[tuple[SyncroError, str]] = [
     ),
     (
         BadRowsError("2 of 9 rows", problems=(RowProblem(3, "value", "must be a number", "x"),)),
-        "2 of 9 rows: value must be a number (line 3)",
+        "2 of 9 rows: value must be a number (line 3: 'x')",
     ),
     (
         ImportStoppedError("Stopped.", summary=ImportSummary(9, 1, 0, 0, 8, 0, 9, 1.5)),

@@ -28,6 +28,8 @@ BULK = {
     "ProgressBar",
     "RowChange",
     "RowProblem",
+    "ColumnUse",
+    "SourceReport",
     "Succeeded",
     "SyncReceipt",
 }

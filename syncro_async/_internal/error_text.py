@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from itertools import islice
 
-from syncro_async.models.receipts import FailureGroup
+from syncro_async.models.receipts import FailureGroup, advice_in, shown
 
 # How many fields or tasks a text names.
 _FEW = 5
@@ -38,11 +38,16 @@ def format_wait(seconds: float | None) -> str:
 
 def format_groups(groups: tuple[FailureGroup, ...]) -> str:
     """The groups as one text, the largest first."""
-    return "; ".join(f"{group.reason} ({_lines(group)})" for group in groups)
+    return "; ".join(f"{group.reason} ({_lines(group)}){_advice(group)}" for group in groups)
+
+
+def _advice(group: FailureGroup) -> str:
+    return "" if group.advice is None else f": {advice_in(group.advice, group.column)}"
 
 
 def _lines(group: FailureGroup) -> str:
-    shown = ", ".join(map(str, group.lines))
+    values = [f": {shown(value)}" for value in group.values] or [""] * len(group.lines)
+    first = ", ".join(map("{}{}".format, group.lines, values))
     more = group.count - len(group.lines)
     label = "line" if group.count == 1 else "lines"
-    return f"{label} {shown} and {more} more" if more else f"{label} {shown}"
+    return f"{label} {first} and {more} more" if more else f"{label} {first}"

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import fields
 from os import PathLike
 from typing import Any, Literal, TypeVar, Unpack
 
@@ -13,19 +14,24 @@ from syncro_async.bulk.exporting import job as exporting
 from syncro_async.bulk.exporting.destination import csv_layout, destination_of
 from syncro_async.bulk.exporting.job import Verify
 from syncro_async.bulk.exporting.reader import LeadQuery
-from syncro_async.bulk.files.formats import as_path
-from syncro_async.bulk.importing.job import Import, ImportOptions
+from syncro_async.bulk.files.reading import as_path
+from syncro_async.bulk.importing.fields import Kind
+from syncro_async.bulk.importing.job import Import
+from syncro_async.bulk.importing.options import ImportOptions
+from syncro_async.bulk.importing.plan import TagsMode
 from syncro_async.bulk.importing.staging import Source
 from syncro_async.bulk.job import Job, JobContext
 from syncro_async.bulk.progress import OnProgress
 from syncro_async.bulk.syncing import job as syncing
-from syncro_async.models.receipts import ExportReceipt, ImportSummary, SyncReceipt
+from syncro_async.models.receipts import ExportReceipt, ImportSummary, SourceReport, SyncReceipt
 from syncro_async.models.types import ListRelation
 from syncro_async.resources.arguments import LeadFilters, MatchBy
 from syncro_async.resources.keywords import show_keywords
 
 Form = Literal["jsonl", "csv", "xlsx", "parquet"]
 Decimal = Literal["point", "comma"]
+OnBadRow = Literal["stop", "set-aside"]
+OnSource = Callable[[SourceReport], object]
 
 
 class Exports:
@@ -198,6 +204,15 @@ def _settled(filters: Mapping[str, Any]) -> dict[str, Any]:
     return given
 
 
+def _import_options(kind: Kind, arguments: Mapping[str, Any]) -> ImportOptions:
+    """The options of an import, from the arguments of its method."""
+    names = {one.name for one in fields(ImportOptions) if one.init} - {"kind"}
+    given = {name: value for name, value in arguments.items() if name in names}
+    for name in {"journal", "failures", "report"} & given.keys():
+        given[name] = as_path(given[name])
+    return ImportOptions(kind=kind, **given)
+
+
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -263,60 +278,88 @@ class Bulk(Exports):
         failures: str | PathLike[str] | None = None,
         canary: int = 20,
         max_failures: int | None = None,
-        diff: bool = False,
+        locale: str | None = None,
+        on_bad_row: OnBadRow = "stop",
+        resume: bool = True,
+        encoding: str | None = None,
+        header_row: int | None = None,
+        ignore_others: bool = False,
+        server_time_limit: float = 30.0,
+        max_outage: float = 900.0,
+        diff: bool = True,
+        tags_mode: TagsMode = "add",
+        allow_sales: bool = False,
         dry_run: bool = False,
+        on_source: OnSource | None = None,
         on_progress: OnProgress | None = None,
     ) -> ImportSummary:
         """Update the lead of each row, or create it: every row once, whatever happens on the way.
 
             summary = await syncro.bulk.upsert_leads("leads.csv", journal="leads.journal")
 
-        `rows`: a `.csv`, `.jsonl` or `.parquet` file (extra `parquet`), or mappings, structs or
-        dataclasses from an iterable, sync or async. A column holds the field of `leads.upsert` of
-        its name; `custom_fields.NAME` holds a custom field. `columns` maps other names to fields
-        (to None: left out), `defaults` fills fields that a row has not. Text becomes what the
-        field takes: numbers (`1234.50`, `1.234,50`), lists (`a, b`), and custom fields by their
-        `definitions`, which are asked of the account unless given. Empty cells are not sent.
+        `rows`: a file (`.csv`, `.tsv`, `.txt`, `.xlsx`, `.jsonl` or `.parquet`, each also with
+        `.gz`, or `"-"` for the standard input; extras `files` and `parquet`), a data frame of
+        pandas or polars, or mappings, structs or dataclasses from an iterable, sync or async. A
+        column holds the field whose name it has, in English or Portuguese, or the custom field of
+        `custom_fields.NAME`. Columns that an export writes and no request can change are left out.
+        Text becomes what the field takes: numbers (`1.234,50`), lists (`a, b`), phones in E.164.
+        Invisible characters and wrappers such as `="…"` are removed. Empty cells are not sent.
+
+        - `match_by`: `"email"`, `"phone"` or `"email_or_phone"`: how the lead of a row is found.
+        - `columns`: other names of columns to fields, `"First+Last"` for two that hold one field
+          together, None for a column that is left out.
+        - `ignore_others`: leave out every column that holds no field; else it is refused.
+        - `defaults`: values of fields that a row has not.
+        - `definitions`: the custom fields, which are asked of the account unless given.
+        - `locale`: `"pt-BR"` or `"en-US"`: how numbers, dates and phones are written; default:
+          SYNCRO_LOCALE. Without it `1.500`, `03/04/2026` or a phone without `+` is refused.
+        - `encoding`: the encoding of a text file, by default found from its bytes; `header_row`:
+          the line of the column names, by default the first line that is not blank.
+        - `on_bad_row`: `"stop"` sends nothing when a row cannot be imported, `"set-aside"` sends
+          the other rows. The bad rows are in `failures`, each with its line, value and reason.
 
         Before the first row is sent all are checked, and `BadRowsError` tells everything that is
         wrong. Rows of one lead are sent in their order, one after the other; a row that repeats
         the one before is not sent.
 
-        - `journal`: a SQLite file that remembers what became of each row. After a crash at any
-          moment, run again with the same rows and the same journal: what is done is skipped, what
-          failed is tried again, and a row whose answer was lost is looked up before it is sent
-          again. It holds the rows, and never the API key.
-        - `failures`: a file for the rows that failed, with their columns and `syncro_error`; it
-          can be corrected and imported.
+        - `journal`: a SQLite file that stores the state of each row. After a crash at any moment,
+          run again with the same rows, options, account and journal: what is done is skipped, what
+          was not sent is sent, and then what failed is tried again. It holds the rows, and never
+          the API key.
+        - `resume`: continue with a journal that exists; False: discard it and start again.
+        - `failures`: a file for the rows that are not done, with their columns and `syncro_error`,
+          in the format of its name, to be corrected and imported. A file that the import did not
+          write is not replaced: `summary.failures_file` says where the rows are then.
         - `canary`: the first so many rows go alone, and if all fail alike the job stops (0: none).
+          A run that continues a journal sends no canary.
         - `max_failures`: more failures that are alike stop the job (None: 20, or 1 % of the rows).
-        - `diff`: read all leads first, 200 a request, and send only rows that change something.
-        - `dry_run`: compare, and send nothing; `summary.changes` says what would be.
-        - `match_by`: what a lead is found by, as for `leads.upsert`.
+        - `server_time_limit`: how long the server may work on one request at most (s, default 30).
+          So long the job waits after a lost answer, before it reads the leads that were created
+          since to find out whether the row was carried out.
+        - `max_outage`: how long the job waits for a server that cannot be reached any more (s,
+          default 900). Then it stops; no row fails because of it.
+        - `diff`: find the leads of the rows first (default), by a reading of all leads, 200 a
+          request, or by a search for each key, whichever takes fewer requests. A lead that exists
+          gets only what the row has and what differs: `defaults` are for leads that are created,
+          empty cells change nothing, and a key that two leads have is refused. With False every
+          row is sent with the defaults, which can move a won deal back to the first stage. A lead
+          that is created between the comparison and its row still gets the defaults.
+        - `tags_mode`: what a row's tags do to a lead that exists: `"add"` (default) those that it
+          lacks, `"replace"` them, or `"skip"`: only new leads get tags. Tags take a call of their
+          own.
+        - `allow_sales`: send rows that move leads to a won or lost stage, which records a sale or
+          a loss. By default such an import is refused, and the message counts the rows.
+        - `dry_run`: compare, and send nothing; `summary.changes` says what would be, with the
+          counts and lead ids of the real run.
+        - `on_source`: is given a `SourceReport` before the first row is sent.
         - `on_progress`: is given a `Progress` after each row, see `ProgressBar`.
 
         Raises `InvalidArgumentError` for arguments that cannot be, `OSError` for files,
-        `BadRowsError`, `ConfigurationError` for a journal of other rows or one in use, and
+        `BadRowsError`, `ConfigurationError` for a journal of other rows, options or accounts, and
         `ImportStoppedError`, with the summary so far, when the job stops early: at the limits
-        above, at a key that is refused, and when the plan holds no more leads (`PlanLimitError` is
-        the cause).
+        above, at a key that is refused, and when the plan holds no more leads.
         """
-        order = ImportOptions(
-            kind="upsert",
-            rows=rows,
-            match_by=match_by,
-            columns=columns,
-            defaults=defaults,
-            definitions=definitions,
-            journal=as_path(journal),
-            failures=as_path(failures),
-            canary=canary,
-            max_failures=max_failures,
-            diff=diff,
-            dry_run=dry_run,
-            on_progress=on_progress,
-        )
-        return await Import(self._context, order).run()
+        return await self._import("upsert", locals()).run()
 
     async def create_leads(
         self,
@@ -329,33 +372,34 @@ class Bulk(Exports):
         failures: str | PathLike[str] | None = None,
         canary: int = 20,
         max_failures: int | None = None,
+        locale: str | None = None,
+        on_bad_row: OnBadRow = "stop",
+        resume: bool = True,
+        encoding: str | None = None,
+        header_row: int | None = None,
+        ignore_others: bool = False,
+        server_time_limit: float = 30.0,
+        max_outage: float = 900.0,
+        allow_sales: bool = False,
         dry_run: bool = False,
+        on_source: OnSource | None = None,
         on_progress: OnProgress | None = None,
     ) -> ImportSummary:
         """Create a lead for each row, as `upsert_leads` does but for the matching.
 
         Every row needs `name`, `pipeline_id` and `stage_id`, by its columns or by `defaults`, and
-        no row may be there twice. A row whose answer was lost is looked up by its email, else its
-        phone, else its name, before it is sent again: a lead that has it, that is not older than
-        the row's first sending and that no other row made, is the row's own.
+        no row may be there twice. Tags go with the other fields, in one request. After a lost
+        answer all leads that were created since the job began are read. If no unexplained lead can
+        be the row's, it is sent again. If exactly one has its name and its keys, it is the row's.
+        Else the row is in doubt: `summary.doubts` names the leads, and the row is never sent again
+        by itself.
 
         - `rows`, `columns`, `defaults`, `definitions`, `journal`, `failures`, `canary`,
-          `max_failures`, `dry_run`, `on_progress`: as for `upsert_leads`.
+          `max_failures`, `server_time_limit`, `max_outage`, `allow_sales`, `dry_run`,
+          `on_progress`, `locale`, `on_bad_row`, `resume`, `encoding`, `header_row`,
+          `ignore_others`, `on_source`: as for `upsert_leads`.
         """
-        order = ImportOptions(
-            kind="create",
-            rows=rows,
-            columns=columns,
-            defaults=defaults,
-            definitions=definitions,
-            journal=as_path(journal),
-            failures=as_path(failures),
-            canary=canary,
-            max_failures=max_failures,
-            dry_run=dry_run,
-            on_progress=on_progress,
-        )
-        return await Import(self._context, order).run()
+        return await self._import("create", locals()).run()
 
     async def plan_import(
         self,
@@ -367,7 +411,13 @@ class Bulk(Exports):
         defaults: Mapping[str, Any] | None = None,
         definitions: Iterable[Any] | None = None,
         journal: str | PathLike[str] | None = None,
-        diff: bool = False,
+        locale: str | None = None,
+        on_bad_row: OnBadRow = "stop",
+        encoding: str | None = None,
+        header_row: int | None = None,
+        ignore_others: bool = False,
+        diff: bool = True,
+        tags_mode: TagsMode = "add",
     ) -> Plan:
         """Say how long an import would take at most, and when it would be done; sends nothing.
 
@@ -375,19 +425,18 @@ class Bulk(Exports):
         read and checked; with a `journal` that was begun, what it says is done does not count.
         With `diff` the number of leads is asked for. Raises what the import raises before it sends.
 
-        - `rows`, `match_by`, `columns`, `defaults`, `definitions`: as for `upsert_leads`.
+        - `rows`, `match_by`, `columns`, `defaults`, `definitions`, `locale`, `on_bad_row`,
+          `encoding`, `header_row`, `ignore_others`: as for `upsert_leads`.
         """
-        order = ImportOptions(
-            kind="create" if create else "upsert",
-            rows=rows,
-            match_by=match_by,
-            columns=columns,
-            defaults=defaults,
-            definitions=definitions,
-            journal=as_path(journal),
-            diff=diff,
+        kind: Kind = "create" if create else "upsert"
+        return self.plan(await self._import(kind, locals()).requests_needed())
+
+    def _import(self, kind: Kind, arguments: Mapping[str, Any]) -> Import:
+        """The import with the arguments of a public method."""
+        order = _import_options(
+            kind, {**arguments, "locale": arguments["locale"] or self._context.locale}
         )
-        return self.plan(await Import(self._context, order).requests_needed())
+        return Import(self._context, order)
 
     def plan(self, requests: int) -> Plan:
         """Say how long that many requests would take from now, and when they would be done.

@@ -14,7 +14,7 @@ from syncro_async.clock import Clock
 from syncro_async.limiting.protocol import Budget, Lane
 from syncro_async.limiting.rate_limit import RateLimit
 from syncro_async.resources.leads import Leads
-from syncro_async.transport.messages import CallOptions, SendStats
+from syncro_async.transport.messages import CallOptions, SendCall, SendStats
 
 # What an answer is taken to need before any has come (s).
 _USUAL_LATENCY = 0.3
@@ -25,11 +25,14 @@ class JobContext:
     """Handed to every job by the client it belongs to.
 
     `account` tells accounts apart and shows no key, `lane` is the lane the job's calls stand in,
-    `client` what tells this client's calls from another's, and `stats` counts all of them.
+    `send` makes a call that no resource has, `client` what tells this client's calls from
+    another's, and `stats` counts all of them.
+    `locale` is how files are written, of the environment; None: not known.
     """
 
     list_leads: Callable[[], Leads]
     request: Callable[..., Awaitable[Any]]
+    send: SendCall
     budget: Callable[[], Budget]
     rates: tuple[RateLimit, ...]
     clock: Clock
@@ -38,6 +41,7 @@ class JobContext:
     lane: Lane
     client: object
     stats: SendStats
+    locale: str | None = None
 
     @property
     def leads(self) -> Leads:

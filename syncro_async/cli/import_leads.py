@@ -6,25 +6,27 @@ import asyncio
 import sqlite3
 import sys
 from collections.abc import Mapping, Sequence
-from contextlib import closing, suppress
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
 from syncro_async import (
     BadRowsError,
-    FailureGroup,
     ImportStoppedError,
     ImportSummary,
     Plan,
     Progress,
     RowChange,
+    SourceReport,
 )
 from syncro_async.cli.exits import DONE, CommandFailedError, WrongUsageError, in_one_line, say
 from syncro_async.cli.output import duration, print_json, print_plan, show_progress
 from syncro_async.cli.session import Connection
+from syncro_async.cli.source_output import print_groups, print_source
 
 _SENDING = "sending"
+_READING = ("locale", "on_bad_row", "encoding", "header_row", "ignore_others")
 _TABLES = "SELECT name FROM sqlite_master WHERE type = 'table'"
 
 
@@ -46,13 +48,21 @@ class ImportArguments:
     @property
     def journal_path(self) -> Path:
         """The file that stores the state of each row."""
-        return Path(self.journal or f"{self.file}.journal")
+        return Path(self.journal or f"{self._local_name}.journal")
 
     @property
     def failures_path(self) -> Path:
-        """The file for the rows that fail."""
-        file = Path(self.file)
-        return Path(self.failures or file.with_name(f"{file.stem}.failed{file.suffix}"))
+        """The file for the rows that are not imported."""
+        file = Path(self._local_name)
+        packed = file.suffix if file.suffix.lower() == ".gz" else ""
+        plain = file.with_name(file.name.removesuffix(packed))
+        suffix = plain.suffix or ".csv"
+        return Path(self.failures or plain.with_name(f"{plain.stem}.failed{suffix}{packed}"))
+
+    @property
+    def _local_name(self) -> str:
+        """The name of the file; files beside the standard input are in the current folder."""
+        return "stdin" if self.file == "-" else self.file
 
 
 def order_of(options: Mapping[str, Any]) -> ImportArguments:
@@ -62,9 +72,14 @@ def order_of(options: Mapping[str, Any]) -> ImportArguments:
         "defaults": parse_defaults(options["default"] or []),
         "canary": options["canary"],
         "max_failures": options["max_failures"],
+        "server_time_limit": options["server_time_limit"],
+        "max_outage": options["max_outage"],
+        "allow_sales": options["allow_sales"],
+        **{name: options[name] for name in _READING},
     }
     if not options["create"]:
-        settings |= {"match_by": options["match_by"], "diff": options["diff"]}
+        own_names = {"match_by": "match_by", "diff": "diff", "tags_mode": "tags"}
+        settings |= {name: options[option] for name, option in own_names.items()}
     names = ("file", "create", "plan", "dry_run", "resume", "journal", "failures", "as_json")
     connection = Connection(options["base_url"], options["lane"], options["limiter"])
     own = {name: options[name] for name in names}
@@ -118,12 +133,12 @@ class _ImportExit:
     def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
         arguments = self._arguments
         if isinstance(error, BadRowsError):
-            _print_groups(error.groups)
-            raise CommandFailedError(error.message) from error
+            raise _refusal(error) from error
         if isinstance(error, ImportStoppedError):
             if arguments.as_json:
                 print_json(error.summary)
-            _print_groups(error.summary.reasons)
+            print_groups(error.summary.reasons)
+            _print_doubts(error.summary)
             say(f"continue with: {_resume_command(arguments)}")
             raise CommandFailedError(error.message) from error
         if isinstance(error, ValueError):
@@ -133,6 +148,15 @@ class _ImportExit:
             at = [seen for seen in self.progress if seen.phase == _SENDING]
             done = [f"{now.done} of {now.total} rows are done; " for now in at]
             say(f"{''.join(done)}continue with: {_resume_command(arguments)}")
+
+
+def _refusal(error: BadRowsError) -> CommandFailedError:
+    """Print what is wrong with the rows; return the error that ends the command."""
+    print_groups(error.groups)
+    advice = ""
+    if error.file is not None:
+        advice = ": correct them in their file, or leave them out with --on-bad-row set-aside"
+    return CommandFailedError(f"{error.message}{advice}")
 
 
 def _check_journal(arguments: ImportArguments) -> None:
@@ -155,7 +179,7 @@ def _discard(journal: Path) -> None:
             tables = {name for (name,) in db.execute(_TABLES)}
         except sqlite3.DatabaseError as error:
             raise WrongUsageError(f"{journal} is in use, or is not a journal: {error}") from error
-    if tables != {"meta", "rows"}:
+    if not {"meta", "rows"} <= tables <= {"meta", "rows", "known"}:
         raise WrongUsageError(f"{journal} is not a journal of an import; name another file")
     journal.unlink()
 
@@ -168,19 +192,23 @@ async def _import(arguments: ImportArguments, latest: list[Progress]) -> ImportS
                 latest[:] = [progress]
                 show(progress)
 
+            def on_source(report: SourceReport) -> None:
+                print_source(report, mapping=arguments.dry_run)
+
             run = bulk.create_leads if arguments.create else bulk.upsert_leads
             settings: dict[str, Any] = {
                 **arguments.settings,
                 "journal": arguments.journal_path,
                 "failures": arguments.failures_path,
                 "dry_run": arguments.dry_run,
+                "on_source": on_source,
                 "on_progress": on_progress,
             }
             return await run(arguments.file, **settings)
 
 
 async def _plan(arguments: ImportArguments) -> Plan:
-    not_planned = ("canary", "max_failures")
+    not_planned = ("canary", "max_failures", "server_time_limit", "max_outage", "allow_sales")
     given = arguments.settings.items()
     settings = {name: value for name, value in given if name not in not_planned}
     async with arguments.connection.bulk() as bulk:
@@ -189,8 +217,7 @@ async def _plan(arguments: ImportArguments) -> Plan:
                 arguments.file, create=arguments.create, journal=arguments.journal_path, **settings
             )
         except BadRowsError as error:
-            _print_groups(error.groups)
-            raise CommandFailedError(error.message) from error
+            raise _refusal(error) from error
         except ValueError as error:
             raise WrongUsageError(str(error)) from error
 
@@ -201,27 +228,43 @@ def _print_summary(arguments: ImportArguments, summary: ImportSummary) -> int:
     for change in () if arguments.as_json else summary.changes:
         sys.stdout.write(f"{_described(change)}\n")
     would = "would be " if arguments.dry_run else ""
+    aside = f", {summary.set_aside} set aside" if summary.set_aside else ""
     say(
         f"{summary.total} rows: {summary.created} {would}created, {summary.updated} {would}updated,"
-        f" {summary.unchanged} unchanged, {summary.failed} failed, {summary.in_doubt} in doubt;"
+        f" {summary.unchanged} unchanged, {summary.failed} failed, {summary.in_doubt} in doubt"
+        f"{aside};"
         f" {summary.requests} requests in {duration(summary.seconds)}"
     )
+    if summary.emptied:
+        say(f"{summary.emptied} empty cells change nothing: their leads keep their values")
+    if summary.sales or summary.losses:
+        say(
+            f"{summary.sales} sales and {summary.losses} losses would be recorded, because of the"
+            " stages of the rows: the import needs --allow-sales"
+        )
     if arguments.dry_run:
-        return DONE
+        return _check_failed(summary)
     if summary.in_doubt:
+        _print_doubts(summary)
         raise CommandFailedError(
-            f"{summary.in_doubt} rows are in doubt: their answers were lost, and the search for"
-            f" their leads failed; try again with: {_resume_command(arguments)}"
+            f"{summary.in_doubt} rows are in doubt: their answers were lost, and what the server"
+            " shows does not decide whether they were carried out. They are not sent again by"
+            " themselves. Delete the leads above that no row is to have, or correct the names of"
+            f" the others; then look again with: {_resume_command(arguments)}"
         )
     arguments.journal_path.unlink(missing_ok=True)
-    if summary.failed:
-        _print_groups(summary.reasons)
+    return _check_failed(summary)
+
+
+def _check_failed(summary: ImportSummary) -> int:
+    """Raise `CommandFailedError` when there are rows that are not imported."""
+    print_groups(summary.reasons)
+    found = ((summary.failed, "failed"), (summary.set_aside, "were set aside"))
+    counts = " and ".join(f"{count} rows {what}" for count, what in found if count)
+    if counts:
         raise CommandFailedError(
-            f"{summary.failed} rows failed; they are in {arguments.failures_path}:"
-            " correct this file and import it"
+            f"{counts}; they are in {summary.failures_file}: correct this file and import it"
         )
-    with suppress(OSError):
-        arguments.failures_path.unlink()  # it holds no row, because none failed
     return DONE
 
 
@@ -234,13 +277,9 @@ def _described(change: RowChange) -> str:
     return in_one_line(f"line {change.line}: {change.kind}{lead}: {fields}")
 
 
-def _print_groups(groups: Sequence[FailureGroup]) -> None:
-    for group in groups:
-        lines = ", ".join(map(str, group.lines))
-        more = (
-            f" and {group.count - len(group.lines)} more" if group.count > len(group.lines) else ""
-        )
-        say(in_one_line(f"{group.count} × {group.reason} (line {lines}{more})"))
+def _print_doubts(summary: ImportSummary) -> None:
+    for problem in summary.doubts:
+        say(in_one_line(f"line {problem.line}: {problem.reason}"))
 
 
 def _resume_command(arguments: ImportArguments) -> str:

@@ -119,7 +119,13 @@ Port = Annotated[int, typer.Option(min=0, max=65_535, help="The TCP port; 0: any
 CountedBy = Annotated[Window, typer.Option("--window", help="The kind of the rate limit's window.")]
 PhpQuirks = Annotated[bool, typer.Option("--php-quirks", help="Write JSON like a PHP server.")]
 
-ImportFile = Annotated[str, typer.Argument(metavar="FILE", help="A .csv, .jsonl or .parquet file.")]
+ImportFile = Annotated[
+    str,
+    typer.Argument(
+        metavar="FILE",
+        help=("A .csv, .tsv, .txt, .xlsx, .jsonl or .parquet file, each also as .gz; - for stdin."),
+    ),
+]
 Create = Annotated[
     bool, typer.Option("--create", help="A new lead for each row, instead of matching.")
 ]
@@ -129,21 +135,78 @@ MatchBy = Annotated[
 ]
 Column = Annotated[
     list[str] | None,
-    typer.Option(metavar="COLUMN=FIELD", help="The column holds this field; repeatable."),
+    typer.Option(
+        metavar="COLUMN=FIELD",
+        help="The column holds this field; A+B=FIELD: two columns together; repeatable.",
+    ),
 ]
 Ignore = Annotated[
     list[str] | None, typer.Option(metavar="COLUMN", help="Leave the column out; repeatable.")
 ]
+IgnoreOthers = Annotated[
+    bool, typer.Option("--ignore-others", help="Leave out every column that holds no field.")
+]
+InLocale = Annotated[
+    str | None,
+    typer.Option(
+        "--locale",
+        metavar="NAME",
+        help=("How numbers, dates and phones are written: pt-BR or en-US; default: SYNCRO_LOCALE."),
+    ),
+]
+Encoding = Annotated[
+    str | None,
+    typer.Option(metavar="NAME", help="Of a text file; default: found from its bytes."),
+]
+HeaderRow = Annotated[
+    int | None,
+    typer.Option(min=1, metavar="LINE", help="The line of the column names; default: the first."),
+]
+OnBadRow = Annotated[
+    Literal["stop", "set-aside"],
+    typer.Option(help="Send nothing, or send the other rows, when a row cannot be imported."),
+]
 Default = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="FIELD=VALUE", help="For rows without a value; repeatable."),
+    typer.Option(
+        "--set", metavar="FIELD=VALUE", help="For new leads whose row has no value; repeatable."
+    ),
 ]
-Diff = Annotated[bool, typer.Option("--diff", help="Read all leads first, send only changes.")]
+Diff = Annotated[
+    bool,
+    typer.Option(
+        "--diff/--no-diff",
+        help="Find the leads first and send only changes (default). Without, --set also changes "
+        "leads that exist: it can move a won deal back to the first stage.",
+    ),
+]
+TagsMode = Annotated[
+    Literal["add", "replace", "skip"],
+    typer.Option("--tags", help="What a row's tags do to a lead that exists."),
+]
+AllowSales = Annotated[
+    bool,
+    typer.Option("--allow-sales", help="Send rows with a won or lost stage: each records a deal."),
+]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print what would change; send nothing.")]
 Canary = Annotated[int, typer.Option(min=0, help="Rows that are sent first, as a trial. 0: none.")]
 MaxFailures = Annotated[
     int | None,
     typer.Option(min=0, help="Stop after more equal failures. Default: 20, or 1 % of the rows."),
+]
+ServerTimeLimit = Annotated[
+    float,
+    typer.Option(
+        min=0,
+        metavar="SECONDS",
+        help="How long the server may work on a request; waited after a lost answer.",
+    ),
+]
+MaxOutage = Annotated[
+    float,
+    typer.Option(
+        min=0, metavar="SECONDS", help="How long to wait for a server that is out of reach."
+    ),
 ]
 JournalFile = Annotated[
     str | None,
@@ -154,7 +217,7 @@ FailuresFile = Annotated[
     typer.Option(
         "--failures",
         metavar="PATH",
-        help="Default: FILE with .failed in it.",
+        help="For rows that are not imported. Default: FILE with .failed in its name.",
     ),
 ]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal, NamedTuple
 
 from syncro_async.models import base
@@ -16,24 +16,41 @@ class RowProblem(NamedTuple):
     - `column`: the column as the source names it, None for the whole row
     - `reason`: what is wrong
     - `value`: the value that was refused
+    - `advice`: what to do next, None for nothing special; `{columns}`, `{locale}` and so on stand
+      for the arguments of these names, which Python and the command write differently
     """
 
     line: int
     column: str | None
     reason: str
     value: Any = None
+    advice: str | None = None
+
+    @property
+    def text(self) -> str:
+        """The column, the value and what is wrong with it, as one text."""
+        subject = self.column or "the row"
+        value = "" if self.value is None else f" {shown(self.value)}"
+        return f"{subject}{value} {self.reason}"
 
 
 class FailureGroup(base.Model, frozen=True):
     """Rows that failed for one reason.
 
-    - `reason`: why they failed.
-    - `count`: how many they are; `lines`: the first of their line numbers.
+    - `reason`: the column and what is wrong with it
+    - `count`: the number of rows
+    - `lines`: the lines of the first of them
+    - `values`: the values that were refused on these lines; empty where no value is at fault
+    - `advice`: as in `RowProblem`
+    - `column`: the column, None for whole rows
     """
 
     reason: str
     count: int
     lines: tuple[int, ...]
+    values: tuple[Any, ...] = ()
+    advice: str | None = None
+    column: str | None = None
 
 
 class RowChange(base.Model, frozen=True):
@@ -51,6 +68,50 @@ class RowChange(base.Model, frozen=True):
     fields: dict[str, tuple[Any, Any]]
 
 
+class ColumnUse(base.Model, frozen=True):
+    """What becomes of a column of an import.
+
+    - `column`: its name
+    - `field`: the field that it holds, None for none
+    - `use`: `"field"`, `"id"` (the lead's id), `"ignored"`, `"read-only"`, `"part"` (a part of a
+      field that several columns hold together), or `"unknown"`, `"repeated"` and `"not writable"`
+      for a column that stops the import
+    """
+
+    column: str
+    field: str | None
+    use: str
+
+
+class SourceReport(base.Model, frozen=True):
+    """How the rows of an import were read.
+
+    - `name`: the name of the file, or `"rows"`
+    - `format`: `"csv"` (every text with delimiters), `"xlsx"`, `"jsonl"`, `"parquet"`, `"frame"` (a
+      data frame) or `"rows"`
+    - `encoding`, `sample`: of a text file, with one of its texts that is not plain ASCII
+    - `delimiter`: what stands between the cells of a text file
+    - `sheet`: the sheet of a workbook
+    - `header_line`: the line of the column names, None where each row names its columns
+    - `columns`: what becomes of each column
+    - `rows`, `bad_rows`: the number of rows, and of those that cannot be imported
+    - `cleaned`: what was removed from values, such as `"invisible character"` or `"tel:"`, with the
+      number of the values
+    """
+
+    name: str
+    format: str
+    encoding: str | None
+    sample: str | None
+    delimiter: str | None
+    sheet: str | None
+    header_line: int | None
+    columns: tuple[ColumnUse, ...]
+    rows: int
+    bad_rows: int
+    cleaned: dict[str, int]
+
+
 class ImportSummary(base.Model, frozen=True):
     """The result of an import.
 
@@ -62,11 +123,17 @@ class ImportSummary(base.Model, frozen=True):
     - `unchanged`: rows that needed no request, because the lead has these values already or the
       previous row is identical
     - `failed`: rows that the server refused
-    - `in_doubt`: rows whose answer was lost and whose outcome is not known; the next run with the
-      same journal tries again to find it out
+    - `set_aside`: rows that cannot be imported and were left out, with `on_bad_row="set-aside"`
+    - `in_doubt`: rows whose answer was lost and whose outcome is not known. They are never sent
+      again by themselves. The next run with the same journal tries again to find it out
+    - `doubts`: these rows, each with its line and the leads of which one may be its own
     - `requests`, `seconds`: the requests and the duration of this run
     - `reasons`: the failures in groups
     - `changes`: the changes that a dry run found; `created` and `updated` then count these
+    - `sales`, `losses`: how many of these changes record a sale or a loss, because their stage is
+      a won or a lost one (dry run)
+    - `emptied`: the empty cells of fields that have a value at the server; they change nothing
+    - `failures_file`: the path of the file with the rows that are not done, None for no such row
 
     The rows are counted over all runs with one journal.
     """
@@ -81,12 +148,18 @@ class ImportSummary(base.Model, frozen=True):
     seconds: float
     reasons: tuple[FailureGroup, ...] = ()
     changes: tuple[RowChange, ...] = ()
+    doubts: tuple[RowProblem, ...] = ()
+    sales: int = 0
+    losses: int = 0
+    emptied: int = 0
+    set_aside: int = 0
+    failures_file: str | None = None
 
     @property
     def unsent(self) -> int:
         """The rows that are still to be sent: 0 after an import that did not stop early."""
         done = self.created + self.updated + self.unchanged
-        return self.total - done - self.failed - self.in_doubt
+        return self.total - done - self.failed - self.in_doubt - self.set_aside
 
 
 class ExportReceipt(base.Model, frozen=True):
@@ -159,11 +232,45 @@ class SyncReceipt(base.Model, frozen=True):
     unreadable: int = 0
 
 
+PYTHON_ARGUMENTS: Mapping[str, str] = {
+    "columns": "columns={'COLUMN': 'FIELD'}",
+    "ignore": "columns={'COLUMN': None}",
+    "ignore_others": "ignore_others=True",
+    "header_row": "header_row=",
+    "encoding": "encoding=",
+    "locale": "locale='pt-BR'",
+    "match_by": "match_by=",
+    "on_bad_row": "on_bad_row='set-aside'",
+}
+"""How the arguments that an advice names are written in Python."""
+
+_SHOWN_LINES = 5
+_SHOWN_CHARS = 60
+
+
+def advice_in(advice: str, column: str | None) -> str:
+    """The advice of a problem with the arguments as Python writes them."""
+    text = advice.format_map(PYTHON_ARGUMENTS)
+    return text if column is None else text.replace("COLUMN", column)
+
+
+def shown(value: Any) -> str:
+    """A value as messages show it, cut when it is long."""
+    text = repr(value)
+    return text if len(text) <= _SHOWN_CHARS else f"{text[:_SHOWN_CHARS]}…"
+
+
 def group_problems(problems: Iterable[RowProblem]) -> tuple[FailureGroup, ...]:
     """Group the problems with the same reason, the most frequent first."""
-    lines: dict[str, list[int]] = {}
+    alike: dict[tuple[str, str | None], list[RowProblem]] = {}
     for problem in problems:
         reason = f"{problem.column} {problem.reason}" if problem.column else problem.reason
-        lines.setdefault(reason, []).append(problem.line)
-    groups = [FailureGroup(why, len(at), tuple(at[:5])) for why, at in lines.items()]
+        alike.setdefault((reason, problem.advice), []).append(problem)
+    groups = []
+    for (reason, advice), found in alike.items():
+        first = found[:_SHOWN_LINES]
+        values = tuple(one.value for one in first)
+        known = values if any(value is not None for value in values) else ()
+        lines = tuple(one.line for one in first)
+        groups.append(FailureGroup(reason, len(found), lines, known, advice, first[0].column))
     return tuple(sorted(groups, key=lambda group: -group.count))

@@ -270,6 +270,8 @@ class Sandbox:
     - `hazard_share`: the share of the requests that meet a hazard, 0.0 (default) to 1.0.
     - `order`: the order of the list of leads, which the API does not document: `"oldest_first"`
       (default), `"newest_first"` or `"last_changed_first"`.
+    - `strict_upserts`: whether an upsert of an existing lead must have `name`, `pipeline_id` and
+      `stage_id` (default False). The API reference does not say which it is.
 
     Raises `ValueError` for a number, a window or an order that is not possible.
 
@@ -297,12 +299,13 @@ class Sandbox:
         hazards: Sequence[Trouble] = (),
         hazard_share: float = 0.0,
         order: Order = "oldest_first",
+        strict_upserts: bool = False,
     ) -> None:
         if leads < 0:
             raise ValueError(f"leads={leads} must be 0 or more")
         if order not in get_args(Order):
             raise ValueError(f"order={order!r} must be one of {', '.join(get_args(Order))}")
-        self._store = Store(leads, seed, order)
+        self._store = Store(leads, seed, order, strict_upserts=strict_upserts)
         windows = {key.name: make_window(window, per_minute, minute) for key in KEYS.values()}
         script = Script(hazards, hazard_share=hazard_share, seed=seed)
         wire = Serializer(php_quirks)

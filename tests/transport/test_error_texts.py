@@ -149,7 +149,7 @@ CASES = [
         ImportStoppedError,
         says(403, "Sem permissão."),
         import_two,
-        "the import stopped: POST /leads/upsert → 403: Sem permissão. Of 2 rows 0 are done,"
+        "the import stopped: GET /leads → 403: Sem permissão. Of 2 rows 0 are done,"
         " 0 failed, 0 are in doubt and 2 were not sent;"
         " with journal= the next run continues where this one stopped",
     ),

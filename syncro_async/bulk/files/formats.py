@@ -1,55 +1,35 @@
-"""Reads rows, each with its line number, from files and from what programs hold."""
+"""Writes leads and rows to files of each format."""
 
 from __future__ import annotations
 
 import csv
 import io
-import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date, datetime
 from functools import partial
 from importlib import import_module
-from itertools import islice
 from pathlib import Path
-from typing import Any, BinaryIO, Literal, NamedTuple, TextIO
+from typing import Any, BinaryIO, Literal
 
 import msgspec
 
 from syncro_async.bulk.files.columns import COLUMNS, Kind
 from syncro_async.bulk.files.xlsx_writing import workbook_library, write_workbook
-from syncro_async.errors import BadRowsError, ConfigurationError, InvalidArgumentError
-from syncro_async.models.receipts import RowProblem
-
-_AT_ONCE = 1000
-
-
-def parquet_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    """The rows, numbered from 1.
-
-    Raises `OSError`, `ValueError` for what is no such file, and `ConfigurationError` without the
-    extra.
-    """
-    _, pq = library()
-    number = 0
-    with pq.ParquetFile(path) as file:
-        for batch in file.iter_batches(batch_size=_AT_ONCE):
-            for row in batch.to_pylist():
-                number += 1
-                yield number, msgspec.to_builtins(row)
+from syncro_async.errors import ConfigurationError
 
 
 def write_parquet_table(
     path: Path, columns: Sequence[str], rows: Sequence[Mapping[str, Any]]
 ) -> None:
-    """Write the rows, lacking values as nulls. Raises as `parquet_rows` does."""
+    """Write the rows, lacking values as nulls. Raises `OSError` and as `library` does."""
     pa, pq = library()
     content = {}
     for name in columns:
         values = [row.get(name) for row in rows]
         try:
             content[name] = pa.array(values)
-        except pa.ArrowException:  # a column of one file has one type
+        except (pa.ArrowException, OverflowError):  # a column of one file has one type
             content[name] = pa.array([None if value is None else str(value) for value in values])
     pq.write_table(pa.table(content), path)
 
@@ -219,169 +199,6 @@ def _native(kind: Kind, value: Any) -> Any:
     if kind == "moment":
         return datetime.fromisoformat(value)
     return msgspec.json.encode(value).decode() if kind == "json" else value
-
-
-# Where a failures file says what went wrong; no import reads it.
-ERROR_COLUMN = "syncro_error"
-SUFFIXES = (".csv", ".jsonl", ".parquet")
-_DELIMITERS = ",;\t"
-_SEPARATOR_LINE = re.compile(r"sep=([^\r\n])\r?\n?", re.IGNORECASE)
-_HEAD_LINES = 50
-_CELL_LIMIT = 2**31 - 1
-_NOT_UTF8 = "is not UTF-8: save the file as UTF-8 (a spreadsheet calls it “CSV UTF-8”)"
-
-
-class Row(NamedTuple):
-    """One row: where it stands (from 1), and its columns as they came."""
-
-    line: int
-    columns: dict[str, Any]
-
-
-RowOrProblem = Row | RowProblem
-
-
-def as_path(source: object) -> Path | None:
-    """The file a source names, or None when it is the rows themselves."""
-    return Path(source) if isinstance(source, str | os.PathLike) else None
-
-
-def check_suffix(path: Path) -> str:
-    """The suffix in lower case. Raises `InvalidArgumentError` for one that we do not read."""
-    suffix = path.suffix.lower()
-    if suffix not in SUFFIXES:
-        raise InvalidArgumentError(
-            f"{path.name} must end in one of {', '.join(SUFFIXES)}", argument="rows"
-        )
-    return suffix
-
-
-def file_rows(path: Path) -> Iterator[RowOrProblem]:
-    """The rows of a file, in its order; a row that cannot be read is a `RowProblem`.
-
-    Raises `OSError`, `BadRowsError` for a file that cannot be read on, and `ConfigurationError`
-    where the extra `parquet` is missing.
-    """
-    match check_suffix(path):
-        case ".csv":
-            return _csv_rows(path)
-        case ".jsonl":
-            return _jsonl_rows(path)
-        case _:
-            return (Row(line, columns) for line, columns in parquet_rows(path))
-
-
-def csv_header(path: Path) -> list[str]:
-    """The names of a CSV file's columns. Raises as `file_rows` does."""
-    with _opened(path) as file:
-        try:
-            delimiter, _ = _start(file)
-            header = _header(csv.reader(file, delimiter=delimiter))
-            return [name for name in header if name.strip()]
-        except UnicodeDecodeError:
-            raise _unreadable(path, RowProblem(1, None, _NOT_UTF8)) from None
-
-
-def row_from_object(line: int, item: object) -> RowOrProblem:
-    """A mapping, a struct or a dataclass as a row."""
-    try:
-        columns = msgspec.to_builtins(item)
-        msgspec.json.encode(columns)
-    except (TypeError, ValueError, OverflowError, RecursionError) as error:
-        return RowProblem(line, None, f"cannot be written as JSON: {error}")
-    if not isinstance(columns, dict) or not all(isinstance(name, str) for name in columns):
-        return RowProblem(line, None, "is no mapping from column names to values")
-    return Row(line, columns)
-
-
-def _csv_rows(path: Path) -> Iterator[RowOrProblem]:
-    line = 1
-    with _opened(path) as file:
-        try:
-            delimiter, before = _start(file)
-            lines = csv.reader(file, delimiter=delimiter, strict=True)
-            header = _header(lines)
-            while True:
-                line = before + lines.line_num + 1
-                cells = next(lines, None)
-                if cells is None:
-                    return
-                if any(cell.strip() for cell in cells):
-                    yield _csv_row(line, header, cells)
-        except csv.Error as error:
-            raise _unreadable(path, RowProblem(line, None, f"is no CSV: {error}")) from None
-        except UnicodeDecodeError:
-            raise _unreadable(path, RowProblem(line, None, _NOT_UTF8)) from None
-
-
-def _csv_row(line: int, header: list[str], cells: list[str]) -> RowOrProblem:
-    if len(cells) != len(header):
-        reason = f"has not the {len(header)} cells that the header has"
-        return RowProblem(line, None, reason, len(cells))
-    # Spreadsheets add columns without a name; what somebody wrote into one must not be lost.
-    named = zip(header, cells, strict=True)
-    return Row(line, {name: text_of(cell) for name, cell in named if name.strip() or cell.strip()})
-
-
-def _header(lines: Iterator[list[str]]) -> list[str]:
-    header = next(lines, [])
-    twice = {name for name in header if name.strip() and header.count(name) > 1}
-    if not any(name.strip() for name in header) or twice:
-        reason = f"names {', '.join(sorted(twice))} twice" if twice else "holds no column names"
-        message = "the file cannot be imported, nothing was sent"
-        raise BadRowsError(message, problems=(RowProblem(1, None, f"the header {reason}"),))
-    return header
-
-
-def _start(file: TextIO) -> tuple[str, int]:
-    """Move to the header; return the delimiter and the number of lines before the header.
-
-    A first line `sep=;`, which Excel reads and writes, names the delimiter. Without it the
-    delimiter is the one with which the most rows of the head have as many cells as the header.
-    """
-    # The module's limit of 131,072 characters is one for the process; it is raised, never lowered.
-    csv.field_size_limit(max(csv.field_size_limit(), _CELL_LIMIT))
-    head = list(islice(file, _HEAD_LINES))
-    file.seek(0)
-    named = _SEPARATOR_LINE.fullmatch(head[0]) if head else None
-    if named:
-        file.readline()
-        return named[1], 1
-    return max(_DELIMITERS, key=lambda delimiter: _fit(head, delimiter)), 0
-
-
-def _fit(head: Sequence[str], delimiter: str) -> tuple[int, int]:
-    """How many rows have the header's number of cells, and that number; (0, 1) for one cell."""
-    widths = [len(cells) for cells in csv.reader(head, delimiter=delimiter) if cells]
-    width = widths[0] if widths else 1
-    return (widths.count(width) if width > 1 else 0), width
-
-
-def _jsonl_rows(path: Path) -> Iterator[RowOrProblem]:
-    decode = msgspec.json.Decoder().decode
-    with path.open("rb") as file:
-        for line, raw in enumerate(file, 1):
-            text = raw.removeprefix(b"\xef\xbb\xbf").strip()
-            if text:
-                yield _jsonl_row(line, text, decode)
-
-
-def _jsonl_row(line: int, text: bytes, decode: Any) -> RowOrProblem:
-    try:
-        columns = decode(text)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        return RowProblem(line, None, f"is no JSON: {error}")
-    if not isinstance(columns, dict):
-        return RowProblem(line, None, "is no JSON object")
-    return Row(line, columns)
-
-
-def _opened(path: Path) -> TextIO:
-    return path.open(encoding="utf-8-sig", newline="")
-
-
-def _unreadable(path: Path, problem: RowProblem) -> BadRowsError:
-    return BadRowsError(f"{path.name} cannot be read, nothing was sent", problems=(problem,))
 
 
 def columns_of(rows: Iterable[Mapping[str, Any]]) -> list[str]:

@@ -1,27 +1,56 @@
-"""Compares the rows of an import with the current leads, so that only changes are sent."""
+"""Finds the leads of an import's rows before the first row is sent, and plans what each changes."""
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import aclosing
+from datetime import datetime
 from math import ceil
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
-from syncro_async.bulk.files import values
-from syncro_async.bulk.importing.fields import CUSTOM, FieldMapping
+from syncro_async.bulk.importing.fields import FieldMapping
 from syncro_async.bulk.importing.journal import Journal, read_meta, write_meta
+from syncro_async.bulk.importing.matching import normal_email, phone_index, same_phone
+from syncro_async.bulk.importing.plan import (
+    Found,
+    Key,
+    RowContent,
+    RowPlan,
+    RowRefusedError,
+    TagsMode,
+    plan_for,
+)
+from syncro_async.bulk.importing.reading import lead_of
 from syncro_async.bulk.progress import ProgressReporter
 from syncro_async.models.lead import Lead
-from syncro_async.models.receipts import RowChange
-from syncro_async.paging.paginator import Paginator
-
-Changes = dict[str, tuple[Any, Any]]
+from syncro_async.models.page import Page
+from syncro_async.models.receipts import RowProblem
+from syncro_async.paging.pages import says_more
+from syncro_async.resources.arguments import MatchBy
+from syncro_async.resources.leads import Leads
 
 PAGE_SIZE = 200
 _AHEAD = 4
-_PENDING = "SELECT idx, body FROM rows WHERE state = 'pending' AND {key} = ?"
+# A search for the last digits of a phone finds it in every spelling.
+_SEARCHED_DIGITS = 4
+_PLANNED = "planned"
+_TABLES = """
+CREATE TEMP TABLE wanted (idx INTEGER PRIMARY KEY, id INTEGER, email TEXT, phone TEXT);
+CREATE INDEX temp.wanted_by_id ON wanted (id) WHERE id IS NOT NULL;
+CREATE INDEX temp.wanted_by_email ON wanted (email) WHERE email IS NOT NULL;
+CREATE INDEX temp.wanted_by_phone ON wanted (phone) WHERE phone IS NOT NULL;
+CREATE TEMP TABLE keys (lead_id INTEGER PRIMARY KEY, email TEXT, phone TEXT);
+CREATE INDEX temp.keys_by_email ON keys (email);
+CREATE INDEX temp.keys_by_phone ON keys (phone);
+CREATE TEMP TABLE leads (lead_id INTEGER PRIMARY KEY, lead BLOB NOT NULL);
+"""
+_MATCHING = """
+SELECT 1 FROM wanted WHERE id = :id UNION ALL SELECT 1 FROM wanted WHERE email = :email
+UNION ALL SELECT 1 FROM wanted WHERE phone = :phone LIMIT 1
+"""
 # A row must be sent when an earlier row of the same lead is sent.
 _UNCHANGED = """
 UPDATE rows SET state = 'unchanged' WHERE idx = ? AND NOT EXISTS (
@@ -29,125 +58,205 @@ UPDATE rows SET state = 'unchanged' WHERE idx = ? AND NOT EXISTS (
     WHERE before.idx IN (rows.after_a, rows.after_b) AND before.state <> 'unchanged'
 )
 """
+_decode_lead = msgspec.json.Decoder(Lead).decode
+_decode_plan = msgspec.json.Decoder(RowPlan).decode
 
 
-def changes_of(fields: Mapping[str, Any], lead: Lead) -> Changes:
-    """Return the fields that a send would change, each with its old and its new value."""
-    changes: Changes = {}
-    for name, new in fields.items():
-        if name == CUSTOM:
-            held = lead.custom_fields or {}
-            for field, value in new.items():
-                if not _same(field, held.get(field), value):
-                    changes[f"{CUSTOM}.{field}"] = (held.get(field), value)
-        elif not _same(name, getattr(lead, name), new):
-            changes[name] = (getattr(lead, name), new)
-    return changes
+class Refusal(NamedTuple):
+    """A row that cannot be sent: its index, its line and why."""
 
+    idx: int
+    line: int
+    reason: str
 
-def _same(name: str, old: Any, new: Any) -> bool:
-    if isinstance(new, list):
-        return isinstance(old, list) and sorted(map(str, old)) == sorted(map(str, new))
-    if isinstance(new, int | float) and not isinstance(new, bool):
-        return _number(old) == new
-    if not isinstance(old, str) or not isinstance(new, str):
-        return bool(old == new)
-    if name == "phone":
-        return values.digits(old) == values.digits(new)
-    if name == "email":
-        return old.strip().casefold() == new.casefold()
-    return old.strip() == new
-
-
-def _number(value: Any) -> float | None:
-    """Return the value as a number: the server may send decimals as text."""
-    try:
-        return float(value)
-    except (TypeError, ValueError):
-        return None
+    @property
+    def problem(self) -> RowProblem:
+        """The refusal as the problem of a row."""
+        return RowProblem(self.line, None, self.reason)
 
 
 class Comparison:
-    """Reads the account's leads once, page by page, and marks the rows that change nothing.
+    """Finds the leads of the rows, and writes the plan of each row to the journal.
 
-    A lead can be missing in the list while other clients change leads. Its row is then sent, as it
-    is without a comparison.
+    The leads are found by whichever takes fewer requests: a reading of all leads, or one search
+    for each key of a row. A lead that is created meanwhile, or that a search does not show yet, is
+    not found: its row is then sent as one that creates a lead.
+
+    `all_leads`: the ids of all leads, None when only some were read. `refusals`: the rows of which
+    it cannot be told which lead they are about.
     """
 
-    def __init__(self, journal: Journal, fields: FieldMapping, progress: ProgressReporter) -> None:
+    def __init__(
+        self,
+        journal: Journal,
+        fields: FieldMapping,
+        progress: ProgressReporter,
+        match_by: MatchBy,
+        tags_mode: TagsMode,
+    ) -> None:
         self._journal = journal
         self._fields = fields
         self._progress = progress
+        self._match_by: MatchBy = match_by
+        self._tags_mode: TagsMode = tags_mode
         self._seen: set[int] = set()
+        self.all_leads: set[int] | None = None
+        self.answered_at: datetime | None = None
+        self.refusals: list[Refusal] = []
 
-    async def run(self, leads: Paginator[Lead]) -> None:
-        """Compare the rows, unless an earlier run with this journal has finished it."""
+    async def run(self, leads: Leads, include: str | None) -> None:
+        """Plan the rows, unless an earlier run with this journal has finished it."""
         if await self._journal.run(_is_done):
             return
+        terms = await self._journal.run(self._prepare)
         self._progress.phase("comparing", None)
-        async with leads.prefetch(pages=_AHEAD) as ahead:
+        async with aclosing(leads.list(page_size=PAGE_SIZE, include=include).pages()) as pages:
+            page = await anext(pages)
+        await self._take(page)
+        if terms is not None and len(terms) < page.meta.last_page - 1:
+            await self._search(leads, include, terms)
+        else:
+            if says_more(1, page):
+                await self._read_on(leads, include)
+            self.all_leads = self._seen
+        await self._journal.run(self._conclude)
+
+    async def _read_on(self, leads: Leads, include: str | None) -> None:
+        rest = leads.list(page_size=PAGE_SIZE, include=include, start_page=2)
+        async with rest.prefetch(pages=_AHEAD) as ahead:
             async for page in ahead.pages():
-                fresh = [lead for lead in page.items if lead.id not in self._seen]
-                self._seen.update(lead.id for lead in fresh)
-                await self._journal.run(lambda db, fresh=fresh: self._match(db, fresh))  # type: ignore[misc]
-                left = page.meta.last_page - page.meta.current_page
-                count = len(page.items) + len(page.unreadable)
-                self._progress.advance(count, total=page.meta.total, requests_left=max(0, left))
-        await self._journal.run(_conclude)
+                await self._take(page)
 
-    def _match(self, db: sqlite3.Connection, leads: Sequence[Lead]) -> None:
-        for lead in leads:
-            for idx, body in self._rows_of(db, lead):
-                fields, _ = self._fields.convert(msgspec.json.decode(body))
-                changes = changes_of(fields, lead)
-                change = msgspec.json.encode((lead.id, changes)) if changes else None
-                db.execute(
-                    "UPDATE rows SET matches = matches + 1, change = COALESCE(?, change)"
-                    " WHERE idx = ?",
-                    (change, idx),
+    async def _search(self, leads: Leads, include: str | None, terms: Sequence[str]) -> None:
+        self._progress.phase("searching", len(terms))
+        for done, words in enumerate(terms, 1):
+            async for page in leads.list(q=words, page_size=PAGE_SIZE, include=include).pages():
+                await self._take(page, searched=True)
+            self._progress.reach(done)
+
+    async def _take(self, page: Page[Lead], *, searched: bool = False) -> None:
+        shown = [*page.items, *filter(None, (lead_of(item.raw) for item in page.unreadable))]
+        fresh = {lead.id: lead for lead in shown if lead.id not in self._seen}
+        self._seen.update(fresh)
+        self.answered_at = self.answered_at or page.answered_at
+        await self._journal.run(lambda db: _keep(db, fresh.values()))
+        if not searched:
+            left = max(0, page.meta.last_page - page.meta.current_page)
+            count = len(page.items) + len(page.unreadable)
+            self._progress.advance(count, total=page.meta.total, requests_left=left)
+
+    # -------------------------------------------------------------- in the journal's thread
+
+    def _prepare(self, db: sqlite3.Connection) -> list[str] | None:
+        """Index the rows by their keys; return what to search for, None where all must be read.
+
+        A row with the id of its lead needs all leads: which of its keys are shared by others is
+        known only then.
+        """
+        for statement in _TABLES.split(";")[:-1]:
+            db.execute(statement)
+        terms: dict[str, None] = {}
+        has_ids = False
+        for idx, body in db.execute("SELECT idx, body FROM rows WHERE state = 'pending'"):
+            row = content_of(self._fields, body)
+            email, phone = row.fields.get("email"), row.fields.get("phone")
+            by_email = None if email is None else normal_email(email)
+            by_phone = None if phone is None else phone_index(phone)
+            db.execute("INSERT INTO wanted VALUES (?, ?, ?, ?)", (idx, row.id, by_email, by_phone))
+            has_ids = has_ids or row.id is not None
+            for term in (email, by_phone and by_phone[-_SEARCHED_DIGITS:]):
+                if term:
+                    terms[term] = None
+        return None if has_ids else list(terms)
+
+    def _conclude(self, db: sqlite3.Connection) -> None:
+        rows = db.execute("SELECT idx, line, body FROM rows WHERE state = 'pending' ORDER BY idx")
+        for idx, line, body in rows.fetchall():
+            row = content_of(self._fields, body)
+            try:
+                plan = plan_for(
+                    row,
+                    _found(db, row),
+                    match_by=self._match_by,
+                    tags_mode=self._tags_mode,
+                    is_shared=lambda key, lead: _is_shared(db, key, lead),
                 )
+            except RowRefusedError as refused:
+                self.refusals.append(Refusal(idx, line, str(refused)))
+                continue
+            if plan is not None:
+                blob = msgspec.json.encode(plan)
+                db.execute("UPDATE rows SET plan = ? WHERE idx = ?", (blob, idx))
+                if not plan.changes:
+                    db.execute(_UNCHANGED, (idx,))
+        if not self.refusals:
+            write_meta(db, {_PLANNED: "yes"})
+        for table in ("wanted", "keys", "leads"):
+            db.execute(f"DROP TABLE temp.{table}")
 
-    def _rows_of(self, db: sqlite3.Connection, lead: Lead) -> Sequence[tuple[int, bytes]]:
-        """Return the rows that the server may match with this lead."""
-        known = {"email": lead.email, "phone": lead.phone}
-        keys = self._fields.keys({name: value for name, value in known.items() if value})
-        rows: dict[int, bytes] = {}
-        for name, key in zip(("key_a", "key_b"), keys, strict=True):
-            if key is not None:
-                rows.update(db.execute(_PENDING.format(key=name), (key,)))
-        return list(rows.items())
+
+def _is_done(db: sqlite3.Connection) -> bool:
+    return _PLANNED in read_meta(db)
+
+
+def set_refused_aside(db: sqlite3.Connection, refusals: Iterable[Refusal]) -> None:
+    """Set the refused rows aside: they are never sent. All others are planned."""
+    db.executemany(
+        "UPDATE rows SET state = 'set aside', reason = ?, error = ? WHERE idx = ?",
+        [(one.reason, f"line {one.line}: {one.reason}", one.idx) for one in refusals],
+    )
+    write_meta(db, {_PLANNED: "yes"})
+
+
+def content_of(fields: FieldMapping, body: bytes) -> RowContent:
+    """Return what a row of the journal says."""
+    columns = msgspec.json.decode(body)
+    return RowContent(
+        fields.lead_id(columns),
+        fields.own(columns),
+        fields.blank(columns),
+        fields.doubts(columns),
+        lambda lead: fields.unchanged(columns, lead),
+    )
+
+
+def plan_of(blob: bytes | None) -> RowPlan | None:
+    """Return the plan that the journal holds."""
+    return None if blob is None else _decode_plan(blob)
+
+
+def _keep(db: sqlite3.Connection, leads: Iterable[Lead]) -> None:
+    """Keep the keys of every lead, and the whole of those that a row may be about."""
+    for lead in leads:
+        email = normal_email(lead.email) if lead.email else None
+        phone = phone_index(lead.phone) or None if lead.phone else None
+        db.execute("INSERT INTO keys VALUES (?, ?, ?)", (lead.id, email, phone))
+        known = {"id": lead.id, "email": email, "phone": phone}
+        if db.execute(_MATCHING, known).fetchone() is not None:
+            db.execute("INSERT INTO leads VALUES (?, ?)", (lead.id, msgspec.json.encode(lead)))
+
+
+def _found(db: sqlite3.Connection, row: RowContent) -> Found:
+    email, phone = row.fields.get("email"), row.fields.get("phone")
+    by_id = None if row.id is None else next(_leads(db, "lead_id", row.id), None)
+    by_email = [] if email is None else list(_leads(db, "email", normal_email(email)))
+    by_phone = [] if phone is None else list(_leads(db, "phone", phone_index(phone)))
+    same = [lead for lead in by_phone if same_phone(lead.phone or "", phone or "")]
+    return Found(by_id, by_email, same)
+
+
+def _leads(db: sqlite3.Connection, column: str, value: Any) -> Iterator[Lead]:
+    query = "SELECT lead FROM keys JOIN leads USING (lead_id) WHERE keys.{} = ? ORDER BY lead_id"
+    rows = db.execute(query.format(column), (value,))
+    yield from (_decode_lead(blob) for (blob,) in rows)
+
+
+def _is_shared(db: sqlite3.Connection, key: Key, lead: Lead) -> bool:
+    value = normal_email(lead.email or "") if key == "email" else phone_index(lead.phone or "")
+    query = f"SELECT 1 FROM keys WHERE {key} = ? AND lead_id <> ?"  # noqa: S608  # a constant
+    return db.execute(query, (value, lead.id)).fetchone() is not None
 
 
 def pages_of(leads: int) -> int:
     """Return the number of requests that read that many leads."""
     return max(1, ceil(leads / PAGE_SIZE))
-
-
-def _is_done(db: sqlite3.Connection) -> bool:
-    done = "compared" in read_meta(db)
-    if not done:
-        db.execute("UPDATE rows SET matches = 0, change = NULL")
-    return done
-
-
-def _conclude(db: sqlite3.Connection) -> None:
-    same = "SELECT idx FROM rows WHERE state = 'pending' AND matches > 0 AND change IS NULL"
-    for (idx,) in db.execute(f"{same} ORDER BY idx").fetchall():
-        db.execute(_UNCHANGED, (idx,))
-    write_meta(db, {"compared": "yes"})
-
-
-def changes_in(db: sqlite3.Connection, fields: FieldMapping) -> Iterator[RowChange]:
-    """Yield the change that each pending row would make."""
-    query = (
-        "SELECT line, body, matches, change, COALESCE(after_a, after_b) FROM rows"
-        " WHERE state = 'pending' ORDER BY idx"
-    )
-    for line, body, matches, change, before in db.execute(query):
-        lead_id, changed = msgspec.json.decode(change) if change else (None, {})
-        if matches or before is not None:
-            changes = {name: (old, new) for name, (old, new) in changed.items()}
-            yield RowChange(line, "update", lead_id, changes)
-        else:
-            given, _ = fields.convert(msgspec.json.decode(body))
-            yield RowChange(line, "create", None, {name: (None, given[name]) for name in given})

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections import Counter
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from typing import Any, Literal, NamedTuple
 
 import msgspec
 
-from syncro_async.bulk.files import values
-from syncro_async.bulk.files.formats import ERROR_COLUMN
+from syncro_async.bulk.files import phones, values
+from syncro_async.bulk.files.cleaning import Kind as CleaningKind
+from syncro_async.bulk.files.cleaning import clean
+from syncro_async.bulk.files.locales import Locale
+from syncro_async.bulk.importing.columns import CUSTOM, DOTTED, ColumnMapping, Target
+from syncro_async.bulk.importing.stored import is_written_so
 from syncro_async.errors import ConfigurationError, InvalidArgumentError, PermissionDeniedError
+from syncro_async.models.lead import Lead
 from syncro_async.resources.arguments import MATCH_KEYS, MatchBy
 from syncro_async.transport.values import refusal
 
@@ -60,7 +66,9 @@ async def read_definitions(request: Callable[..., Awaitable[Any]]) -> Definition
     return {field.name: field for field in answer.data}
 
 
-def custom_value(name: str, value: Any, definitions: Definitions) -> Any:
+def custom_value(
+    name: str, value: Any, definitions: Definitions, locale: Locale | None = None
+) -> Any:
     """The value as its field takes it. Raises `ValueError` saying why it does not."""
     field = definitions.get(name)
     if field is None:
@@ -70,19 +78,15 @@ def custom_value(name: str, value: Any, definitions: Definitions) -> Any:
         return _one_of(value, field.options or [])
     if field.field_type == "multiselect":
         return _some_of(value, field.options or [])
-    return _KINDS.get(field.field_type, _as_it_is)(value)
+    return _CUSTOM.get(field.field_type, _as_it_is)(value, locale)
 
 
-def _as_it_is(value: Any) -> Any:
+def _as_it_is(value: Any, _: Locale | None) -> Any:
     return value.strip() if isinstance(value, str) else value
 
 
-def _text(value: Any) -> str:
-    return values.text(value if isinstance(value, str) else str(values.number(value)))
-
-
 def _one_of(value: Any, options: list[str]) -> str:
-    chosen = _text(value)
+    chosen = values.text(value)
     if chosen not in options:
         raise ValueError(f"must be one of {', '.join(options)}")
     return chosen
@@ -95,29 +99,29 @@ def _some_of(value: Any, options: list[str]) -> list[str]:
     return chosen
 
 
-_KINDS: Mapping[str, Callable[[Any], Any]] = {
-    "text": _text,
+_Convert = Callable[[Any, Locale | None], Any]
+_CUSTOM: Mapping[str, _Convert] = {
+    "text": values.text,
     "number": values.number,
     "currency": values.number,
     "date": values.day,
     "checkbox": values.yes_or_no,
 }
-
+# What the cell of a field may have around its value, and how it is read.
+_FIELDS: Mapping[str, tuple[CleaningKind, _Convert]] = {
+    **dict.fromkeys(("name", "source", "notes"), ("text", values.text)),
+    **dict.fromkeys(("utm_source", "utm_medium", "utm_campaign"), ("text", values.text)),
+    **dict.fromkeys(("utm_term", "utm_content"), ("text", values.text)),
+    **dict.fromkeys(("pipeline_id", "stage_id", "assigned_to"), ("strict", values.identifier)),
+    "phone": ("phone", values.phone),
+    "email": ("email", values.email),
+    "value": ("strict", values.number),
+    "tags": ("text", values.names),
+}
+_STRICT_CUSTOM = frozenset({"number", "currency", "date", "checkbox"})
 
 Kind = Literal["upsert", "create"]
 
-CUSTOM = "custom_fields"
-_DOTTED = f"{CUSTOM}."
-_READ: Mapping[str, Callable[[Any], Any]] = {
-    **dict.fromkeys(("name", "source", "notes"), values.text),
-    **dict.fromkeys((f"utm_{what}" for what in ("source", "medium", "campaign")), values.text),
-    **dict.fromkeys(("utm_term", "utm_content"), values.text),
-    **dict.fromkeys(("pipeline_id", "stage_id", "assigned_to"), values.identifier),
-    "phone": values.phone,
-    "email": values.email,
-    "value": values.number,
-    "tags": values.names,
-}
 _REQUIRED = ("name", "pipeline_id", "stage_id")
 
 
@@ -127,15 +131,29 @@ class FieldError(NamedTuple):
     column: str | None
     reason: str
     value: Any = None
+    advice: str | None = None
+
+
+class _Conversion(NamedTuple):
+    """The fields of a row as far as they are known, what is wrong, and what was cleaned."""
+
+    fields: dict[str, Any]
+    errors: list[FieldError]
+    cleaned: Counter[str]
+    doubts: dict[str, FieldError]
 
 
 class FieldMapping:
     """The rule by which the columns of an import's rows become fields of a lead.
 
     - `columns`: a column's name to the field it holds; None leaves the column out. A column that
-      is not named in it holds the field of its own name, whatever its capitals and blanks.
+      is not named in it holds the field whose English or Portuguese name it has.
     - `defaults`: values of fields for rows that hold none.
     - `definitions`: of the custom fields; None: not known yet, their values are not looked at.
+    - `locale`: how numbers, dates and phones are written; None: what is ambiguous is refused.
+    - `ignore_others`: leave out the columns that hold no field.
+    - `compared`: every row is compared with its lead before it is sent. A row with the id of its
+      lead may then have values that cannot be sent, as long as the lead has the same.
 
     Raises `InvalidArgumentError` for a field that is none, and for defaults that cannot be sent.
     """
@@ -147,50 +165,131 @@ class FieldMapping:
         columns: Mapping[str, str | None] | None,
         defaults: Mapping[str, Any] | None,
         definitions: Definitions | None = None,
+        *,
+        locale: Locale | None = None,
+        ignore_others: bool = False,
+        compared: bool = False,
     ) -> None:
-        self._kind = kind
+        self.kind = kind
         if match_by not in MATCH_KEYS:
             raise refusal("match_by", f"one of {', '.join(MATCH_KEYS)}", match_by)
         self._match_by = match_by
-        self.columns = dict(columns or {})
-        for column, target in self.columns.items():
-            if target is not None and not _is_field(target):
-                raise InvalidArgumentError(
-                    f"columns: {column!r} cannot hold {target!r}, which is no field",
-                    argument="columns",
-                )
-        self._targets: dict[str, str | None] = {}
+        self.locale = locale
+        self.columns = ColumnMapping(columns or {}, ignore_others=ignore_others)
+        self._ignore_others = ignore_others
+        self._compared = compared and kind == "upsert"
+        self._own_names = ColumnMapping({})
         self._given_defaults = dict(defaults or {})
         self.learn(definitions)
 
     def learn(self, definitions: Definitions | None) -> None:
         """Know the custom fields from now on. Raises `InvalidArgumentError` for bad defaults."""
         self.definitions = definitions
-        self._defaults, complaints = self._convert(self._given_defaults, self._named_like)
-        for complaint in complaints:
+        converted = self._convert(self._given_defaults, self._own_names)
+        for complaint in (*converted.errors, *converted.doubts.values()):
+            value = "" if complaint.value is None else f" {complaint.value!r}"
             raise InvalidArgumentError(
-                f"defaults: {complaint.column} {complaint.reason}", argument="defaults"
+                f"the default of {complaint.column}{value} {complaint.reason}", argument="defaults"
             )
+        self._defaults = converted.fields
 
-    def convert(self, row: Mapping[str, Any]) -> tuple[dict[str, Any], list[FieldError]]:
-        """The fields to be sent, and every complaint about the row."""
-        fields, complaints = self._convert(row, self._target)
+    def convert(
+        self, row: Mapping[str, Any], cleaned: Counter[str] | None = None
+    ) -> tuple[dict[str, Any], list[FieldError]]:
+        """The fields to be sent, and every complaint about the row.
+
+        What was removed from its values is counted in `cleaned`.
+        """
+        fields, complaints, removed, doubts = self._convert(row, self.columns)
+        if cleaned is not None:
+            cleaned.update(removed)
+        known_lead = self.known_lead(row) is not None
+        if not known_lead:
+            complaints.extend(doubts.values())
         custom = {**self._defaults.get(CUSTOM, {}), **fields.get(CUSTOM, {})}
         fields = {**self._defaults, **fields}
         if custom:
             fields[CUSTOM] = custom
-        if not complaints:
+        # A row with the id of its lead needs a key only when it changes something.
+        if not complaints and not known_lead:
             complaints.extend(self._missing(fields))
         return fields, complaints
 
-    def check_together(self, column: str) -> str | None:
-        """What is wrong with a column's name, if anything is."""
-        if self._target(column) == "":
-            return (
-                "is no field of a lead: say in columns which field it holds,"
-                " or None to leave it out"
-            )
+    def own(self, row: Mapping[str, Any]) -> dict[str, Any]:
+        """The fields that the row has itself, without the defaults."""
+        return self._convert(row, self.columns).fields
+
+    def blank(self, row: Mapping[str, Any]) -> list[str]:
+        """The fields of which the row has an empty cell."""
+        return [
+            target.field
+            for _, target, value in self.columns.fields_in(row)
+            if target.field is not None and target.problem is None and values.is_blank(value)
+        ]
+
+    def unchanged(self, row: Mapping[str, Any], lead: Lead) -> set[str]:
+        """The fields of a row that the lead has already, in whatever spelling.
+
+        A cell is what an export writes for the lead's value, or becomes the same value when both
+        are cleaned and converted. Custom fields are named `custom_fields.NAME`.
+        """
+        held = lead.custom_fields or {}
+        same = set()
+        for field, value in self._cells(row):
+            name = field.removeprefix(DOTTED)
+            old = held.get(name) if field.startswith(DOTTED) else getattr(lead, field)
+            if old is not None and (is_written_so(value, old) or self._agree(field, value, old)):
+                same.add(field)
+        return same
+
+    def _cells(self, row: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
+        """Each field of a row with its cell; those of a map of custom fields one by one."""
+        for _, target, value in self.columns.fields_in(row):
+            if target.problem is None and target.field is not None and not values.is_blank(value):
+                if target.field != CUSTOM:
+                    yield target.field, value
+                    continue
+                for name, item in values.mapping(value).items():
+                    yield DOTTED + name, item
+
+    def _agree(self, field: str, value: Any, old: Any) -> bool:
+        """Whether a cell and a stored value become the same when they are converted."""
+        custom = field.startswith(DOTTED)
+        kind, convert = self._custom(field.removeprefix(DOTTED)) if custom else _FIELDS[field]
+        try:
+            new, held = (convert(clean(one, kind).value, self.locale) for one in (value, old))
+        except ValueError:
+            return False
+        return bool(new == held)
+
+    def doubts(self, row: Mapping[str, Any]) -> dict[str, FieldError]:
+        """The fields of a row that must not be sent, because their values cannot be converted.
+
+        `convert` gives them as they stand in the row, and only for a row with the id of its lead:
+        the row is sound as long as the lead has the same values.
+        """
+        known_lead = self.known_lead(row) is not None
+        return self._convert(row, self.columns).doubts if known_lead else {}
+
+    def known_lead(self, row: Mapping[str, Any]) -> int | None:
+        """The id of the lead with which the row is compared before it is sent; None for none."""
+        return self.lead_id(row) if self._compared else None
+
+    def lead_id(self, row: Mapping[str, Any]) -> int | None:
+        """The id of the lead that the row is about, from its column `id`; None without one."""
+        for _, target, value in self.columns.fields_in(row) if self.kind == "upsert" else ():
+            if target.use == "id" and not values.is_blank(value):
+                try:
+                    return values.identifier(clean(value, "strict").value)
+                except ValueError:
+                    return None
         return None
+
+    def problem_of(self, column: str, target: Target) -> FieldError | None:
+        """What is wrong with a column, if anything is."""
+        if target.problem is None:
+            return None
+        return FieldError(column, target.problem[0], None, target.problem[1])
 
     def keys(self, fields: Mapping[str, Any]) -> tuple[str | None, str | None]:
         """What tells the row's lead from others: email and phone in one spelling, if they count.
@@ -199,89 +298,90 @@ class FieldMapping:
         """
         by_email, by_phone = self.match_keys
         email = fields["email"].casefold() if by_email and "email" in fields else None
-        phone = values.digits(fields["phone"]) if by_phone and "phone" in fields else None
-        if self._kind == "create" and email is None and phone is None:
+        phone = None
+        if by_phone and "phone" in fields:
+            phone = phones.phone_key(fields["phone"], self.locale)
+        if self.kind == "create" and email is None and phone is None:
             return f"\0{fields['name'].casefold()}", None
         return email, phone
 
     @property
     def match_keys(self) -> tuple[bool, bool]:
         """Whether email, and whether phone, tells a row's lead from others."""
-        if self._kind == "create":
+        if self.kind == "create":
             return True, True
         names = MATCH_KEYS[self._match_by]
         return "email" in names, "phone" in names
 
-    def _convert(
-        self, row: Mapping[str, Any], target: Callable[[str], str | None]
-    ) -> tuple[dict[str, Any], list[FieldError]]:
-        fields: dict[str, Any] = {}
-        complaints: list[FieldError] = []
-        for column, value in row.items():
-            field = target(column)
-            if field == "":
-                complaints.append(FieldError(column, self.check_together(column) or ""))
-            elif field is not None and not values.is_blank(value):
-                self._take(column, field, value, fields, complaints)
-        return fields, complaints
+    def _convert(self, row: Mapping[str, Any], columns: ColumnMapping) -> _Conversion:
+        done = _Conversion({}, [], Counter(), {})
+        for column, target, value in columns.fields_in(row):
+            problem = self.problem_of(column, target)
+            if problem is not None:
+                done.errors.append(problem)
+            elif target.use == "id":
+                self._check_id(column, value, done)
+            elif target.field is not None and not values.is_blank(value):
+                self._take(column, target.field, value, done)
+        return done
 
-    def _take(
-        self,
-        column: str,
-        field: str,
-        value: Any,
-        fields: dict[str, Any],
-        complaints: list[FieldError],
-    ) -> None:
+    def _check_id(self, column: str, value: Any, done: _Conversion) -> None:
+        """Refuse an id of another kind, unless other columns may be ignored."""
+        if self._ignore_others or values.is_blank(value):
+            return
         try:
-            if field == CUSTOM:
-                for name, item in values.mapping(value).items():
-                    if not values.is_blank(item):
-                        self._take(f"{column}.{name}", _DOTTED + name, item, fields, complaints)
-            elif field.startswith(_DOTTED):
-                name = field.removeprefix(_DOTTED)
-                custom = fields.setdefault(CUSTOM, {})
-                _put(custom, name, self._custom(name, value))
-            else:
-                _put(fields, field, _READ[field](value))
-        except ValueError as error:
-            complaints.append(FieldError(column, str(error), value))
+            values.identifier(clean(value, "strict").value)
+        except ValueError:
+            reason = "is no id of a lead"
+            done.errors.append(FieldError(column, reason, value, "leave it out with {ignore}"))
 
-    def _custom(self, name: str, value: Any) -> Any:
-        return value if self.definitions is None else custom_value(name, value, self.definitions)
+    def _take(self, column: str, field: str, value: Any, done: _Conversion) -> None:
+        if field == CUSTOM:
+            self._take_map(column, value, done)
+            return
+        custom = field.startswith(DOTTED)
+        name = field.removeprefix(DOTTED)
+        kind, convert = self._custom(name) if custom else _FIELDS[field]
+        cleaned, removed = clean(value, kind)
+        if values.is_blank(cleaned):
+            return
+        done.cleaned.update(removed)
+        into = done.fields.setdefault(CUSTOM, {}) if custom else done.fields
+        try:
+            new = convert(cleaned, self.locale)
+        except ValueError as error:
+            refused = FieldError(column, str(error), value, getattr(error, "advice", None))
+            done.doubts[field] = refused
+            new = cleaned
+        if name in into and into[name] != new:
+            reason = f"says of {name} what another column says otherwise"
+            done.errors.append(FieldError(column, reason, value, "leave it out with {ignore}"))
+        into[name] = new
+
+    def _take_map(self, column: str, value: Any, done: _Conversion) -> None:
+        try:
+            items = values.mapping(value).items()
+        except ValueError as error:
+            done.errors.append(FieldError(column, str(error), value))
+            return
+        for name, item in items:
+            if not values.is_blank(item):
+                self._take(f"{column}.{name}", DOTTED + name, item, done)
+
+    def _custom(self, name: str) -> tuple[CleaningKind, _Convert]:
+        if self.definitions is None:
+            return "text", _as_it_is
+        known = self.definitions
+        field = known.get(name)
+        strict = field is not None and field.field_type in _STRICT_CUSTOM
+        return "strict" if strict else "text", lambda value, locale: custom_value(
+            name, value, known, locale
+        )
 
     def _missing(self, fields: Mapping[str, Any]) -> list[FieldError]:
-        if self._kind == "create":
+        if self.kind == "create":
             return [FieldError(name, "is required") for name in _REQUIRED if name not in fields]
         keys = MATCH_KEYS[self._match_by]
         if any(key in fields for key in keys):
             return []
         return [FieldError(" or ".join(keys), "is required: leads are matched by it")]
-
-    def _target(self, column: str) -> str | None:
-        """The field a column holds, None for one that is left out, "" where it is none."""
-        if column not in self._targets:
-            self._targets[column] = self._find_target(column)
-        return self._targets[column]
-
-    def _find_target(self, column: str) -> str | None:
-        if column == ERROR_COLUMN:
-            return None
-        return self.columns[column] if column in self.columns else self._named_like(column)
-
-    @staticmethod
-    def _named_like(column: str) -> str:
-        """The field of that name, or "" for none."""
-        plain = column.strip()
-        usual = plain if plain.startswith(_DOTTED) else "_".join(plain.lower().split())
-        return usual if _is_field(usual) else ""
-
-
-def _is_field(name: str) -> bool:
-    return name in _READ or name == CUSTOM or (name.startswith(_DOTTED) and name != _DOTTED)
-
-
-def _put(fields: dict[str, Any], name: str, value: Any) -> None:
-    if name in fields and fields[name] != value:
-        raise ValueError(f"says of {name} what another column says otherwise")
-    fields[name] = value

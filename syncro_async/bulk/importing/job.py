@@ -2,94 +2,55 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from contextlib import aclosing
 from contextvars import copy_context
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from msgspec.structs import replace
 
-from syncro_async._internal.checks import is_int
 from syncro_async.bulk.concurrent_map import Failed, Outcomes
-from syncro_async.bulk.files.formats import as_path, check_suffix
 from syncro_async.bulk.importing import journal as journal_db
-from syncro_async.bulk.importing.diff import PAGE_SIZE, Comparison, changes_in, pages_of
-from syncro_async.bulk.importing.failures import (
-    FailureLimit,
-    action_for,
-    check_writable,
-    write_failures,
+from syncro_async.bulk.importing import row_states
+from syncro_async.bulk.importing.account import bind_account
+from syncro_async.bulk.importing.diff import Comparison, pages_of, set_refused_aside
+from syncro_async.bulk.importing.dry_run import changes_in, emptied_cells
+from syncro_async.bulk.importing.failures import FailureLimit, action_for
+from syncro_async.bulk.importing.failures_file import check_writable, failed_rows, write_failures
+from syncro_async.bulk.importing.journal import Journal, Outcome, bodies_of
+from syncro_async.bulk.importing.options import ImportOptions
+from syncro_async.bulk.importing.outage import Outage, is_passing
+from syncro_async.bulk.importing.reconcile import (
+    Lost,
+    Reconciler,
+    Verdict,
+    outcome_of,
+    since_of,
+    verdict_on,
 )
-from syncro_async.bulk.importing.fields import FieldMapping, Kind, definitions_from
-from syncro_async.bulk.importing.journal import Journal, Outcome
-from syncro_async.bulk.importing.reconcile import Reconciler
+from syncro_async.bulk.importing.row_states import requests_left
+from syncro_async.bulk.importing.sales import Deals, deals_of, read_final_stages, stages_entered
 from syncro_async.bulk.importing.scheduler import RowScheduler
 from syncro_async.bulk.importing.sender import Sender
-from syncro_async.bulk.importing.staging import RowStaging, Source
+from syncro_async.bulk.importing.staging import SET_ASIDE, RowStaging
+from syncro_async.bulk.importing.writer import LeadWriter
 from syncro_async.bulk.job import Job, JobContext
-from syncro_async.bulk.progress import OnProgress, ProgressReporter
-from syncro_async.errors import ImportStoppedError, InvalidArgumentError, SyncroError
+from syncro_async.bulk.progress import ProgressReporter
+from syncro_async.errors import (
+    AuthenticationError,
+    BadRowsError,
+    ConfigurationError,
+    ConnectionFailedError,
+    ImportStoppedError,
+    PermissionDeniedError,
+    SyncroError,
+)
 from syncro_async.models.receipts import ImportSummary, RowChange
-from syncro_async.resources.arguments import MatchBy
-from syncro_async.transport.values import refusal
 
 # The client has this many connections; more tasks would only wait in the queue.
 _CONCURRENCY = 20
-_DONE = ("created", "updated", "unchanged", "repeat")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ImportOptions:
-    """The options of an import, with the names and meanings of `Bulk.upsert_leads`.
-
-    Raises `InvalidArgumentError` for an option that is not valid.
-    """
-
-    kind: Kind
-    rows: Source
-    match_by: MatchBy = "email_or_phone"
-    columns: Mapping[str, str | None] | None = None
-    defaults: Mapping[str, Any] | None = None
-    definitions: Iterable[Any] | None = None
-    journal: Path | None = None
-    failures: Path | None = None
-    canary: int = 20
-    max_failures: int | None = None
-    diff: bool = False
-    dry_run: bool = False
-    on_progress: OnProgress | None = None
-    fields: FieldMapping = field(init=False)
-
-    def __post_init__(self) -> None:
-        source = as_path(self.rows)
-        for path in filter(None, (source, self.failures)):
-            check_suffix(path)
-        for name, other in (("of the rows", source), ("of the journal", self.journal)):
-            if other and self.failures and other.resolve() == self.failures.resolve():
-                raise InvalidArgumentError(
-                    f"failures must not be the file {name} ({self.failures}); name another file",
-                    argument="failures",
-                )
-        for name in ("canary", "max_failures"):
-            value = getattr(self, name)
-            if value is not None and not (is_int(value) and value >= 0):
-                raise refusal(name, "an int of 0 or more", value)
-        known = None if self.definitions is None else definitions_from(self.definitions)
-        fields = FieldMapping(self.kind, self.match_by, self.columns, self.defaults, known)
-        object.__setattr__(self, "fields", fields)
-
-    def facts(self, context: JobContext) -> dict[str, str]:
-        """Return the settings that all runs with one journal must share."""
-        return {
-            "kind of import": self.kind,
-            "match_by": self.match_by,
-            "base_url": context.base_url,
-            "columns": repr(sorted((self.columns or {}).items())),
-            "defaults": repr(sorted((self.defaults or {}).items())),
-            "diff": str(self.diff),
-        }
+_ALLOWED = "stages checked"
+_DONE = ("created", "updated", "unchanged", "repeat", SET_ASIDE)
 
 
 class Import:
@@ -103,6 +64,13 @@ class Import:
         self._cause: SyncroError | None = None
         self._stop_reason: str | None = None
         self._attempted_rows = 0
+        self._queue: RowScheduler | None = None
+        self._outage = Outage(context.clock, options.max_outage)
+        self._last_lost_at = context.clock.monotonic()
+        self._deals = Deals()
+        self._lead_writer: LeadWriter | None = None
+        self._failures_file: Path | None = None
+        self._sending = False
 
     async def run(self) -> ImportSummary:
         """Check the rows, compare them with the leads where required, and send them."""
@@ -110,13 +78,17 @@ class Import:
         path = None if options.dry_run else options.journal
         with self._job.active():
             async with Journal(path) as journal:
-                if options.failures is not None and not options.dry_run:
+                if not options.resume:
+                    await journal.run(journal_db.forget)
+                if options.failures is not None:
                     failures = options.failures
                     await journal.run(lambda _: check_writable(failures))
-                await self._stage_rows(journal)
-                if options.kind == "upsert" and (options.diff or options.dry_run):
-                    await self._compare(journal)
+                await self._stage_rows(journal, options.failures)
+                self._context.list_leads()  # a service without leads is asked nothing
                 if options.dry_run:
+                    await self._compare(journal)
+                    await self._check_sales(journal)
+                    await self._write_failures(journal)
                     return await self._dry_run_summary(journal)
                 return await self._send_all(journal)
 
@@ -127,49 +99,93 @@ class Import:
         """
         options = self._options
         begun = options.journal is not None and options.journal.exists()
-        path = options.journal if begun else None
         with self._job.active():
-            async with Journal(path) as journal:
-                await self._stage_rows(journal)
-                counts = await journal.run(journal_db.counts)
-                unsent = sum(count for state, count in counts.items() if state not in _DONE)
-                if not options.diff:
-                    return unsent
-                return unsent + pages_of(await self._context.leads.list().count())
+            async with Journal(options.journal if begun else None) as journal:
+                await self._stage_rows(journal, None)
+                writer = self._writer(journal)
+                needed = await journal.run(lambda db: requests_left(db, writer.requests_for))
+                if begun or not needed:
+                    return needed
+                first = 1 + (options.journal is not None) + self._has_stages
+                if not options.compares:
+                    return needed + first
+                return needed + first + pages_of(await self._context.leads.list().count()) - 1
 
-    async def _stage_rows(self, journal: Journal) -> None:
+    async def _stage_rows(self, journal: Journal, failures: Path | None) -> None:
         options = self._options
-        staging = RowStaging(journal, options.fields, options.kind, self._context.clock)
+        clock = self._context.clock
+        source = options.source(failures)
+        staging = RowStaging(journal, options.fields, options.kind, clock, source)
         await staging.load(options.rows)
         await staging.learn_custom_fields(self._context.request)
+        await staging.check()
         await staging.commit(options.facts(self._context))
         self._uses_owner = "assigned_to" in staging.fields_used
+        self._has_stages = "stage_id" in staging.fields_used
+        self._layout = staging.layout
 
     async def _compare(self, journal: Journal) -> None:
+        """Find the leads of the rows. Raises `BadRowsError` for rows of no certain lead."""
+        options = self._options
+        if not options.compares:
+            return
+        comparison = Comparison(
+            journal, options.fields, self._progress, options.match_by, options.tags_mode
+        )
         # A list contains the owner of a lead only with this `include`.
-        include = "owner" if self._uses_owner else None
-        leads = self._context.leads.list(page_size=PAGE_SIZE, include=include)
-        await Comparison(journal, self._options.fields, self._progress).run(leads)
+        await comparison.run(self._context.leads, "owner" if self._uses_owner else None)
+        if comparison.refusals:
+            await journal.run(lambda db: set_refused_aside(db, comparison.refusals))
+            if options.on_bad_row == "stop":
+                raise await self._refusal(journal, comparison)
+        if comparison.all_leads is not None:
+            since = since_of(comparison.answered_at)
+            await self._reconciler(journal).record(since, comparison.all_leads)
+
+    async def _refusal(self, journal: Journal, comparison: Comparison) -> BadRowsError:
+        problems = tuple(refusal.problem for refusal in comparison.refusals)
+        await self._write_failures(journal)
+        file = self._failures_file
+        place = f"; they are in {file}" if file else ""
+        await journal.run(journal_db.forget)
+        return BadRowsError(
+            f"{len(problems)} rows cannot be imported and nothing was sent{place}",
+            problems=problems,
+            file=None if file is None else str(file),
+        )
+
+    async def _check_sales(self, journal: Journal) -> None:
+        """Count the rows that record a sale or a loss. Raises `ConfigurationError`."""
+        options = self._options
+        if _ALLOWED in await journal.run(journal_db.read_meta):
+            return
+        entered = await journal.run(lambda db: stages_entered(db, options.fields))
+        if entered and (options.dry_run or not options.allow_sales):
+            self._deals = deals_of(entered, await read_final_stages(self._context))
+        if self._deals.lines and not options.dry_run:
+            raise ConfigurationError(
+                f"the rows would record {self._deals}, because their stages are won or lost ones;"
+                " nothing was sent. If this is meant, allow it with allow_sales=True (in the"
+                " command: --allow-sales)"
+            )
+        await journal.run(lambda db: journal_db.write_meta(db, {_ALLOWED: "yes"}))
 
     async def _send_all(self, journal: Journal) -> ImportSummary:
-        repeatable = self._options.kind == "upsert"
-        unknown = await journal.run(lambda db: journal_db.begin_run(db, repeatable=repeatable))
+        options = self._options
+        resumed = await journal.run(row_states.begin_run)
         counts = await journal.run(journal_db.counts)
         total = sum(counts.values())
-        done = sum(counts.get(state, 0) for state in _DONE)
-        self._progress.phase("sending", total, done)
-        self._failure_limit = FailureLimit(self._options.max_failures, total)
-        self._queue = RowScheduler(
-            journal,
-            self._context.clock,
-            unknown,
-            canary=self._options.canary,
-            on_canary=self._check_canary,
-        )
+        self._failure_limit = FailureLimit(options.max_failures, total)
+        await self._prepare(journal, resumed=resumed)
+        self._sending = True
         try:
-            await self._drain(self._sender(journal))
+            self._progress.phase("sending", total, sum(counts.get(state, 0) for state in _DONE))
+            if options.canary and not resumed and self._stop_reason is None:
+                await self._pass(journal, options.canary)
+                if await journal.run(row_states.has_open_rows):
+                    self._check_canary()
+            await self._pass_until_done(journal)
         finally:
-            await self._queue.revert_unsent()
             await self._write_failures(journal)
         summary = await self._summary(journal)
         if self._stop_reason is not None:
@@ -177,8 +193,48 @@ class Import:
             raise ImportStoppedError(text, summary=summary) from self._cause
         return summary
 
-    async def _drain(self, sender: Sender) -> None:
-        async with aclosing(self._queue.rows()) as rows:
+    async def _prepare(self, journal: Journal, *, resumed: bool) -> None:
+        """Read what is at the server before the first row is sent."""
+        options = self._options
+        if not await journal.run(row_states.has_open_rows):
+            return
+        try:
+            if options.journal is not None:
+                await bind_account(journal, self._context)
+            await self._compare(journal)
+            await self._check_sales(journal)
+            if self._job.stats.answered or resumed:
+                self._outage.end()
+            if await journal.run(row_states.has_open_rows):
+                await self._reconciler(journal).prepare()
+        except (AuthenticationError, PermissionDeniedError, ConnectionFailedError) as error:
+            self._stop(str(error), error)
+
+    async def _pass_until_done(self, journal: Journal) -> None:
+        """Send what is pending, then try the rows again that failed in earlier runs."""
+        in_order = self._options.kind == "upsert"
+        while self._stop_reason is None:
+            await self._pass(journal, None)
+            counts = await journal.run(journal_db.counts)
+            if counts.get("pending") or self._stop_reason is not None:
+                continue
+            again = await journal.run(lambda db: row_states.retry_failed(db, in_order=in_order))
+            if not again:
+                return
+
+    async def _pass(self, journal: Journal, limit: int | None) -> None:
+        """Send the pending rows once, at most `limit`, and decide about those that were lost."""
+        unknown = await journal.run(lambda db: [r.idx for r in row_states.rows_in(db, "unknown")])
+        self._queue = queue = RowScheduler(journal, unknown, limit=limit)
+        try:
+            await self._drain(queue, self._sender(journal, queue))
+        finally:
+            await queue.revert_unsent()
+        if self._stop_reason is None:
+            await self._decide_lost_rows(journal)
+
+    async def _drain(self, queue: RowScheduler, sender: Sender) -> None:
+        async with aclosing(queue.rows()) as rows:
             outcomes = Outcomes(sender.process, rows, _CONCURRENCY, ordered=False)
             outcomes.start(copy_context())
             try:
@@ -188,37 +244,82 @@ class Import:
             finally:
                 await outcomes.aclose()
 
-    def _sender(self, journal: Journal) -> Sender:
-        leads, fields = self._context.leads, self._options.fields
+    def _sender(self, journal: Journal, queue: RowScheduler) -> Sender:
         return Sender(
             job=self._job,
             journal=journal,
-            fields=fields,
-            queue=self._queue,
-            reconciler=Reconciler(leads, journal, fields, self._options.kind),
-            send=self._create if self._options.kind == "create" else self._upsert,
+            queue=queue,
+            outage=self._outage,
+            writer=self._writer(journal),
             on_outcome=self._on_outcome,
         )
 
-    async def _upsert(self, fields: dict[str, Any]) -> tuple[bool, int]:
-        result = await self._context.leads.upsert(**fields, match_by=self._options.match_by)
-        return result.created, result.lead.id
+    def _reconciler(self, journal: Journal) -> Reconciler:
+        return Reconciler(
+            self._context.leads,
+            journal,
+            self._outage,
+            self._context.clock,
+            self._options.server_time_limit,
+        )
 
-    async def _create(self, fields: dict[str, Any]) -> tuple[bool, int]:
-        return True, (await self._context.leads.create(**fields)).id
+    def _writer(self, journal: Journal) -> LeadWriter:
+        if self._lead_writer is None:
+            self._lead_writer = self._new_writer(journal)
+        return self._lead_writer
+
+    def _new_writer(self, journal: Journal) -> LeadWriter:
+        options = self._options
+        return LeadWriter(
+            self._context,
+            journal,
+            options.fields,
+            options.kind,
+            match_by=options.match_by,
+            tags_mode=options.tags_mode,
+            compared=options.compares,
+        )
+
+    # ------------------------------------------------------------------ lost answers
+
+    async def _decide_lost_rows(self, journal: Journal) -> None:
+        rows = await journal.run(lambda db: row_states.rows_in(db, "unknown"))
+        if not rows:
+            return
+        writer = self._writer(journal)
+        # An update of a lead that is known can be sent again without a look.
+        lost = [Lost(row.idx, writer.fields_of(row)) for row in rows if row.plan is None]
+        why = "the list of leads did not come to rest"
+        verdicts: Mapping[int, Verdict] | None = {}
+        try:
+            if lost:
+                verdicts = await self._reconciler(journal).verdicts(lost, self._last_lost_at)
+        except SyncroError as error:
+            if action_for(error) in {"abort", "wait"} or is_passing(error):
+                self._stop(str(error), error)
+                return
+            why, verdicts = f"the leads created since cannot be read: {error}", None
+        for row in rows:
+            verdict = Verdict() if row.plan else verdict_on(row.idx, verdicts)
+            outcome = outcome_of(row, verdict, why, tagged=writer.adds_tags(row))
+            self._on_outcome(outcome, None)
+            await journal.record(outcome)
+        if self._options.kind == "upsert":
+            await journal.run(row_states.hold_followers)
 
     # ------------------------------------------------------------------ stop conditions
 
     def _on_outcome(self, outcome: Outcome, error: SyncroError | None) -> None:
         """Count an outcome, and stop the job when no later row can succeed."""
+        if outcome.state == "unknown":
+            self._last_lost_at = self._context.clock.monotonic()
+            return
         if outcome.state != "pending":
             self._attempted_rows += 1
             self._progress.advance()
-        if error is None:
-            return
-        if action_for(error) == "abort":
+        if error is not None and action_for(error) in {"abort", "wait"}:
             self._stop(str(error), error)
-        elif outcome.reason is not None and self._failure_limit.record(outcome.reason):
+        elif outcome.state == "failed" and self._failure_limit.record(outcome.reason or ""):
             self._stop(f"too many rows failed for the same reason ({outcome.reason})", error)
 
     def _check_canary(self) -> None:
@@ -230,7 +331,8 @@ class Import:
     def _stop(self, reason: str, error: SyncroError | None) -> None:
         if self._stop_reason is None:
             self._stop_reason, self._cause = reason, error
-            self._queue.stop()
+            if self._queue is not None:
+                self._queue.stop()
 
     # ------------------------------------------------------------------ results
 
@@ -239,9 +341,15 @@ class Import:
         if path is None:
             return
         # Without a journal this file is the only place that keeps the unsent rows.
-        states = ["failed"] if self._options.journal else ["failed", "unknown", "pending"]
-        source = as_path(self._options.rows)
-        await journal.run(lambda db: write_failures(db, path, states, source))
+        states = [SET_ASIDE]
+        if self._sending:
+            states += ["failed", "stale"]
+            if self._options.journal is None:
+                states += ["doubt", "unknown", "pending"]
+        layout = self._layout
+        self._failures_file = await journal.run(
+            lambda db: write_failures(db, path, failed_rows(bodies_of(db, states)), layout)
+        )
 
     async def _summary(
         self, journal: Journal, changes: tuple[RowChange, ...] = ()
@@ -252,12 +360,18 @@ class Import:
             created=counts.get("created", 0),
             updated=counts.get("updated", 0),
             unchanged=counts.get("unchanged", 0) + counts.get("repeat", 0),
-            failed=counts.get("failed", 0),
-            in_doubt=counts.get("unknown", 0),
+            failed=counts.get("failed", 0) + counts.get("stale", 0),
+            in_doubt=counts.get("unknown", 0) + counts.get("doubt", 0),
             requests=self._job.stats.sent,
             seconds=self._progress.seconds,
             reasons=await journal.run(journal_db.failure_groups),
             changes=changes,
+            set_aside=counts.get(SET_ASIDE, 0),
+            failures_file=None if self._failures_file is None else str(self._failures_file),
+            sales=self._deals.sales,
+            losses=self._deals.losses,
+            emptied=await journal.run(emptied_cells),
+            doubts=await journal.run(row_states.doubts),
         )
 
     async def _dry_run_summary(self, journal: Journal) -> ImportSummary:
@@ -271,8 +385,8 @@ class Import:
         done = summary.created + summary.updated + summary.unchanged
         if self._options.journal is not None:
             advice = "run it again with the same journal to continue where it stopped"
-        elif self._options.failures is not None:
-            advice = f"the rows that are not done are in {self._options.failures}"
+        elif summary.failures_file is not None:
+            advice = f"the rows that are not done are in {summary.failures_file}"
         else:
             advice = "with journal= the next run continues where this one stopped"
         return (

@@ -4,7 +4,11 @@ The state `sent` is on the disk before the row is sent, its outcome afterwards. 
 outcome of a row in state `sent` is unknown: the server may have carried it out or not.
 
     pending ──> sent ──> created, updated, unchanged, failed
-                  └────> unknown (the outcome is lost) ──> the same
+                  └────> unknown (the answer is lost) ──> created, pending, failed, doubt
+
+`doubt` is the end for this run: what the server shows does not decide it. `failed` becomes `stale`
+when a later run begins, until that run has sent everything else and tries these rows again.
+`repeat` is a row that says the same as the row before it.
 
 All work on the file runs in one thread, outside the event loop. Without a path the journal is a
 temporary file, which does not survive a crash.
@@ -27,8 +31,9 @@ from syncro_async.models.receipts import FailureGroup
 
 R = TypeVar("R")
 
-# Version 1 had another name for the state `unknown`.
-_VERSION = "2"
+# Version 2 did not record what was at the server before the first row was sent.
+_VERSION = "3"
+_TABLES = {"meta", "rows", "known"}
 _SCHEMA = """
 CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE rows (
@@ -41,13 +46,14 @@ CREATE TABLE rows (
     after_a INTEGER,
     after_b INTEGER,
     state TEXT NOT NULL DEFAULT 'pending',
-    sent_at REAL,
+    sends INTEGER NOT NULL DEFAULT 0,
     lead_id INTEGER,
+    made INTEGER NOT NULL DEFAULT 0,
+    plan BLOB,
     reason TEXT,
-    error TEXT,
-    matches INTEGER NOT NULL DEFAULT 0,
-    change BLOB
+    error TEXT
 );
+CREATE TABLE known (lead_id INTEGER PRIMARY KEY);
 CREATE INDEX rows_by_state ON rows (state, idx);
 CREATE INDEX rows_by_key_a ON rows (key_a, idx) WHERE key_a IS NOT NULL;
 CREATE INDEX rows_by_key_b ON rows (key_b, idx) WHERE key_b IS NOT NULL;
@@ -60,21 +66,8 @@ UPDATE rows SET after_{key} = linked.before FROM (
 ) AS linked
 WHERE rows.idx = linked.idx AND rows.after_{key} IS NOT linked.before
 """
-_SUPERSEDED = """
-WITH RECURSIVE resent (idx, key_a, key_b) AS (
-    SELECT idx, key_a, key_b FROM rows WHERE state IN ('failed', 'unknown')
-    UNION
-    SELECT later.idx, later.key_a, later.key_b FROM resent
-    JOIN rows AS later ON later.key_a = resent.key_a AND later.idx > resent.idx
-    UNION
-    SELECT later.idx, later.key_a, later.key_b FROM resent
-    JOIN rows AS later ON later.key_b = resent.key_b AND later.idx > resent.idx
-)
-UPDATE rows SET state = 'pending', sent_at = NULL
-WHERE state IN ('created', 'updated') AND idx IN (SELECT idx FROM resent)
-"""
-_ROW = "idx, line, body, state, sent_at, after_a, after_b"
 _LINES_SHOWN = 5
+NOT_MADE, HALF_MADE, MADE = 0, 1, 2
 
 
 class QueuedRow(NamedTuple):
@@ -84,27 +77,40 @@ class QueuedRow(NamedTuple):
     - `line`: its line in the source
     - `body`: its columns as JSON
     - `state`: its state in the journal
-    - `sent_at`: when it was first marked as being sent (unix time, s), None before
+    - `sends`: how often it was marked as being sent
     - `after_a`, `after_b`: the indexes of the previous rows with the same email and phone
+    - `key_a`, `key_b`: its email and its phone in one spelling
+    - `plan`: the JSON of what it changes in which lead (`plan.RowPlan`), None without one
+    - `lead_id`, `made`: its lead, as far as it is known, and whether the row has made it
+      (`NOT_MADE`, `HALF_MADE`: its tags are still to be added, `MADE`)
     """
 
     idx: int
     line: int
     body: bytes
     state: str
-    sent_at: float | None
+    sends: int
     after_a: int | None
     after_b: int | None
+    key_a: str | None
+    key_b: str | None
+    plan: bytes | None
+    lead_id: int | None
+    made: int
 
 
 class Outcome(NamedTuple):
-    """The result of a row; `reason` is what equal failures share, `error` the complete message."""
+    """The result of a row; `reason` is what equal failures share, `error` the complete message.
+
+    `made`: whether the row has made the lead, as in `QueuedRow`.
+    """
 
     idx: int
     state: str
     lead_id: int | None = None
     reason: str | None = None
     error: str | None = None
+    made: int = 0
 
 
 class Journal:
@@ -236,7 +242,7 @@ def _is_new(db: sqlite3.Connection, path: Path | None) -> bool:
     tables = {name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type='table'")}
     if not tables:
         return True
-    if tables != {"meta", "rows"}:
+    if not {"meta", "rows"} <= tables <= _TABLES:
         raise _not_a_journal(path)
     version = read_meta(db).get("version")
     if version != _VERSION:
@@ -268,30 +274,19 @@ def write_meta(db: sqlite3.Connection, facts: Mapping[str, str]) -> None:
     db.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", facts.items())
 
 
+def forget(db: sqlite3.Connection) -> None:
+    """Remove all rows, and every fact about them."""
+    db.execute("DELETE FROM rows")
+    db.execute("DELETE FROM meta WHERE name <> 'version'")
+
+
 def write_outcomes(db: sqlite3.Connection, outcomes: Iterable[Outcome]) -> None:
     """Write the outcomes of rows."""
     db.executemany(
-        "UPDATE rows SET state = ?, lead_id = ?, reason = ?, error = ? WHERE idx = ?",
-        [(o.state, o.lead_id, o.reason, o.error, o.idx) for o in outcomes],
+        "UPDATE rows SET state = ?, lead_id = COALESCE(?, lead_id), reason = ?, error = ?,"
+        " made = MAX(made, ?) WHERE idx = ?",
+        [(o.state, o.lead_id, o.reason, o.error, o.made, o.idx) for o in outcomes],
     )
-
-
-def begin_run(db: sqlite3.Connection, *, repeatable: bool) -> list[int]:
-    """Prepare a new run: failed rows become pending, and sent rows without outcome unknown.
-
-    With `repeatable` the rows that follow such a row for the same lead become pending too; else
-    the older row would overwrite what they sent. Returns the indexes of all unknown rows.
-    """
-    if repeatable:
-        db.execute(_SUPERSEDED)
-    db.execute(
-        "UPDATE rows SET state = 'pending', sent_at = NULL, reason = NULL, error = NULL"
-        " WHERE state = 'failed'"
-    )
-    db.execute("UPDATE rows SET state = 'unknown' WHERE state = 'sent'")
-    link(db, "state IN ('pending', 'unknown')")
-    query = "SELECT idx FROM rows WHERE state = 'unknown' ORDER BY idx"
-    return [idx for (idx,) in db.execute(query)]
 
 
 def link(db: sqlite3.Connection, which: str) -> None:
@@ -300,53 +295,16 @@ def link(db: sqlite3.Connection, which: str) -> None:
         db.execute(_LINK.format(key=key, which=which))
 
 
-def rows_after(db: sqlite3.Connection, idx: int, limit: int) -> list[QueuedRow]:
-    """Return the next pending rows behind `idx`, at most `limit`."""
-    query = f"SELECT {_ROW} FROM rows WHERE state = 'pending' AND idx > ? ORDER BY idx LIMIT ?"  # noqa: S608  # constants
-    return [QueuedRow(*row) for row in db.execute(query, (idx, limit))]
-
-
-def rows_at(db: sqlite3.Connection, indexes: Collection[int]) -> list[QueuedRow]:
-    """Return the rows with these indexes."""
-    query = f"SELECT {_ROW} FROM rows WHERE idx = ?"  # noqa: S608  # a constant
-    return [QueuedRow(*row) for idx in indexes for row in db.execute(query, (idx,))]
-
-
-def mark_sending(db: sqlite3.Connection, indexes: Collection[int], wall: float) -> None:
-    """Mark the pending ones of these rows as being sent since `wall` (unix time, s)."""
-    db.executemany(
-        "UPDATE rows SET state = 'sent', sent_at = ? WHERE idx = ? AND state = 'pending'",
-        [(wall, idx) for idx in indexes],
-    )
-
-
-def revert_unsent(db: sqlite3.Connection, on_the_wire: Collection[int]) -> None:
-    """Mark rows that are being sent as pending, except those that were on the wire: unknown."""
-    db.executemany(
-        "UPDATE rows SET state = 'unknown' WHERE idx = ? AND state = 'sent'",
-        [(at,) for at in on_the_wire],
-    )
-    db.execute("UPDATE rows SET state = 'pending', sent_at = NULL WHERE state = 'sent'")
-
-
-def is_claimed(db: sqlite3.Connection, lead_id: int, idx: int) -> bool:
-    """Return whether another row of the import has created that lead."""
-    query = "SELECT 1 FROM rows WHERE lead_id = ? AND state = 'created' AND idx <> ?"
-    return db.execute(query, (lead_id, idx)).fetchone() is not None
-
-
 def counts(db: sqlite3.Connection) -> dict[str, int]:
     """Return the number of rows in each state."""
     return dict(db.execute("SELECT state, COUNT(*) FROM rows GROUP BY state"))
 
 
 def failure_groups(db: sqlite3.Connection) -> tuple[FailureGroup, ...]:
-    """Return the failures grouped by reason, the most frequent first."""
-    groups = (
-        "SELECT reason, COUNT(*) FROM rows WHERE state = 'failed'"
-        " GROUP BY reason ORDER BY COUNT(*) DESC, MIN(idx)"
-    )
-    lines = "SELECT line FROM rows WHERE state = 'failed' AND reason = ? ORDER BY idx LIMIT ?"
+    """Return the rows that are not imported, grouped by reason, the most frequent first."""
+    failed = "FROM rows WHERE state IN ('failed', 'stale', 'set aside')"
+    groups = f"SELECT reason, COUNT(*) {failed} GROUP BY reason ORDER BY COUNT(*) DESC, MIN(idx)"
+    lines = f"SELECT line {failed} AND reason = ? ORDER BY idx LIMIT ?"
     return tuple(
         FailureGroup(reason, count, tuple(n for (n,) in db.execute(lines, (reason, _LINES_SHOWN))))
         for reason, count in db.execute(groups).fetchall()

@@ -3,35 +3,49 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import (
+    AsyncIterable,
+    AsyncIterator,
+    Callable,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from hashlib import blake2b
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
-from syncro_async.bulk.files.formats import (
-    RowOrProblem,
-    as_path,
-    csv_header,
-    file_rows,
-    row_from_object,
-)
-from syncro_async.bulk.importing.fields import CUSTOM, FieldMapping, Kind, read_definitions
+from syncro_async.bulk.files.encodings import MARKED
+from syncro_async.bulk.files.frames import frame_rows, row_from_object
+from syncro_async.bulk.files.reading import as_path, read_file
+from syncro_async.bulk.files.rows import Row, Table, names_of
+from syncro_async.bulk.files.tables import Layout
+from syncro_async.bulk.importing.account import differences
+from syncro_async.bulk.importing.columns import CUSTOM
+from syncro_async.bulk.importing.failures_file import FailedRow, layout_of, write_failures
+from syncro_async.bulk.importing.fields import FieldMapping, Kind, read_definitions
 from syncro_async.bulk.importing.journal import Journal, link, read_meta, write_meta
+from syncro_async.bulk.importing.same_key import two_people
 from syncro_async.clock import Clock
 from syncro_async.errors import BadRowsError, ConfigurationError, InvalidArgumentError
-from syncro_async.models.receipts import RowProblem
+from syncro_async.models.receipts import ColumnUse, RowProblem, SourceReport, group_problems
 
+# The state of a row of the journal that cannot be imported and is never sent.
+SET_ASIDE = "set aside"
 Source = str | Path | Iterable[Any] | AsyncIterable[Any]
 
 _AT_ONCE = 500
 _INCOMING = """
 CREATE TEMP TABLE incoming (
     idx INTEGER PRIMARY KEY, line INTEGER, hash BLOB, body BLOB, key_a TEXT, key_b TEXT,
-    custom INTEGER
-)
+    name TEXT, custom INTEGER, lead INTEGER
+);
+CREATE TEMP TABLE bad (idx INTEGER PRIMARY KEY, line INTEGER, body BLOB);
 """
 # A row that says once more what the last one of its lead said has nothing left to do.
 _REPEATS = """
@@ -40,42 +54,95 @@ WHERE before.idx = COALESCE(rows.after_a, rows.after_b) AND before.hash = rows.h
     AND (rows.after_a IS NULL OR rows.after_b IS NULL OR rows.after_a = rows.after_b)
 """
 _TWICE = """
-SELECT line, first_line FROM (
+SELECT idx, line, first_line FROM (
     SELECT line, idx, FIRST_VALUE(line) OVER alike AS first_line,
         ROW_NUMBER() OVER alike AS place
     FROM incoming WINDOW alike AS (PARTITION BY hash ORDER BY idx)
 ) WHERE place > 1 ORDER BY idx
 """
-_TWO_PEOPLE = """
-SELECT line, first_line FROM (
-    SELECT line, idx, key_a, FIRST_VALUE(line) OVER same AS first_line,
-        FIRST_VALUE(key_a) OVER same AS first_email
-    FROM incoming WHERE key_a IS NOT NULL AND key_b IS NOT NULL
-    WINDOW same AS (PARTITION BY key_b ORDER BY idx)
-) WHERE key_a <> first_email ORDER BY idx
-"""
+
+
+def _make_tables(db: sqlite3.Connection) -> None:
+    for statement in _INCOMING.split(";")[:-1]:
+        db.execute(statement)
+
+
+def _body_of(row: Row) -> bytes:
+    """The columns as JSON; a byte of another encoding is shown as a replacement character."""
+    if not row.problems:
+        return msgspec.json.encode(row.columns)
+    return msgspec.json.encode(
+        {
+            MARKED.sub("\ufffd", name): MARKED.sub("\ufffd", value)
+            if isinstance(value, str)
+            else value
+            for name, value in row.columns.items()
+        }
+    )
+
+
+class SourceOptions(NamedTuple):
+    """How the rows of an import are read, and what becomes of those that cannot be imported.
+
+    - `encoding`, `header_row`: as in `read_file`
+    - `set_aside`: import the good rows without the bad ones; else no row is imported
+    - `failures`: the file for the bad rows, None for none
+    - `on_source`: is given the report when all rows are checked
+    """
+
+    encoding: str | None = None
+    header_row: int | None = None
+    set_aside: bool = False
+    failures: Path | None = None
+    on_source: Callable[[SourceReport], object] | None = None
 
 
 class RowStaging:
     """Reads the rows of one import and checks them, all of them, before any is sent."""
 
-    def __init__(self, journal: Journal, fields: FieldMapping, kind: Kind, clock: Clock) -> None:
+    def __init__(
+        self,
+        journal: Journal,
+        fields: FieldMapping,
+        kind: Kind,
+        clock: Clock,
+        options: SourceOptions | None = None,
+    ) -> None:
         self._journal = journal
         self._fields = fields
         self._kind = kind
         self._clock = clock
-        self._problems: list[RowProblem] = []
+        self._options = options or SourceOptions()
+        self._name = "rows"
+        self._table = Table("rows", iter(()))
+        self._columns: dict[str, ColumnUse] = {}
+        self._cleaned: Counter[str] = Counter()
+        # What is wrong with the columns, and with each row by its index.
+        self._refusals: list[RowProblem] = []
+        self._problems: dict[int, list[RowProblem]] = {}
         self._count = 0
         # Which fields any row holds.
         self.fields_used: set[str] = set()
 
+    @property
+    def layout(self) -> Layout:
+        """How a file is written that is to look like the source."""
+        return layout_of(self._table)
+
     async def load(self, source: Source) -> None:
-        """Read every row into a waiting room; what is wrong with rows is noted for `settle`."""
+        """Read every row into a temporary table; `commit` reports what is wrong with rows."""
         path = as_path(source)
-        await self._journal.run(lambda db: db.execute(_INCOMING).close())
+        await self._journal.run(_make_tables)
         if path is not None:
+            self._name = path.name
             await self._journal.run(lambda db: self._take_file(db, path))
             return
+        frame = frame_rows(source)
+        if frame is not None:
+            header, source = frame
+            self._table = Table("frame", iter(()), header)
+            if not self._check_header(self._table):
+                return
         async for rows in _in_portions(source, self._clock):
             await self._journal.run(lambda db, rows=rows: self._take_rows(db, rows))  # type: ignore[misc]
 
@@ -85,80 +152,192 @@ class RowStaging:
             self._fields.learn(await read_definitions(request))
             await self._journal.run(self._check_custom)
 
-    async def commit(self, facts: Mapping[str, str]) -> None:
-        """Let all rows in, or none.
+    async def check(self) -> None:
+        """Report how the rows were read.
 
-        `facts` are what two runs with one journal must have in common. Raises `BadRowsError` with
-        everything that is wrong, and `ConfigurationError` when the journal belongs to other rows.
+        Raises `BadRowsError` with everything that is wrong, when a row is bad and bad rows are not
+        set aside.
         """
         await self._journal.run(self._check_together)
-        if self._problems:
-            count = len({problem.line for problem in self._problems})
-            which = f"{count} of {self._count} rows" if self._count else "the columns"
-            raise BadRowsError(
-                f"{which} cannot be imported and nothing was sent; correct or leave out",
-                problems=tuple(sorted(self._problems, key=lambda problem: problem.line)),
-            )
+        if self._options.on_source is not None:
+            self._options.on_source(self.report())
+        if self._refusals or (self._problems and not self._options.set_aside):
+            raise await self._journal.run(self._refusal)
+
+    async def commit(self, facts: Mapping[str, str]) -> None:
+        """Let all good rows in.
+
+        `facts` are what two runs with one journal must have in common. Raises `ConfigurationError`
+        when the journal belongs to other rows, options or another account.
+        """
         await self._journal.run(lambda db: self._insert(db, facts))
+
+    def report(self) -> SourceReport:
+        """How the rows were read."""
+        table = self._table
+        header = table.header is not None and table.format in {"csv", "xlsx"}
+        return SourceReport(
+            name=self._name,
+            format=table.format,
+            encoding=table.encoding,
+            sample=table.sample,
+            delimiter=table.delimiter,
+            sheet=table.sheet,
+            header_line=table.header_line if header else None,
+            columns=tuple(self._columns.values()),
+            rows=self._count,
+            bad_rows=len(self._problems),
+            cleaned=dict(self._cleaned + table.cleaned),
+        )
 
     # -------------------------------------------------------------- in the journal's thread
 
     def _take_file(self, db: sqlite3.Connection, path: Path) -> None:
-        if path.suffix.lower() == ".csv" and not self._check_header(csv_header(path)):
-            return
-        rows = file_rows(path)
-        while portion := list(islice(rows, _AT_ONCE)):
-            self._take_rows(db, portion)
+        with read_file(path, self._options.encoding, self._options.header_row) as table:
+            self._table = table
+            if table.header is not None and not self._check_header(table):
+                return
+            while portion := list(islice(table.rows, _AT_ONCE)):
+                self._take_rows(db, portion)
 
-    def _check_header(self, header: list[str]) -> bool:
+    def _check_header(self, table: Table) -> bool:
         """Complain of columns that are none once, and not in every row."""
-        lacking = [name for name in self._fields.columns if name not in header]
+        names = [name for name in table.header or () if name]
+        lacking = self._fields.columns.lacking(names)
         if lacking:
+            known = ", ".join(names)
             raise InvalidArgumentError(
-                f"columns names {', '.join(lacking)}, which the file does not have",
+                f"the source has no column {', '.join(lacking)} (it has {known})",
                 argument="columns",
             )
-        complaints = [(name, self._fields.check_together(name)) for name in header]
-        self._problems.extend(RowProblem(1, name, why) for name, why in complaints if why)
-        return not self._problems
+        targets = self._fields.columns.targets(names)
+        self._note_columns(names)
+        misplaced = self._misplaced_header(table)
+        if misplaced is not None:
+            self._refusals.append(misplaced)
+            return False
+        for name, target in targets.items():
+            problem = self._fields.problem_of(name, target)
+            if problem is not None:
+                self._refusals.append(RowProblem(table.header_line, *problem))
+        return not self._refusals
 
-    def _take_rows(self, db: sqlite3.Connection, rows: Iterable[RowOrProblem]) -> None:
-        taken = [self._checked(row) for row in rows]
-        db.executemany("INSERT INTO incoming VALUES (?, ?, ?, ?, ?, ?, ?)", filter(None, taken))
+    def _misplaced_header(self, table: Table) -> RowProblem | None:
+        """The problem of a header that names no field, with the line that looks like one."""
+        names = [name for name in table.header or () if name]
+        if self._named_fields(names):
+            return None
+        for line in table.head:
+            found = names_of(line.cells)
+            if line.line > table.header_line and self._named_fields(found) > 1:
+                reason = f"names no field of a lead; line {line.line} looks like the header"
+                advice = f"give the line with {{header_row}}{line.line}"
+                return RowProblem(table.header_line, None, reason, ", ".join(names), advice)
+        return None
 
-    def _checked(self, row: RowOrProblem) -> tuple[Any, ...] | None:
+    def _named_fields(self, names: Sequence[str]) -> int:
+        """How many of the names are fields."""
+        targets = self._fields.columns.targets([name for name in names if name])
+        return sum(target.use in {"field", "id", "part"} for target in targets.values())
+
+    def _note_columns(self, names: Sequence[str]) -> None:
+        for use in self._fields.columns.uses(names):
+            self._columns.setdefault(use.column, use)
+
+    def _take_rows(self, db: sqlite3.Connection, rows: Iterable[Row]) -> None:
+        taken = [self._checked(db, row) for row in rows]
+        db.executemany(
+            "INSERT INTO incoming VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", filter(None, taken)
+        )
+
+    def _checked(self, db: sqlite3.Connection, row: Row) -> tuple[Any, ...] | None:
+        idx = self._count
         self._count += 1
-        if isinstance(row, RowProblem):
-            self._problems.append(row)
+        problems = list(row.problems)
+        fields: dict[str, Any] = {}
+        if not problems:
+            if self._table.header is None:
+                self._note_columns(tuple(row.columns))
+            fields, complaints = self._fields.convert(row.columns, self._cleaned)
+            problems = [RowProblem(row.line, *complaint) for complaint in complaints]
+        body = _body_of(row)
+        if problems:
+            self._problems[idx] = problems
+            db.execute("INSERT INTO bad VALUES (?, ?, ?)", (idx, row.line, body))
             return None
-        fields, complaints = self._fields.convert(row.columns)
-        if complaints:
-            self._problems.extend(RowProblem(row.line, *complaint) for complaint in complaints)
-            return None
-        body = msgspec.json.encode(row.columns)
-        fingerprint = blake2b(body, digest_size=16).digest()
+        # Two spellings of the same values are the same row.
+        meaning = (self._fields.lead_id(row.columns), fields)
+        content = msgspec.json.encode(meaning, order="deterministic")
+        fingerprint = blake2b(content, digest_size=16).digest()
         self.fields_used.update(fields)
-        custom = CUSTOM in fields
-        return self._count - 1, row.line, fingerprint, body, *self._fields.keys(fields), custom
+        keys = self._fields.keys(fields)
+        name, lead = fields.get("name"), self._fields.known_lead(row.columns)
+        return idx, row.line, fingerprint, body, *keys, name, CUSTOM in fields, lead
 
     def _check_custom(self, db: sqlite3.Connection) -> None:
-        for line, body in db.execute("SELECT line, body FROM incoming WHERE custom ORDER BY idx"):
+        rows = db.execute("SELECT idx, line, body FROM incoming WHERE custom ORDER BY idx")
+        for idx, line, body in rows.fetchall():
             _, complaints = self._fields.convert(msgspec.json.decode(body))
-            self._problems.extend(RowProblem(line, *complaint) for complaint in complaints)
+            for complaint in complaints:
+                self._complain(db, idx, RowProblem(line, *complaint))
+
+    def _complain(self, db: sqlite3.Connection, idx: int, problem: RowProblem) -> None:
+        """Report a row of the temporary table as bad."""
+        self._problems.setdefault(idx, []).append(problem)
+        move = "INSERT OR IGNORE INTO bad SELECT idx, line, body FROM incoming WHERE idx = ?"
+        db.execute(move, (idx,))
 
     def _check_together(self, db: sqlite3.Connection) -> None:
         """Look for rows that are sound alone and not beside each other."""
+        self._drop_bad(db)
         if self._kind == "create":
-            for line, first in db.execute(_TWICE):
+            for idx, line, first in db.execute(_TWICE).fetchall():
                 reason = f"is the same as line {first} and would be created twice"
-                self._problems.append(RowProblem(line, None, reason))
-            return
-        for line, first in db.execute(_TWO_PEOPLE):
-            reason = (
-                f"has the phone of line {first} and another email: the server would make one lead"
-                " of both (match_by='email' tells them apart)"
+                self._complain(db, idx, RowProblem(line, None, reason))
+        else:
+            for problem in two_people(db):
+                self._complain(db, problem.idx, problem.problem)
+        self._drop_bad(db)
+
+    @staticmethod
+    def _drop_bad(db: sqlite3.Connection) -> None:
+        db.execute("DELETE FROM incoming WHERE idx IN (SELECT idx FROM bad)")
+
+    def _refusal(self, db: sqlite3.Connection) -> BadRowsError:
+        """The error that refuses all rows, with the file in which the bad ones are."""
+        problems = [*self._refusals, *(one for rows in self._problems.values() for one in rows)]
+        file = None
+        if self._options.failures is not None and not self._refusals:
+            file = write_failures(db, self._options.failures, self._bad_rows(db), self.layout)
+        which = f"{len(self._problems)} of {self._count} rows"
+        if self._refusals:
+            which = "the columns"
+        place = f"; they are in {file}" if file else ""
+        return BadRowsError(
+            f"{which} cannot be imported and nothing was sent{place}",
+            problems=tuple(sorted(problems, key=lambda problem: problem.line)),
+            file=None if file is None else str(file),
+        )
+
+    def _bad_rows(self, db: sqlite3.Connection) -> list[FailedRow]:
+        return [
+            FailedRow(body, self._error_of(idx))
+            for idx, body in db.execute("SELECT idx, body FROM bad ORDER BY idx")
+        ]
+
+    def _error_of(self, idx: int) -> str:
+        problems = self._problems[idx]
+        return f"line {problems[0].line}: {'; '.join(problem.text for problem in problems)}"
+
+    def _set_aside(self, db: sqlite3.Connection) -> None:
+        """Write the bad rows to the journal, in a state in which they are never sent."""
+        for idx, line, body in db.execute("SELECT idx, line, body FROM bad ORDER BY idx"):
+            [group, *_] = group_problems(self._problems[idx])
+            db.execute(
+                "INSERT INTO rows (idx, line, hash, body, state, reason, error)"
+                " VALUES (?, ?, x'', ?, ?, ?, ?)",
+                (idx, line, body, SET_ASIDE, group.reason, self._error_of(idx)),
             )
-            self._problems.append(RowProblem(line, None, reason))
 
     def _insert(self, db: sqlite3.Connection, facts: Mapping[str, str]) -> None:
         known = read_meta(db)
@@ -166,6 +345,7 @@ class RowStaging:
             self._compare(db, known, facts)
         else:
             write_meta(db, {**facts, "rows": str(self._count)})
+            self._set_aside(db)
             db.execute(
                 "INSERT INTO rows (idx, line, hash, body, key_a, key_b)"
                 " SELECT idx, line, hash, body, key_a, key_b FROM incoming"
@@ -175,16 +355,17 @@ class RowStaging:
                 db.execute(_REPEATS)
                 link(db, "state = 'pending'")
         db.execute("DROP TABLE incoming")
+        db.execute("DROP TABLE bad")
 
     def _compare(
         self, db: sqlite3.Connection, known: Mapping[str, str], facts: Mapping[str, str]
     ) -> None:
         """Raise `ConfigurationError` unless the journal was begun with the same rows."""
-        other = [name for name, value in facts.items() if known.get(name) != value]
+        other = differences(known, facts)
         if other:
             raise ConfigurationError(
-                f"the journal was begun with another {' and '.join(other)};"
-                " go on as it was begun, or name another journal"
+                f"the journal was begun with {'; '.join(other)}."
+                " Go on as it was begun, or name another journal"
             )
         changed = db.execute(
             "SELECT MIN(incoming.line) FROM incoming LEFT JOIN rows ON rows.idx = incoming.idx"
@@ -198,11 +379,11 @@ class RowStaging:
             )
 
 
-async def _in_portions(source: Any, clock: Clock) -> AsyncIterator[list[RowOrProblem]]:
+async def _in_portions(source: Any, clock: Clock) -> AsyncIterator[list[Row]]:
     """The rows of a program, some at a time, so that other tasks get their turn."""
     number = 0
     if isinstance(source, AsyncIterable):
-        portion: list[RowOrProblem] = []
+        portion: list[Row] = []
         async for item in source:
             number += 1
             portion.append(row_from_object(number, item))
@@ -217,6 +398,6 @@ async def _in_portions(source: Any, clock: Clock) -> AsyncIterator[list[RowOrPro
         await clock.sleep(0)
 
 
-def _numbered(items: Iterable[Any]) -> Iterator[RowOrProblem]:
+def _numbered(items: Iterable[Any]) -> Iterator[Row]:
     for number, item in enumerate(items, 1):
         yield row_from_object(number, item)

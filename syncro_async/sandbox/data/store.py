@@ -39,8 +39,11 @@ class Store:
     Every change of a lead ends with `touch`, which sets `updated_at` and clears its cached JSON.
     """
 
-    def __init__(self, leads: int, seed: int, order: Order = "oldest_first") -> None:
+    def __init__(
+        self, leads: int, seed: int, order: Order = "oldest_first", *, strict_upserts: bool = False
+    ) -> None:
         self.order = order
+        self.strict_upserts = strict_upserts
         self.leads: dict[int, LeadRecord] = {}
         # Ids of the leads that have or had this email or phone: an upsert looks them up.
         self._ids_by_key: defaultdict[tuple[str, str], list[int]] = defaultdict(list)

@@ -145,7 +145,7 @@ def upsert_lead(request: ApiRequest) -> Response:
         for key, other in zip(keys, reversed(keys), strict=True):
             form.require(key, f" when {other} is not present" if other != key else "")
     lead = _match(request.store, {key: form.text(key) for key in keys})
-    if lead is None:
+    if lead is None or request.store.strict_upserts:
         for name in _REQUIRED:
             form.require(name)
     fields = _lead_fields(form, current_pipeline=lead["pipeline_id"] if lead else None)

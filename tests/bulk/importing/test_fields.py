@@ -1,11 +1,12 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
 from typing import Any
 
 import pytest
 
-from syncro_async.bulk.files import values
+from syncro_async import Lead
+from syncro_async.bulk.files.locales import locale_named
 from syncro_async.bulk.importing.fields import (
     Definition,
     FieldError,
@@ -13,94 +14,6 @@ from syncro_async.bulk.importing.fields import (
     custom_value,
     definitions_from,
 )
-
-
-@pytest.mark.parametrize(
-    ("written", "number"),
-    [
-        ("12", 12),
-        (" -12.5 ", -12.5),
-        ("12,5", 12.5),
-        ("1234,56", 1234.56),
-        ("1.234,56", 1234.56),
-        ("1,234.56", 1234.56),
-        ("1.234.567", 1234567),
-        ("1,234,567", 1234567),
-        ("0.125", 0.125),
-        ("1000.000", 1000.0),
-        (7, 7),
-        (7.5, 7.5),
-    ],
-)
-def test_numbers_are_read_as_people_write_them(written: Any, number: float) -> None:
-    assert values.number(written) == number
-
-
-@pytest.mark.parametrize("written", ["1.234", "-1,234", "12.345"])
-def test_what_may_mean_thousands_or_a_fraction_is_not_guessed(written: str) -> None:
-    with pytest.raises(ValueError, match="may mean thousands or a fraction"):
-        values.number(written)
-
-
-@pytest.mark.parametrize(
-    ("read", "written"),
-    [
-        (values.number, "R$ 12"),
-        (values.number, "1e3"),
-        (values.number, True),
-        (values.number, [1]),
-        (values.number, float("inf")),
-        (values.identifier, "12.5"),
-        (values.identifier, True),
-        (values.identifier, "x"),
-        (values.identifier, "9" * 20),
-        (values.number, "9" * 20),
-        (values.text, 3),
-        (values.phone, "5,51199E+12"),
-        (values.phone, "12345"),
-        (values.phone, "call me"),
-        (values.phone, True),
-        (values.email, "ana"),
-        (values.email, "ana@@example.com"),
-        (values.email, "ana@example.com, bia@example.com"),
-        (values.names, 3),
-        (values.names, [1]),
-        (values.names, "[x"),
-        (values.mapping, "[1]"),
-        (values.mapping, 3),
-        (values.day, "01/02/2026"),
-        (values.day, "2026-02-30"),
-        (values.day, 20260101),
-        (values.yes_or_no, "perhaps"),
-    ],
-)
-def test_what_does_not_fit_is_refused(read: Callable[[Any], Any], written: Any) -> None:
-    with pytest.raises(ValueError, match=r"^(must be|is no) "):
-        read(written)
-
-
-@pytest.mark.parametrize(
-    ("read", "written", "value"),
-    [
-        (values.identifier, "12.0", 12),
-        (values.identifier, 12.0, 12),
-        (values.identifier, 12, 12),
-        (values.phone, 5511999990001, "5511999990001"),
-        (values.phone, 5511999990001.0, "5511999990001"),
-        (values.phone, " +55 (11) 9-9999.0001 ", "+55 (11) 9-9999.0001"),
-        (values.names, "vip, enterprise;vip,,", ["vip", "enterprise"]),
-        (values.names, '["a, b"]', ["a, b"]),
-        (values.names, ["a", " b "], ["a", "b"]),
-        (values.day, "2026-07-01", "2026-07-01"),
-        (values.day, "2026-07-01T00:00:00Z", "2026-07-01"),
-        (values.yes_or_no, True, True),
-        (values.yes_or_no, "Não", False),
-        (values.yes_or_no, 1, True),
-    ],
-)
-def test_what_fits_is_taken(read: Callable[[Any], Any], written: Any, value: Any) -> None:
-    assert read(written) == value
-
 
 KNOWN = definitions_from(
     [
@@ -196,11 +109,132 @@ def test_two_columns_of_one_field_must_agree() -> None:
     assert rule.convert({"email": "a@b.c", "mail": "a@b.c"})[1] == []
     reason = "says of email what another column says otherwise"
     assert rule.convert({"email": "a@b.c", "mail": "x@b.c"})[1] == [
-        FieldError("mail", reason, "x@b.c")
+        FieldError("mail", reason, "x@b.c", "leave it out with {ignore}")
     ]
 
 
 def test_a_custom_field_without_a_name_is_no_field() -> None:
     with pytest.raises(ValueError, match="which is no field"):
         fields(columns={"x": "custom_fields."})
-    assert "is no field" in str(fields().check_together("custom_fields."))
+    _, (complaint,) = fields().convert({"custom_fields.": 1})
+    assert (complaint.column, "is no field" in complaint.reason) == ("custom_fields.", True)
+
+
+# ------------------------------------------------------------------ rows of an export
+
+EXPORTED = {"id": "7", "name": "Ana", "phone": "11 99999-0001", "email": "none", "value": "1.500"}
+
+
+def test_a_row_with_the_id_of_its_lead_may_have_what_the_lead_has_already() -> None:
+    rule = fields(compared=True)
+    row = {**EXPORTED, "custom_fields": '{"size": "3", "many": ["a"]}'}
+    rule.learn(KNOWN)
+    sent, complaints = rule.convert(row)
+    assert complaints == []
+    assert sent == {
+        "name": "Ana",
+        "phone": "11 99999-0001",
+        "email": "none",
+        "value": "1.500",
+        "custom_fields": {"size": "3", "many": ["a"]},
+    }
+    doubts = rule.doubts(row)
+    assert list(doubts) == ["phone", "email", "value", "custom_fields.size"]
+    assert doubts["email"] == FieldError("email", "is no email address", "none")
+    assert rule.lead_id(row) == 7
+
+
+@pytest.mark.parametrize(
+    ("settings", "change"),
+    [({}, {}), ({"compared": True}, {"id": ""}), ({"compared": True}, {"id": "x"})],
+)
+def test_other_rows_may_not(settings: dict[str, Any], change: dict[str, Any]) -> None:
+    rule = fields(**settings)
+    row = {**EXPORTED, **change}
+    columns = [complaint.column for complaint in rule.convert(row)[1]]
+    assert columns[-3:] == ["phone", "email", "value"]
+    assert rule.doubts(row) == {}
+
+
+def test_an_id_of_another_kind_is_refused_unless_it_may_be_ignored() -> None:
+    row = {"id": "l:10", "email": "a@b.c"}
+    _, (complaint,) = fields().convert(row)
+    assert complaint == FieldError("id", "is no id of a lead", "l:10", "leave it out with {ignore}")
+    assert fields(ignore_others=True).convert(row) == ({"email": "a@b.c"}, [])
+    assert fields().lead_id(row) is fields().lead_id({"email": "a@b.c"}) is None
+    assert fields().convert({"id": 12.0, "email": "a@b.c"})[1] == []
+
+
+def test_what_is_blank_when_it_is_cleaned_is_not_sent() -> None:
+    cleaned: Counter[str] = Counter()
+    row = {"email": "a@b.c", "phone": "'", "custom_fields": {"text": "\u200b", "size": None}}
+    assert fields().convert(row, cleaned) == ({"email": "a@b.c"}, [])
+    assert cleaned == {}
+
+
+def test_a_map_of_custom_fields_must_be_one() -> None:
+    _, (complaint,) = fields().convert({"email": "a@b.c", "custom_fields": "x"})
+    assert complaint == FieldError("custom_fields", "is no JSON", "x")
+
+
+def test_custom_values_are_cleaned_by_the_type_of_their_field() -> None:
+    rule = fields(definitions=KNOWN)
+    cleaned: Counter[str] = Counter()
+    row = {"email": "a@b.c", "custom_fields.money": "'1.500,00", "custom_fields.text": "'s"}
+    sent, _ = rule.convert(row, cleaned)
+    assert sent["custom_fields"] == {"money": 1500.0, "text": "'s"}
+    assert cleaned == {"'": 1}
+
+
+def test_the_key_of_a_phone_is_that_of_every_spelling() -> None:
+    rule = fields(locale=locale_named("pt-BR"))
+    keys = {rule.keys({"phone": one}) for one in ("+5511999990001", "(11) 99999-0001")}
+    assert keys == {(None, "5511999990001")}
+
+
+STORED = Lead(
+    id=7,
+    name="Ana\u00a0Prado",
+    phone="(11) 99999-0001",
+    email="none",
+    value=1.125,
+    tags=["'x'", '"y"'],
+    notes=" a ",
+    custom_fields={"size": "3", "money": 5, "text": "007"},
+)
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"name": "Ana\u00a0Prado", "phone": "(11) 99999-0001", "email": "none", "value": "1.125"},
+        {"name": "Ana Prado", "phone": "+5511999990001", "value": 1.125, "notes": " a "},
+        {"value": "1,125", "tags": '["\'x\'","\\"y\\""]', "notes": "a"},
+        {"tags": ["'x'", '"y"'], "custom_fields": '{"size":"3","money":5}', "company": "x"},
+        {"custom_fields.text": "007", "custom_fields.size": "3", "custom_fields.money": "5.0"},
+    ],
+)
+def test_what_the_lead_has_in_any_spelling_is_unchanged(row: dict[str, Any]) -> None:
+    rule = fields(locale=locale_named("pt-BR"), definitions=KNOWN)
+    own = rule.own(row)
+    custom = own.pop("custom_fields", {})
+    expected = {*own, *(f"custom_fields.{name}" for name in custom)}
+    assert rule.unchanged(row, STORED) == expected != set()
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"name": "Ana", "phone": "+5511999990002", "email": "a@b.c", "value": "x", "tags": "z"},
+        {"source": "site", "value": "1.126", "tags": "[1", "custom_fields": {"text": "7"}},
+        {"name": "", "value": 1.5, "tags": ["x"], "custom_fields.other": "3"},
+    ],
+)
+def test_what_the_lead_has_not_is_a_change(row: dict[str, Any]) -> None:
+    assert fields(definitions=KNOWN).unchanged(row, STORED) == set()
+
+
+def test_the_defaults_and_the_empty_cells_are_no_fields_of_the_row() -> None:
+    rule = fields(defaults={"source": "fair"})
+    row = {"email": "a@b.c", "name": "", "notes": None, "id": "", "created_at": "", "x": ""}
+    assert (rule.own(row), rule.blank(row)) == ({"email": "a@b.c"}, ["name", "notes"])

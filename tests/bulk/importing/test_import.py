@@ -14,7 +14,6 @@ import pytest
 
 from syncro_async import (
     AsyncClient,
-    AuthenticationError,
     BadRowsError,
     Budget,
     ConfigurationError,
@@ -48,6 +47,12 @@ class Place:
     @property
     def gets(self) -> int:
         return sum(arrival.method == "GET" for arrival in self.sandbox.arrivals)
+
+    def times_of_posts(self) -> list[float]:
+        return [arrival.at for arrival in self.sandbox.arrivals if arrival.method == "POST"]
+
+    def asked(self, path: str) -> int:
+        return sum(arrival.path == path for arrival in self.sandbox.arrivals)
 
     def named(self, email: str) -> list[Any]:
         return [lead["name"] for lead in self.sandbox.leads.values() if lead["email"] == email]
@@ -92,7 +97,7 @@ async def test_each_row_creates_its_lead_or_updates_it(place: Place) -> None:
     sent = [*rows(4), {"email": known["email"], "value": 77.5}]
     summary = await place.bulk.upsert_leads(sent)
     assert counted(summary) == (4, 1, 0, 0, 0, 0)
-    assert (summary.total, summary.requests, summary.reasons) == (5, 5, ())
+    assert (summary.total, place.posts, summary.reasons) == (5, 5, ())
     assert known["value"] == 77.5
     assert place.named("2@example.com") == ["Lead 2"]
 
@@ -134,16 +139,16 @@ async def test_no_rows_are_nothing_to_do(place: Place) -> None:
 async def test_rows_of_one_lead_are_sent_in_their_order_and_repeats_are_not(place: Place) -> None:
     place.sandbox.script(Trouble(delay=5.0, method="POST"))  # the first of them is slow
     sent = [
-        row(1, name="first"),
-        row(1, name="second", phone="+551144440001"),
-        row(1, name="second", phone="+551144440001"),
-        {"phone": "+551144440001", "name": "third"},
+        row(1, name="Ana"),
+        row(1, name="Ana Prado", phone="+551144440001"),
+        row(1, name="Ana Prado", phone="+55 (11) 4444-0001"),
+        {"phone": "+551144440001", "name": "Ana Lima Prado"},
         row(2),
     ]
     summary = await place.bulk.upsert_leads(sent, canary=0)
     assert counted(summary) == (2, 2, 1, 0, 0, 0)
-    assert place.named("1@example.com") == ["third"]
-    assert summary.requests == 4
+    assert place.named("1@example.com") == ["Ana Lima Prado"]
+    assert place.posts == 4
 
 
 async def test_a_file_about_one_lead_alone_is_sent_row_by_row(place: Place) -> None:
@@ -215,11 +220,12 @@ async def test_problems_that_are_alike_are_told_together(place: Place) -> None:
     with pytest.raises(BadRowsError) as caught:
         await place.bulk.upsert_leads([*rows(7, value="x"), row(8, tags=3)])
     assert caught.value.groups == (
-        FailureGroup("value must be a number", 7, (1, 2, 3, 4, 5)),
-        FailureGroup("tags must be a list of texts", 1, (8,)),
+        FailureGroup("value must be a number", 7, (1, 2, 3, 4, 5), ("x",) * 5, column="value"),
+        FailureGroup("tags must be a list of texts", 1, (8,), (3,), column="tags"),
     )
-    assert "value must be a number (lines 1, 2, 3, 4, 5 and 2 more)" in str(caught.value)
-    assert "tags must be a list of texts (line 8)" in str(caught.value)
+    told = "value must be a number (lines 1: 'x', 2: 'x', 3: 'x', 4: 'x', 5: 'x' and 2 more)"
+    assert told in str(caught.value)
+    assert "tags must be a list of texts (line 8: 3)" in str(caught.value)
 
 
 async def test_one_phone_with_two_emails_is_two_people_that_the_server_would_make_one(
@@ -228,9 +234,9 @@ async def test_one_phone_with_two_emails_is_two_people_that_the_server_would_mak
     sent = [row(1, phone="+5511 9999-0000"), row(2, phone="+551199990000"), row(2)]
     with pytest.raises(BadRowsError) as caught:
         await place.bulk.upsert_leads(sent)
-    (problem,) = caught.value.problems
-    assert problem.line == 2
-    assert "phone of line 1" in problem.reason
+    first, second = caught.value.problems
+    assert (first.line, second.line) == (1, 2)
+    assert ("of line 2" in first.reason, "of line 1" in second.reason) == (True, True)
     summary = await place.bulk.upsert_leads(sent, match_by="email")
     assert counted(summary) == (2, 1, 0, 0, 0, 0)
 
@@ -262,9 +268,13 @@ async def test_what_a_lead_needs_must_be_there_to_create_it(place: Place) -> Non
         ({"max_failures": 1.5}, "max_failures"),
         ({"match_by": "name"}, "match_by"),
         ({"columns": {"E-mail": "mail"}}, "no field"),
-        ({"defaults": {"value": "x"}}, "defaults: value must be a number"),
-        ({"defaults": {"colour": "x"}}, "defaults: colour is no field"),
-        ({"failures": "rows.txt"}, "must end in one of .csv, .jsonl, .parquet"),
+        ({"defaults": {"value": "x"}}, "default of value 'x' must be a number"),
+        ({"defaults": {"colour": "x"}}, "default of colour is no field"),
+        ({"failures": "rows.ods"}, "must end in one of .csv, .tsv, .txt, .xlsx, .jsonl, .parquet"),
+        ({"locale": "xx"}, "locale 'xx' is not known; known are pt-BR, en-US"),
+        ({"encoding": "ansi2"}, "encoding 'ansi2' is not known"),
+        ({"header_row": 0}, "header_row must be the number of a line, from 1, not 0"),
+        ({"on_bad_row": "skip"}, "on_bad_row must be 'stop' or 'set-aside', not 'skip'"),
         ({"definitions": [{"label": "x"}]}, "definitions"),
     ],
 )
@@ -288,7 +298,7 @@ async def test_custom_fields_are_asked_for_once_and_their_values_made_to_fit(pla
     summary = await place.bulk.upsert_leads(
         sent, defaults={"custom_fields.tamanho_empresa": "1-10"}
     )
-    assert (summary.created, summary.requests) == (3, 4)
+    assert (summary.created, place.posts) == (3, 3)
     held = {lead["name"]: lead["custom_fields"] for lead in place.sandbox.leads.values()}
     assert held["Lead 1"] == {
         "orcamento": 1500.75,
@@ -329,11 +339,13 @@ async def test_a_key_that_may_not_read_the_definitions_needs_them_given(place: P
         await place.bulk.upsert_leads(sent)
     given = [{"name": "segmento", "field_type": "text"}]
     summary = await place.bulk.upsert_leads(sent, definitions=given)
-    assert (summary.created, place.gets) == (1, 1)
+    assert (summary.created, place.asked("/custom-fields")) == (1, 1)
 
 
 async def test_defaults_of_custom_fields_must_fit_them_too(place: Place) -> None:
-    with pytest.raises(ValueError, match=r"defaults: custom_fields\.orcamento must be a number"):
+    with pytest.raises(
+        ValueError, match=r"default of custom_fields\.orcamento 'x' must be a number"
+    ):
         await place.bulk.upsert_leads(rows(1), defaults={"custom_fields.orcamento": "x"})
 
 
@@ -358,7 +370,7 @@ async def test_what_the_server_refuses_is_told_and_goes_to_a_file_that_can_be_im
     failures.write_bytes(msgspec.json.Encoder().encode_lines(mended))
     summary = await place.bulk.upsert_leads(failures, failures=place.folder / "again.csv")
     assert counted(summary) == (2, 0, 0, 0, 0, 0)
-    assert (place.folder / "again.csv").read_text(encoding="utf-8") == "syncro_error\n"
+    assert not (place.folder / "again.csv").exists()
 
 
 async def test_a_canary_that_fails_throughout_stops_the_job_before_the_rest_is_sent(
@@ -384,7 +396,7 @@ async def test_a_canary_of_which_one_lives_lets_the_rest_go(place: Place) -> Non
 async def test_no_row_follows_the_canary_before_it_is_through(place: Place) -> None:
     place.sandbox.script(Trouble(delay=9.0, method="POST"))
     await place.bulk.upsert_leads(rows(10), canary=2)
-    first, second, third = [arrival.at for arrival in place.sandbox.arrivals][:3]
+    first, second, third = place.times_of_posts()[:3]
     assert (first, second, third) == (0.0, 0.0, 9.0)
 
 
@@ -433,7 +445,7 @@ async def test_rows_that_wait_for_budget_are_called_away_when_the_job_stops(
         with pytest.raises(ImportStoppedError) as caught:
             await syncro.bulk.create_leads(rows(100), canary=0)
     assert counted(caught.value.summary) == (1, 0, 0, 0, 0, 99)
-    assert len(sandbox.arrivals) == 2
+    assert [arrival.method for arrival in sandbox.arrivals] == ["GET", "GET", "POST", "POST"]
     assert "with journal= the next run continues" in str(caught.value)
 
 
@@ -443,7 +455,7 @@ async def test_a_key_that_is_refused_stops_the_job_with_every_row_kept(tmp_path:
             with pytest.raises(ImportStoppedError) as caught:
                 await place.bulk.upsert_leads(rows(30), canary=1)
             assert counted(caught.value.summary) == (0, 0, 0, 0, 0, 30)
-            assert place.posts == 1
+            assert place.posts <= 1
             assert "401" in str(caught.value) or "403" in str(caught.value)
 
 
@@ -472,16 +484,16 @@ async def test_a_row_that_is_tried_again_does_not_undo_what_later_rows_of_its_le
     place: Place,
 ) -> None:
     sent = [
-        row(1, name="first"),
-        row(1, name="second", phone="5511999990001"),
-        {"phone": "5511999990001", "name": "third"},
+        row(1, name="Ana"),
+        row(1, name="Ana Prado", phone="+5511999990001"),
+        {"phone": "+5511999990001", "name": "Ana Lima Prado"},
         row(2),
     ]
     place.sandbox.script(Trouble(status=422, body={"message": "not today"}, method="POST"))
     first = await place.bulk.upsert_leads(sent, journal=place.journal)
     assert counted(first) == (2, 1, 0, 1, 0, 0)
     second = await place.bulk.upsert_leads(sent, journal=place.journal)
-    assert place.named("1@example.com") == ["third"]
+    assert place.named("1@example.com") == ["Ana Lima Prado"]
     assert (second.updated + second.created, second.failed, second.requests) == (4, 0, 3)
 
 
@@ -494,10 +506,13 @@ async def test_a_row_that_is_tried_again_does_not_undo_what_later_rows_of_its_le
         ),
         (lambda bulk, at: bulk.upsert_leads(rows(6), journal=at), r"line 6 is the first"),
         (lambda bulk, at: bulk.upsert_leads(rows(4), journal=at), r"the rows are not those"),
-        (lambda bulk, at: bulk.create_leads(rows(5), journal=at), r"another kind of import"),
         (
-            lambda bulk, at: bulk.upsert_leads(rows(5), journal=at, match_by="email", diff=True),
-            r"another match_by and diff",
+            lambda bulk, at: bulk.create_leads(rows(5), journal=at),
+            r"begun with kind upsert, and this run has create",
+        ),
+        (
+            lambda bulk, at: bulk.upsert_leads(rows(5), journal=at, match_by="email", diff=False),
+            r"match_by email_or_phone, and this run has email; diff True, and this run has False",
         ),
     ],
 )
@@ -546,184 +561,16 @@ async def test_the_journal_never_holds_the_key(place: Place) -> None:
 async def test_an_interrupted_run_leaves_what_the_next_one_needs(place: Place) -> None:
     place.sandbox.script(Trouble(delay=20.0, method="POST", times=2))
     first = asyncio.create_task(place.bulk.create_leads(rows(100), journal=place.journal, canary=0))
-    await until(lambda: place.posts == 60 and place.syncro.budget().waiting)
+    await until(lambda: place.posts == 57 and place.syncro.budget().waiting)
     on_the_wire = 2 - (place.clock.monotonic() >= 20) * 2
     first.cancel()
     with pytest.raises(asyncio.CancelledError):
         await first
     summary = await place.bulk.create_leads(rows(100), journal=place.journal)
     assert counted(summary) == (100, 0, 0, 0, 0, 0)
-    assert summary.requests == 100 - 60 + on_the_wire
+    reading = 1 if on_the_wire else 0  # decides about the rows that were on the wire
+    assert summary.requests == 100 - 57 + reading
     assert len(place.sandbox.leads) == 110
-
-
-# ------------------------------------------------------------------ answers that are lost
-
-
-async def test_a_create_whose_answer_is_lost_is_looked_up_and_not_sent_again(place: Place) -> None:
-    place.sandbox.script(Trouble(lose_answer=True, method="POST"))
-    summary = await place.bulk.create_leads(rows(3))
-    assert counted(summary) == (3, 0, 0, 0, 0, 0)
-    assert (place.posts, place.gets) == (3, 1)
-    assert place.named("0@example.com") == ["Lead 0"]
-    # What was on its way when the connection broke has arrived by the time of the look-up.
-    lost, found = (place.sandbox.arrivals[index].at for index in (0, -1))
-    assert found - lost == 5.0
-
-
-async def test_a_create_that_never_arrived_is_sent_again_once_that_is_known(place: Place) -> None:
-    place.sandbox.script(Trouble(reset=True, method="POST"))
-    summary = await place.bulk.create_leads(rows(1))
-    assert counted(summary) == (1, 0, 0, 0, 0, 0)
-    methods = [arrival.method for arrival in place.sandbox.arrivals]
-    assert methods == ["POST", "GET", "POST"]
-
-
-async def test_a_row_that_is_lost_every_time_has_failed(place: Place) -> None:
-    place.sandbox.script(Trouble(reset=True, method="POST", times=10))
-    summary = await place.bulk.create_leads(rows(1))
-    assert counted(summary) == (0, 0, 0, 1, 0, 0)
-    assert [arrival.method for arrival in place.sandbox.arrivals] == ["POST", "GET"] * 4
-    assert summary.reasons[0].reason == "OutcomeUnknownError"
-
-
-async def test_a_server_that_failed_while_creating_is_believed_after_a_look(place: Place) -> None:
-    place.sandbox.script(Trouble(status=500, method="POST"))
-    place.sandbox.script(Trouble(body=b"<html>", method="POST"))
-    summary = await place.bulk.create_leads(rows(2))
-    assert counted(summary) == (1, 0, 0, 1, 0, 0)
-    assert (place.posts, place.gets) == (2, 2)
-    assert summary.reasons[0].reason == "ServerError 500: Internal Server Error"
-
-
-async def test_a_look_up_that_fails_leaves_the_row_in_doubt_for_the_next_run(place: Place) -> None:
-    failures = place.folder / "failed.csv"
-    place.sandbox.script(Trouble(lose_answer=True, method="POST"))
-    place.sandbox.script(Trouble(status=404, method="GET"))
-    first = await place.bulk.create_leads(rows(3), journal=place.journal, failures=failures)
-    assert counted(first) == (2, 0, 0, 0, 1, 0)
-    assert failures.read_text(encoding="utf-8").count("\n") == 1
-    second = await place.bulk.create_leads(rows(3), journal=place.journal)
-    assert counted(second) == (3, 0, 0, 0, 0, 0)
-    assert (place.posts, second.requests) == (3, 1)
-
-
-async def test_without_a_journal_a_row_in_doubt_goes_to_the_failures(place: Place) -> None:
-    failures = place.folder / "failed.csv"
-    place.sandbox.script(Trouble(lose_answer=True, method="POST"))
-    place.sandbox.script(Trouble(status=404, method="GET"))
-    await place.bulk.create_leads(rows(3), failures=failures)
-    assert "its answer was lost, and looking it up failed" in failures.read_text(encoding="utf-8")
-
-
-async def test_a_key_that_is_refused_while_looking_stops_the_job(place: Place) -> None:
-    place.sandbox.script(Trouble(lose_answer=True, method="POST"))
-    place.sandbox.script(Trouble(status=401, method="GET"))
-    with pytest.raises(ImportStoppedError) as caught:
-        await place.bulk.create_leads(rows(3), canary=1)
-    assert counted(caught.value.summary) == (0, 0, 0, 0, 1, 2)
-    assert isinstance(caught.value.__cause__, AuthenticationError)
-
-
-async def test_a_key_refused_before_a_doubt_is_resolved_keeps_it_a_doubt(place: Place) -> None:
-    place.sandbox.script(Trouble(reset=True, method="POST"))
-    place.sandbox.script(Trouble(status=401, method="POST"))
-    with pytest.raises(ImportStoppedError) as caught:
-        await place.bulk.create_leads(rows(1))
-    assert counted(caught.value.summary) == (0, 0, 0, 0, 1, 0)
-
-
-async def test_an_upsert_that_came_twice_still_counts_as_what_it_was(place: Place) -> None:
-    known = place.sandbox.leads[3]["email"]
-    place.sandbox.script(Trouble(lose_answer=True, method="POST", times=2))
-    sent = [row(1), {"email": known, "value": 7}]
-    summary = await place.bulk.upsert_leads(sent)
-    assert counted(summary) == (1, 1, 0, 0, 0, 0)
-    assert (place.posts, place.gets) == (4, 2)
-
-
-async def test_an_upsert_that_cannot_be_looked_up_afterwards_counts_as_an_update(
-    place: Place,
-) -> None:
-    place.sandbox.script(Trouble(lose_answer=True, method="POST"))
-    place.sandbox.script(Trouble(status=404, method="GET"))
-    assert counted(await place.bulk.upsert_leads(rows(1))) == (0, 1, 0, 0, 0, 0)
-    place.sandbox.script(Trouble(lose_answer=True, method="POST"))
-    place.sandbox.script(Trouble(body={"data": [], "meta": meta(0)}, method="GET"))
-    assert counted(await place.bulk.upsert_leads(rows(1))) == (0, 1, 0, 0, 0, 0)
-
-
-def meta(total: int) -> dict[str, Any]:
-    return {"total": total, "per_page": 200, "current_page": 1, "last_page": 1}
-
-
-async def test_an_upsert_whose_every_answer_is_lost_is_found_at_the_server(place: Place) -> None:
-    place.sandbox.script(Trouble(lose_answer=True, method="POST", times=4))
-    summary = await place.bulk.upsert_leads([row(1)])
-    assert counted(summary) == (1, 0, 0, 0, 0, 0)
-    assert place.posts == 4
-
-
-async def test_an_upsert_that_is_not_there_as_sent_is_sent_again(place: Place) -> None:
-    known = place.sandbox.leads[3]["email"]
-    place.sandbox.script(Trouble(reset=True, method="POST", times=4))
-    summary = await place.bulk.upsert_leads([{"email": known, "assigned_to": 14}])
-    assert counted(summary) == (0, 1, 0, 0, 0, 0)
-    assert place.sandbox.leads[3]["assigned_to"] == 14
-    assert "include=owner" in next(a.query for a in place.sandbox.arrivals if a.method == "GET")
-
-
-async def test_a_lead_of_before_is_not_taken_for_one_that_was_lost(place: Place) -> None:
-    await place.bulk.create_leads([row(1)])
-    await place.clock.sleep(2 * 24 * 3600)
-    place.sandbox.script(Trouble(reset=True, method="POST"))
-    await place.bulk.create_leads([row(1)])
-    assert place.named("1@example.com") == ["Lead 1", "Lead 1"]
-
-
-async def test_a_lead_of_before_that_says_the_same_is_taken_for_a_clock_gone_wrong(
-    place: Place,
-) -> None:
-    place.sandbox.script(Trouble(lose_answer=True, method="POST"))
-    place.clock.jump_wall(0)
-    job = asyncio.create_task(place.bulk.create_leads([row(1)]))
-    await until(lambda: place.posts)
-    (made,) = (lead for lead in place.sandbox.leads.values() if lead["email"] == "1@example.com")
-    made["created_at"] = "2026-06-30T10:30:00Z"  # an hour and a half before it was sent
-    assert (await job).created == 1
-    assert place.posts == 1
-
-
-@pytest.mark.parametrize(
-    "told_by",
-    [
-        {"phone": "+55 (11) 4444-0001"},
-        {"phone": "44440001"},
-        {"phone": "440001"},
-        {},
-    ],
-)
-async def test_a_lost_row_without_email_is_told_by_its_phone_or_its_name(
-    place: Place, told_by: dict[str, str]
-) -> None:
-    sent = {"name": "Only This One", "pipeline_id": 1, "stage_id": 4, **told_by}
-    place.sandbox.leads[9]["name"] = None
-    place.sandbox.script(Trouble(lose_answer=True, method="POST"))
-    place.sandbox.script(Trouble(reset=True, method="POST"))
-    summary = await place.bulk.create_leads([sent, {**sent, "value": 5}])
-    assert counted(summary) == (2, 0, 0, 0, 0, 0)
-    assert len([lead for lead in place.sandbox.leads.values() if lead["name"] == sent["name"]]) == 2
-
-
-async def test_a_phone_is_found_however_the_server_writes_it(place: Place) -> None:
-    place.sandbox.script(Trouble(lose_answer=True, method="POST"))
-    sent = {"name": "Ana", "pipeline_id": 1, "stage_id": 4, "phone": "(11) 94444-0001"}
-    job = asyncio.create_task(place.bulk.create_leads([sent]))
-    await until(lambda: place.posts)
-    (made,) = (lead for lead in place.sandbox.leads.values() if lead["name"] == "Ana")
-    made["phone"] = "+5511944440001"
-    assert (await job).created == 1
-    assert place.posts == 1
 
 
 async def test_a_refusal_for_lack_of_budget_costs_no_row(place: Place) -> None:
@@ -733,15 +580,6 @@ async def test_a_refusal_for_lack_of_budget_costs_no_row(place: Place) -> None:
     summary = await place.bulk.create_leads(rows(5))
     assert counted(summary) == (5, 0, 0, 0, 0, 0)
     assert place.clock.monotonic() > 3600
-
-
-async def test_a_connection_that_cannot_be_made_is_a_failure_and_trips_the_fuse() -> None:
-    async with AsyncClient(
-        "key", base_url="http://127.0.0.1:9/api/v1", clock=FakeClock()
-    ) as syncro:
-        with pytest.raises(ImportStoppedError) as caught:
-            await syncro.bulk.upsert_leads(rows(60), canary=0, max_failures=2)
-    assert caught.value.summary.reasons[0].reason == "ConnectionFailedError"
 
 
 async def test_what_is_no_error_of_ours_ends_the_job_and_leaves_a_journal_to_go_on_with(
@@ -754,22 +592,29 @@ async def test_what_is_no_error_of_ours_ends_the_job_and_leaves_a_journal_to_go_
         if progress.done == progress.total:
             folder.rmdir()
 
+    place.sandbox.script(Trouble(status=422, body={"message": "no"}, method="POST"))
     with pytest.raises(FileNotFoundError):
         await place.bulk.upsert_leads(
             rows(3), journal=place.journal, failures=folder / "failed.csv", on_progress=remove
         )
-    assert (await place.bulk.upsert_leads(rows(3), journal=place.journal)).requests == 0
+    assert (await place.bulk.upsert_leads(rows(3), journal=place.journal)).requests == 1
 
 
 class BrokenLimiter:
-    """Somebody's own limiter, with a bug."""
+    """Somebody's own limiter, with a bug that shows when the first row is sent."""
 
     rates = (RateLimit(60, 60.0),)
+
+    def __init__(self) -> None:
+        self.calls = 0
 
     async def acquire(
         self, lane: Lane, *, max_wait: float | None = None, requeued: bool = False
     ) -> Slot:
-        raise RuntimeError("the limiter broke")
+        self.calls += 1
+        if self.calls > 3:
+            raise RuntimeError("the limiter broke")
+        return Slot(0.0)
 
     def is_valid(self, slot: Slot) -> bool:
         return True
@@ -789,7 +634,7 @@ async def test_an_error_that_is_not_ours_is_raised_and_every_row_kept(place: Pla
     async with sandbox_client(sandbox=sandbox, clock=place.clock, limiter=BrokenLimiter()) as odd:
         with pytest.raises(RuntimeError, match="the limiter broke"):
             await odd.bulk.upsert_leads(rows(3), journal=place.journal)
-    assert (await place.bulk.upsert_leads(rows(3), journal=place.journal)).requests == 3
+    assert (await place.bulk.upsert_leads(rows(3), journal=place.journal)).created == 3
 
 
 async def test_a_database_of_something_else_is_left_alone(place: Place) -> None:
@@ -812,37 +657,6 @@ async def test_a_journal_that_cannot_be_written_is_an_os_error(place: Place) -> 
         await place.bulk.upsert_leads(rows(1), journal=place.journal)
 
 
-async def test_of_several_leads_with_one_email_the_one_the_server_named_is_looked_at(
-    place: Place,
-) -> None:
-    sent = row(1)
-    place.sandbox.script(Trouble(lose_answer=True, method="POST"))
-    lead = {"email": sent["email"], "name": "Lead 1"}
-    of_old = {**lead, "id": 99, "created_at": "2020-01-01T00:00:00Z"}
-    page = {"data": [of_old, {**lead, "id": 11}], "meta": meta(2)}
-    place.sandbox.script(Trouble(body=page, method="GET"))
-    assert counted(await place.bulk.upsert_leads([sent])) == (1, 0, 0, 0, 0, 0)
-
-
-async def test_rows_in_doubt_are_looked_for_among_leads_that_are_not_theirs(place: Place) -> None:
-    """A look-up by a short phone finds leads that only look like it, and passes over them."""
-    sent = {"name": "Ana", "pipeline_id": 1, "stage_id": 4, "phone": "440001"}
-    place.sandbox.leads[3]["phone"] = "440001"  # she was there long before
-    place.sandbox.leads[9]["name"] = "Mr 440001"
-    place.sandbox.script(Trouble(reset=True, method="POST"))
-    summary = await place.bulk.create_leads([sent])
-    assert counted(summary) == (1, 0, 0, 0, 0, 0)
-    assert place.posts == 2
-
-
-async def test_an_upsert_in_doubt_is_sent_again_unless_one_lead_is_as_it_says(place: Place) -> None:
-    email = place.sandbox.leads[5]["email"]  # two leads have it
-    place.sandbox.script(Trouble(reset=True, method="POST", times=4))
-    summary = await place.bulk.upsert_leads([{"email": email, "value": 3.25}])
-    assert counted(summary) == (0, 1, 0, 0, 0, 0)
-    assert place.posts == 5
-
-
 async def test_a_journal_of_another_format_is_refused_with_the_way_on(place: Place) -> None:
     await place.bulk.upsert_leads(rows(1), journal=place.journal)
     with closing(sqlite3.connect(place.journal)) as older:
@@ -851,3 +665,13 @@ async def test_a_journal_of_another_format_is_refused_with_the_way_on(place: Pla
     with pytest.raises(ConfigurationError, match=r"format '1' of another version.*finish the"):
         await place.bulk.upsert_leads(rows(1), journal=place.journal)
     assert place.posts == 1
+
+
+async def test_a_journal_is_forgotten_where_the_run_is_to_start_again(place: Place) -> None:
+    sent = rows(3)
+    await place.bulk.upsert_leads(sent, journal=place.journal)
+    assert (await place.bulk.upsert_leads(sent, journal=place.journal)).requests == 0
+    again = await place.bulk.upsert_leads(sent, journal=place.journal, resume=False)
+    assert (counted(again), again.requests > 0) == ((0, 0, 3, 0, 0, 0), True)
+    other = await place.bulk.upsert_leads(rows(5), journal=place.journal, resume=False)
+    assert other.total == 5

@@ -6,16 +6,26 @@ import csv
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
+import pandas as pd
+import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from syncro_async import AsyncClient, BadRowsError, ConfigurationError, ImportStoppedError
-from syncro_async.bulk.files.formats import file_rows
+from syncro_async import (
+    AsyncClient,
+    BadRowsError,
+    ColumnUse,
+    ConfigurationError,
+    ImportStoppedError,
+    SourceReport,
+)
 from syncro_async.sandbox import Sandbox, Trouble
 from syncro_async.testing import FakeClock, sandbox_client
+from tests.bulk.files.read_rows import file_rows
 
 HOME = {"pipeline_id": 1, "stage_id": 4}
 
@@ -61,7 +71,7 @@ async def test_a_csv_of_a_spreadsheet_is_imported_as_it_is(
     assert (ana["value"], ana["tags"], ana["phone"]) == (
         1234.56,
         ["vip", "novo"],
-        "+55 11 99999-0001",
+        "+5511999990001",
     )
     assert (bia["value"], bia["tags"], bia["phone"]) == (None, [], None)
 
@@ -99,7 +109,7 @@ async def test_a_mapping_of_a_column_that_is_not_there_is_refused(
     syncro: AsyncClient, sandbox: Sandbox, tmp_path: Path
 ) -> None:
     sheet = written(tmp_path / "rows.csv", "email\na@b.c\n")
-    with pytest.raises(ValueError, match="columns names Mail, which the file does not have"):
+    with pytest.raises(ValueError, match="has no column Mail \\(it has email\\)"):
         await syncro.bulk.upsert_leads(sheet, columns={"Mail": "email"})
 
 
@@ -133,8 +143,7 @@ async def test_the_failures_of_any_form_can_be_imported_in_any_form(
     held = {lead["name"]: lead for lead in sandbox.leads.values()}
     assert (held["Ana"]["tags"], held["Ana"]["value"]) == (["x", "y"], 5)
     assert held["Cid"]["custom_fields"] == {"segmento": "y"}
-    assert (tmp_path / "again.jsonl").read_bytes() == b""
-    assert names_in(tmp_path) == ["again.jsonl", failed.name]
+    assert names_in(tmp_path) == [failed.name]
 
 
 async def test_the_failures_of_a_csv_keep_its_columns_in_their_order(
@@ -150,7 +159,7 @@ async def test_the_failures_of_a_csv_keep_its_columns_in_their_order(
     with failed.open(encoding="utf-8", newline="") as file:
         (row,) = csv.DictReader(file)
     assert list(row) == ["stage_id", "note to self", "email", "name", "syncro_error"]
-    assert row["note to self"] == "=SUM(A1)"
+    assert row["note to self"] == "'=SUM(A1)"
     assert row["syncro_error"] != "old"
 
 
@@ -160,14 +169,14 @@ async def test_parquet_rows_are_imported_with_their_types(
     path = tmp_path / "rows.parquet"
     table = {
         "name": ["Ana", "Bia"],
-        "phone": [5511999990001, None],
+        "phone": ["+55 11 99999-0001", None],
         "email": [None, "b@example.com"],
         "value": [1.5, None],
         "tags": [["x"], None],
     }
     pq.write_table(pa.table(table), path)
     assert (await syncro.bulk.upsert_leads(str(path), defaults=HOME)).created == 2
-    assert [lead["phone"] for lead in sandbox.leads.values()] == ["5511999990001", None]
+    assert [lead["phone"] for lead in sandbox.leads.values()] == ["+5511999990001", None]
 
 
 async def test_failures_are_never_written_over_the_rows(
@@ -232,13 +241,111 @@ async def test_a_plan_counts_the_rows_that_need_a_request_and_the_pages_to_compa
 ) -> None:
     async with sandbox_client(leads=450) as syncro:
         rows = [{"email": f"{number}@example.com", **HOME} for number in range(1000)]
-        plan = await syncro.bulk.plan_import([*rows, rows[-1]])
-        assert plan.requests == 1000
+        plan = await syncro.bulk.plan_import([*rows, rows[-1]], diff=False)
+        assert plan.requests == 1000 + 2  # what is there before, and the stages
         assert plan.seconds == pytest.approx(16 * 60.25, abs=16)
-        plan = await syncro.bulk.plan_import(rows, diff=True)
-        assert plan.requests == 1000 + 3
+        plan = await syncro.bulk.plan_import(rows)
+        assert plan.requests == 1000 + 3 + 1
         with pytest.raises(BadRowsError):
             await syncro.bulk.plan_import(rows[:1], create=True)
         absent = tmp_path / "absent.journal"
-        assert (await syncro.bulk.plan_import(rows, journal=absent)).requests == 1000
+        assert (await syncro.bulk.plan_import(rows, journal=absent)).requests == 1005
         assert not absent.exists()
+
+
+async def test_a_data_frame_is_imported_with_its_scalars(
+    syncro: AsyncClient, sandbox: Sandbox
+) -> None:
+    frame = pd.DataFrame(
+        {"Nome": ["Ana", "Bia"], "Celular": [5511999990001, 5511999990002], "Valor": [1.5, None]}
+    )
+    summary = await syncro.bulk.upsert_leads(frame, defaults=HOME, locale="pt-BR")
+    assert summary.created == 2
+    assert [(lead["phone"], lead["value"]) for lead in sandbox.leads.values()] == [
+        ("+5511999990001", 1.5),
+        ("+5511999990002", None),
+    ]
+    with pytest.raises(BadRowsError, match="cor is no field of a lead") as caught:
+        await syncro.bulk.upsert_leads(pl.DataFrame({"cor": ["azul"], "email": ["a@b.c"]}))
+    assert [problem.column for problem in caught.value.problems] == ["cor"]
+    with pytest.raises(ValueError, match=r"has no column x \(it has email\)"):
+        await syncro.bulk.upsert_leads(pl.DataFrame({"email": ["a@b.c"]}), columns={"x": "name"})
+
+
+async def test_how_the_rows_were_read_is_reported_before_the_first_is_sent(
+    syncro: AsyncClient, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    reports: list[SourceReport] = []
+    path = tmp_path / "rows.csv"
+    path.write_bytes("Nome;e-mail;id\nJoão;<a@b.c>;\nx;x;\n".encode("cp1252"))
+    with pytest.raises(BadRowsError, match=r"1 of 2 rows .* they are in .*failed\.csv") as caught:
+        await syncro.bulk.upsert_leads(
+            path, failures=tmp_path / "failed.csv", on_source=reports.append
+        )
+    assert caught.value.file == str(tmp_path / "failed.csv")
+    assert reports == [
+        SourceReport(
+            name="rows.csv",
+            format="csv",
+            encoding="Windows-1252",
+            sample="João",
+            delimiter=";",
+            sheet=None,
+            header_line=1,
+            columns=(
+                ColumnUse("Nome", "name", "field"),
+                ColumnUse("e-mail", "email", "field"),
+                ColumnUse("id", None, "id"),
+            ),
+            rows=2,
+            bad_rows=1,
+            cleaned={"<…>": 1},
+        )
+    ]
+    await syncro.bulk.upsert_leads(
+        [{"email": "a@b.c", "name": "A", **HOME}, {"email": "b@b.c", "name": "B", **HOME}],
+        on_source=reports.append,
+    )
+    assert (reports[1].header_line, len(reports[1].columns), reports[1].rows) == (None, 4, 2)
+
+
+async def test_a_custom_field_that_does_not_fit_sets_its_row_aside(
+    syncro: AsyncClient, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    rows = [
+        {"email": f"{number}@b.c", "name": "A", "custom_fields.orcamento": value, **HOME}
+        for number, value in enumerate(["1,5", "much", "2,5"])
+    ]
+    summary = await syncro.bulk.upsert_leads(
+        rows, on_bad_row="set-aside", failures=tmp_path / "failed.jsonl"
+    )
+    assert (summary.total, summary.created, summary.set_aside, summary.unsent) == (3, 2, 1, 0)
+    assert summary.failures_file == str(tmp_path / "failed.jsonl")
+    assert [group.reason for group in summary.reasons] == [
+        "custom_fields.orcamento must be a number"
+    ]
+    (row,) = file_rows(tmp_path / "failed.jsonl")
+    assert row.columns["syncro_error"] == (
+        "line 2: custom_fields.orcamento 'much' must be a number"
+    )
+
+
+async def test_rows_that_are_set_aside_stay_so_when_the_import_goes_on(
+    syncro: AsyncClient, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    rows = [{"email": f"{number}@b.c", "name": "A", **HOME} for number in range(5)]
+    rows.insert(2, {"email": "none", "name": "B", **HOME})
+    settings: dict[str, Any] = {
+        "on_bad_row": "set-aside",
+        "failures": tmp_path / "failed.csv",
+        "journal": tmp_path / "rows.journal",
+    }
+    sandbox.script(Trouble(status=422, body={"message": "no"}, method="POST"))
+    first = await syncro.bulk.upsert_leads(rows, **settings)
+    assert (first.created, first.failed, first.set_aside) == (4, 1, 1)
+    assert len(file_rows(tmp_path / "failed.csv")) == 2
+    plan = await syncro.bulk.plan_import(rows, journal=settings["journal"], on_bad_row="set-aside")
+    assert plan.requests == 1
+    second = await syncro.bulk.upsert_leads(rows, **settings)
+    assert (second.created, second.failed, second.set_aside) == (5, 0, 1)
+    assert len(file_rows(tmp_path / "failed.csv")) == 1

@@ -11,14 +11,14 @@ from syncro_async.bulk.importing.journal import (
     Journal,
     Outcome,
     QueuedRow,
-    begin_run,
     counts,
-    revert_unsent,
 )
-from syncro_async.bulk.importing.reconcile import Reconciler
+from syncro_async.bulk.importing.outage import Outage
+from syncro_async.bulk.importing.row_states import begin_run, revert_unsent, rows_in
 from syncro_async.bulk.importing.scheduler import RowScheduler
 from syncro_async.bulk.importing.sender import Sender
 from syncro_async.bulk.importing.staging import RowStaging
+from syncro_async.bulk.importing.writer import LeadWriter
 from syncro_async.bulk.job import Job
 from syncro_async.sandbox import Sandbox
 from syncro_async.testing import sandbox_client
@@ -33,13 +33,15 @@ async def journal() -> AsyncIterator[Journal]:
         fields = FieldMapping("upsert", "email", None, None)
         intake = RowStaging(it, fields, "upsert", FakeClock())
         await intake.load({"email": f"{n if n != 10 else 0}@x.y", "value": n} for n in range(20))
+        await intake.check()
         await intake.commit({})
         yield it
 
 
-async def queue_of(journal: Journal, canary: int = 0) -> RowScheduler:
-    unknown = await journal.run(lambda db: begin_run(db, repeatable=True))
-    return RowScheduler(journal, FakeClock(), unknown, canary=canary, on_canary=list)
+async def queue_of(journal: Journal, limit: int | None = None) -> RowScheduler:
+    await journal.run(begin_run)
+    unknown = await journal.run(lambda db: [row.idx for row in rows_in(db, "unknown")])
+    return RowScheduler(journal, unknown, limit=limit)
 
 
 async def test_a_stopped_queue_hands_out_no_more_rows(journal: Journal) -> None:
@@ -52,17 +54,14 @@ async def test_a_stopped_queue_hands_out_no_more_rows(journal: Journal) -> None:
     assert await journal.run(counts) == {"pending": 20}
 
 
-async def test_a_canary_that_stops_the_job_is_the_last(journal: Journal) -> None:
-    def stop() -> None:
-        queue.stop()
-
-    queue = RowScheduler(journal, FakeClock(), [], canary=2, on_canary=stop)
+async def test_a_pass_with_a_limit_hands_out_no_more_rows(journal: Journal) -> None:
+    queue = await queue_of(journal, limit=12)
     seen = []
     async with aclosing(queue.rows()) as rows:
         async for row in rows:
             seen.append(row.idx)
             queue.end(row)
-    assert seen == [0, 1]
+    assert seen == [*range(10), 10, 11]
 
 
 async def test_stopping_calls_away_the_rows_that_were_not_sent_and_no_others(
@@ -80,12 +79,8 @@ async def test_stopping_calls_away_the_rows_that_were_not_sent_and_no_others(
             raise
 
     async with aclosing(queue.rows()) as rows:
-        first, second, third = [await anext(rows) for _ in range(3)]
-        unknown_row = third._replace(state="unknown")
-        tasks = [
-            asyncio.create_task(stand(row, sent))
-            for row, sent in ((first, 0), (second, 1), (unknown_row, 0))
-        ]
+        first, second = [await anext(rows) for _ in range(2)]
+        tasks = [asyncio.create_task(stand(row, sent)) for row, sent in ((first, 0), (second, 1))]
         await asyncio.sleep(0)
         queue.begin(await anext(rows), SendStats())
         queue.stop()
@@ -98,7 +93,7 @@ async def test_stopping_calls_away_the_rows_that_were_not_sent_and_no_others(
     await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def test_rows_in_doubt_come_last_and_hold_up_later_rows_of_their_lead(
+async def test_rows_whose_answer_was_lost_hold_up_later_rows_of_their_lead(
     journal: Journal,
 ) -> None:
     queue = await queue_of(journal)
@@ -112,7 +107,22 @@ async def test_rows_in_doubt_come_last_and_hold_up_later_rows_of_their_lead(
         async for row in rows:
             order.append(row.idx)
             queue.end(row)
-    assert order == [*range(1, 10), *range(11, 20), 0, 10]
+    assert order == [*range(1, 10), *range(11, 20)]
+
+
+async def test_a_pass_ends_when_too_many_answers_were_lost() -> None:
+    async with Journal(None) as it:
+        intake = RowStaging(it, FieldMapping("upsert", "email", None, None), "upsert", FakeClock())
+        await intake.load({"email": f"{n}@x.y"} for n in range(300))
+        await intake.check()
+        await intake.commit({})
+        queue = await queue_of(it)
+        seen = 0
+        async with aclosing(queue.rows()) as rows:
+            async for row in rows:
+                seen += 1
+                queue.end(row, lost=True)
+    assert seen == 200
 
 
 async def test_a_row_that_joins_two_leads_waits_for_both(journal: Journal) -> None:
@@ -120,8 +130,9 @@ async def test_a_row_that_joins_two_leads_waits_for_both(journal: Journal) -> No
         intake = RowStaging(
             it, FieldMapping("upsert", "email_or_phone", None, None), "upsert", FakeClock()
         )
-        first, second = {"email": "a@b.c"}, {"phone": "11999990000"}
+        first, second = {"email": "a@b.c"}, {"phone": "+5511999990000"}
         await intake.load([first, second, {**first, **second}])
+        await intake.check()
         await intake.commit({})
         queue = await queue_of(it)
         async with aclosing(queue.rows()) as rows:
@@ -139,19 +150,22 @@ async def test_a_row_handed_out_just_before_the_stop_is_not_sent(journal: Journa
     sandbox = Sandbox(0)
     async with sandbox_client(sandbox=sandbox) as syncro:
         ground = syncro.bulk._context
-        fields = FieldMapping("upsert", "email", None, None)
         outcomes: list[Outcome] = []
-
-        async def send(_: object) -> tuple[bool, int]:
-            raise AssertionError("nothing is to be sent")
 
         sender = Sender(
             job=Job.start(ground),
             journal=journal,
-            fields=fields,
             queue=queue,
-            reconciler=Reconciler(syncro.leads, journal, fields, "upsert"),
-            send=send,
+            outage=Outage(FakeClock(), 1.0),
+            writer=LeadWriter(
+                ground,
+                journal,
+                FieldMapping("upsert", "email", None, None),
+                "upsert",
+                match_by="email",
+                tags_mode="add",
+                compared=False,
+            ),
             on_outcome=lambda outcome, _: outcomes.append(outcome),
         )
         async with aclosing(queue.rows()) as rows:
@@ -159,3 +173,4 @@ async def test_a_row_handed_out_just_before_the_stop_is_not_sent(journal: Journa
             queue.stop()
             await sender.process(row)
     assert outcomes == [Outcome(0, "pending")]
+    assert sandbox.arrivals == []

@@ -1,0 +1,114 @@
+"""Reads the rows of an import, each with its line, from any source."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO, TextIO
+
+import msgspec
+
+from syncro_async.bulk.files.delimited import delimited_table
+from syncro_async.bulk.files.encodings import (
+    MARKED,
+    Encoding,
+    decoded,
+    find_encoding,
+    wrong_byte,
+)
+from syncro_async.bulk.files.formats import library
+from syncro_async.bulk.files.frames import row_from_object
+from syncro_async.bulk.files.inputs import opened
+from syncro_async.bulk.files.rows import RAW_COLUMN, Row, Table, unreadable
+from syncro_async.bulk.files.workbooks import workbook_table
+from syncro_async.models.receipts import RowProblem
+
+_AT_ONCE = 1000
+
+
+def as_path(source: object) -> Path | None:
+    """The file a source names, or None when it is the rows themselves."""
+    return Path(source) if isinstance(source, str | os.PathLike) else None
+
+
+@contextmanager
+def read_file(
+    path: Path, encoding: str | None = None, header_row: int | None = None
+) -> Iterator[Table]:
+    """The rows of a file in their order; `-` is the standard input.
+
+    - `encoding`: of a text file; None: found from its bytes
+    - `header_row`: the line of the column names; None: the first line that is not blank
+
+    Raises `OSError`, `InvalidArgumentError` for an unknown encoding, `BadRowsError` for a file that
+    cannot be read on, and `ConfigurationError` where an extra is missing.
+    """
+    with opened(path) as (file, format_):
+        name = "the standard input" if str(path) == "-" else path.name
+        match format_:
+            case "csv":
+                found = find_encoding(file, encoding, name)
+                with decoded(file, found.codec, "") as text:
+                    guessed = encoding is None
+                    yield delimited_table(text, name, found, header_row, guessed=guessed)
+            case "xlsx":
+                yield workbook_table(file, name, header_row)
+            case "jsonl":
+                found = find_encoding(file, encoding, name)
+                # Other line ends than \n may stand inside a text of JSON.
+                with decoded(file, found.codec, "\n") as text:
+                    yield _jsonl_table(text, found)
+            case _:
+                yield _parquet_table(file, name)
+
+
+def _jsonl_table(text: TextIO, found: Encoding) -> Table:
+    return Table(
+        "jsonl",
+        _jsonl_rows(text, found),
+        encoding=found.name,
+        codec=found.codec,
+        sample=found.sample,
+    )
+
+
+def _jsonl_rows(lines: TextIO, encoding: Encoding) -> Iterator[Row]:
+    decode = msgspec.json.Decoder().decode
+    for line, raw in enumerate(lines, 1):
+        text = raw.strip().lstrip("\ufeff")
+        if text:
+            yield _jsonl_row(line, text, decode, encoding)
+
+
+def _jsonl_row(line: int, text: str, decode: Callable[[str], Any], encoding: Encoding) -> Row:
+    if MARKED.search(text):
+        problem = wrong_byte(line, None, text, encoding)
+        return Row(line, {RAW_COLUMN: problem.value}, (problem,))
+    try:
+        columns = decode(text)
+        reason = None if isinstance(columns, dict) else "is no JSON object"
+    except (msgspec.DecodeError, RecursionError) as error:
+        reason = f"is no JSON: {error}"
+    if reason is None:
+        return Row(line, columns)
+    return Row(line, {RAW_COLUMN: text}, (RowProblem(line, None, reason, text),))
+
+
+def _parquet_table(file: BinaryIO, name: str) -> Table:
+    arrow, parquet = library()
+    try:
+        content = parquet.ParquetFile(file)
+    except arrow.ArrowException as error:
+        raise unreadable(name, RowProblem(1, None, f"is no Parquet file: {error}")) from None
+    names = list(content.schema_arrow.names)
+    return Table("parquet", _parquet_rows(content), names)
+
+
+def _parquet_rows(content: Any) -> Iterator[Row]:
+    number = 0
+    for batch in content.iter_batches(batch_size=_AT_ONCE):
+        for columns in batch.to_pylist():
+            number += 1
+            yield row_from_object(number, columns)

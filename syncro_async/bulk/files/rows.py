@@ -1,0 +1,143 @@
+"""Defines a row of a source, and makes rows of the cells under a header."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from syncro_async.errors import BadRowsError
+from syncro_async.models.receipts import RowProblem
+
+# Where a failures file says what went wrong; no import reads it.
+ERROR_COLUMN = "syncro_error"
+# What cannot be read as columns stands in this one in a failures file.
+RAW_COLUMN = "syncro_raw"
+_REPEATED = re.compile(r"(.+) \(\d+\)")
+_INVISIBLE_ENDS = "\ufeff\u200b\u200e\u200f\u2060\u00ad"
+
+
+class Row(NamedTuple):
+    """One row.
+
+    - `line`: its line in the source, from 1
+    - `columns`: the values by the names of their columns
+    - `problems`: why it cannot be imported; empty for a row that could be read
+    """
+
+    line: int
+    columns: dict[str, Any]
+    problems: tuple[RowProblem, ...] = ()
+
+
+class Line(NamedTuple):
+    """The cells that stand on a line of a file; `reason`: why they cannot be told apart."""
+
+    line: int
+    cells: list[Any]
+    reason: str | None = None
+
+
+@dataclass
+class Table:
+    """A source that is being read.
+
+    - `format`: `"csv"`, `"xlsx"`, `"jsonl"`, `"parquet"`, `"frame"` or `"rows"`
+    - `rows`: the rows that are still to be read
+    - `header`: the names of the columns as a row has them, None where each row names its own
+    - `header_line`: the line of the header
+    - `head`: the first lines, for a hint when the header is not where it is expected
+    - `encoding`, `codec`, `sample`: how the bytes were read, and a text with a letter beyond ASCII
+    - `delimiter`, `sheet`: what stands between cells; the name of the sheet
+    - `cleaned`: how many cells were changed while they were read, by what was removed
+    """
+
+    format: str
+    rows: Iterator[Row]
+    header: list[str] | None = None
+    header_line: int = 1
+    head: Sequence[Line] = ()
+    encoding: str | None = None
+    codec: str | None = None
+    sample: str | None = None
+    delimiter: str | None = None
+    sheet: str | None = None
+    cleaned: Counter[str] = field(default_factory=Counter)
+
+
+def unreadable(name: str, problem: RowProblem) -> BadRowsError:
+    """The error for a source that cannot be read to its end."""
+    return BadRowsError(f"{name} cannot be read, nothing was sent", problems=(problem,))
+
+
+def names_of(cells: Sequence[Any]) -> list[str]:
+    """The names of the columns of a header: `""` for none, `phone (2)` for the second `phone`."""
+    found: Counter[str] = Counter()
+    names = []
+    for cell in cells:
+        name = "" if cell is None else str(cell).strip(_INVISIBLE_ENDS + " \t\r\n\u00a0")
+        found[name] += 1
+        names.append(f"{name} ({found[name]})" if name and found[name] > 1 else name)
+    return names
+
+
+def repeated_name(name: str, names: Sequence[str]) -> str | None:
+    """`phone` for the column `phone (2)` beside a column `phone`, else None."""
+    match = _REPEATED.fullmatch(name)
+    return match[1] if match and match[1] in names else None
+
+
+def is_blank_row(cells: Sequence[Any]) -> bool:
+    """Return whether no cell of the row holds anything."""
+    return all(cell is None or (isinstance(cell, str) and not cell.strip()) for cell in cells)
+
+
+def take_header(lines: Iterator[Line], header_row: int | None, name: str) -> Line:
+    """Read the lines up to the header: that on line `header_row`, else the first with content.
+
+    Raises `BadRowsError` when there is none.
+    """
+    for line in lines:
+        if header_row is None and not is_blank_row(line.cells):
+            return line
+        if header_row is not None and line.line >= header_row:
+            if line.line > header_row or is_blank_row(line.cells):
+                reason = f"line {header_row} holds no column names"
+                raise unreadable(name, RowProblem(header_row, None, reason, None, _HEADER))
+            return line
+    reason = "holds no column names"
+    raise unreadable(name, RowProblem(header_row or 1, None, reason, None, _HEADER))
+
+
+_HEADER = "give the line of the column names with {header_row}LINE"
+
+
+def rows_under(
+    header: Sequence[str], lines: Iterator[Line], clean: Callable[[str, Any], Any]
+) -> Iterator[Row]:
+    """Make a row of every line that is not blank; `clean` gets a column's name and its cell."""
+    for line, cells, broken in lines:
+        if broken is not None:
+            problem = RowProblem(line, None, broken, cells[0])
+            yield Row(line, {RAW_COLUMN: cells[0]}, (problem,))
+            continue
+        if is_blank_row(cells):
+            continue
+        width = len(cells)
+        while width > len(header) and is_blank_row(cells[width - 1 : width]):
+            width -= 1
+        columns = {}
+        for number, cell in enumerate(cells[:width], 1):
+            name = header[number - 1] if number <= len(header) else ""
+            # Spreadsheets add columns without a name; what somebody wrote into one is not lost.
+            if name or not is_blank_row([cell]):
+                name = name or f"column {number}"
+                columns[name] = clean(name, cell)
+        problems: tuple[RowProblem, ...] = ()
+        if width != len(header):
+            cells_in = "1 cell" if width == 1 else f"{width} cells"
+            reason = f"has {cells_in}, and the header has {len(header)}"
+            problems = (RowProblem(line, None, reason, next(iter(columns.values()), None)),)
+        yield Row(line, columns, problems)

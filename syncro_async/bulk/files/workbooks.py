@@ -1,0 +1,71 @@
+"""Reads the first sheet of an Excel workbook."""
+
+from __future__ import annotations
+
+from datetime import date, datetime, time, timedelta
+from importlib import import_module
+from itertools import chain, islice
+from typing import Any, BinaryIO
+
+from syncro_async.bulk.files.rows import (
+    Line,
+    Table,
+    names_of,
+    rows_under,
+    take_header,
+    unreadable,
+)
+from syncro_async.errors import ConfigurationError
+from syncro_async.models.receipts import RowProblem
+
+_HEAD_LINES = 100
+
+
+def workbook_table(file: BinaryIO, name: str, header_row: int | None) -> Table:
+    """The rows of the first sheet that is not empty, with numbers and dates as Excel has them.
+
+    `header_row`: the line of the column names (None: the first that is not blank). Raises
+    `BadRowsError` for a broken workbook or an empty one, `ConfigurationError` without the extra.
+    """
+    library = calamine()
+    try:
+        book = library.CalamineWorkbook.from_filelike(file)
+        sheets = ((title, book.get_sheet_by_name(title)) for title in book.sheet_names)
+        filled = ((title, sheet) for title, sheet in sheets if sheet.total_height)
+        title, sheet = next(filled, (None, None))
+        cells = [] if sheet is None else sheet.to_python(skip_empty_area=False)
+    except library.CalamineError as error:
+        reason = f"is no workbook that can be read: {error}"
+        raise unreadable(name, RowProblem(1, None, reason)) from None
+    lines = (Line(number, [_value(cell) for cell in row]) for number, row in enumerate(cells, 1))
+    head = list(islice(lines, _HEAD_LINES))
+    everything = chain(head, lines)
+    header = take_header(everything, header_row, name)
+    names = names_of(header.cells)
+    rows = rows_under(names, everything, _as_it_is)
+    return Table("xlsx", rows, names, header.line, head, sheet=title)
+
+
+def calamine() -> Any:
+    """The library `python_calamine`. Raises `ConfigurationError` where it is not installed."""
+    try:
+        return import_module("python_calamine")
+    except ModuleNotFoundError as error:
+        raise ConfigurationError(
+            'a .xlsx file needs its extra: pip install "syncro-async[files]"'
+        ) from error
+
+
+def _as_it_is(_: str, cell: Any) -> Any:
+    return cell
+
+
+def _value(cell: Any) -> Any:
+    """The cell as JSON has it: text of a date, an integer where Excel shows one."""
+    if isinstance(cell, float) and cell.is_integer() and abs(cell) < 2**53:
+        return int(cell)
+    if isinstance(cell, datetime | date | time):
+        return cell.isoformat()
+    if isinstance(cell, timedelta):
+        return str(cell)
+    return cell

@@ -1,0 +1,131 @@
+"""The options of an import, checked before anything is read."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from syncro_async._internal.checks import is_int, is_number
+from syncro_async.bulk.files.encodings import checked_encoding
+from syncro_async.bulk.files.inputs import STDIN, split_suffix
+from syncro_async.bulk.files.locales import locale_named
+from syncro_async.bulk.files.reading import as_path
+from syncro_async.bulk.importing.fields import FieldMapping, Kind, definitions_from
+from syncro_async.bulk.importing.plan import TagsMode
+from syncro_async.bulk.importing.staging import Source, SourceOptions
+from syncro_async.bulk.job import JobContext
+from syncro_async.bulk.progress import OnProgress
+from syncro_async.errors import InvalidArgumentError
+from syncro_async.models.receipts import SourceReport
+from syncro_async.resources.arguments import MatchBy
+from syncro_async.transport.values import refusal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImportOptions:
+    """The options of an import, with the names and meanings of `Bulk.upsert_leads`.
+
+    Raises `InvalidArgumentError` for an option that is not valid.
+    """
+
+    kind: Kind
+    rows: Source
+    match_by: MatchBy = "email_or_phone"
+    columns: Mapping[str, str | None] | None = None
+    defaults: Mapping[str, Any] | None = None
+    definitions: Iterable[Any] | None = None
+    journal: Path | None = None
+    failures: Path | None = None
+    canary: int = 20
+    max_failures: int | None = None
+    server_time_limit: float = 30.0
+    max_outage: float = 900.0
+    diff: bool = True
+    tags_mode: TagsMode = "add"
+    allow_sales: bool = False
+    report: Path | None = None
+    dry_run: bool = False
+    on_progress: OnProgress | None = None
+    locale: str | None = None
+    on_bad_row: Literal["stop", "set-aside"] = "stop"
+    encoding: str | None = None
+    header_row: int | None = None
+    ignore_others: bool = False
+    resume: bool = True
+    on_source: Callable[[SourceReport], object] | None = None
+    fields: FieldMapping = field(init=False)
+
+    def __post_init__(self) -> None:
+        source = as_path(self.rows)
+        for path in filter(None, (source, self.failures)):
+            if str(path) != STDIN or path is self.failures:
+                split_suffix(path, "rows" if path is source else "failures")
+        for name, other in (("of the rows", source), ("of the journal", self.journal)):
+            if other and self.failures and other.resolve() == self.failures.resolve():
+                raise InvalidArgumentError(
+                    f"failures must not be the file {name} ({self.failures}); name another file",
+                    argument="failures",
+                )
+        for name in ("canary", "max_failures"):
+            value = getattr(self, name)
+            if value is not None and not (is_int(value) and value >= 0):
+                raise refusal(name, "an int of 0 or more", value)
+        for name in ("server_time_limit", "max_outage"):
+            value = getattr(self, name)
+            if not (is_number(value) and 0 <= value < math.inf):
+                raise refusal(name, "a number of seconds, 0 or more", value)
+        if self.tags_mode not in get_args(TagsMode):
+            raise refusal("tags_mode", f"one of {', '.join(get_args(TagsMode))}", self.tags_mode)
+        self._check_reading()
+        known = None if self.definitions is None else definitions_from(self.definitions)
+        fields = FieldMapping(
+            self.kind,
+            self.match_by,
+            self.columns,
+            self.defaults,
+            known,
+            locale=locale_named(self.locale),
+            ignore_others=self.ignore_others,
+            compared=self.compares,
+        )
+        object.__setattr__(self, "fields", fields)
+
+    def _check_reading(self) -> None:
+        """Check the options of reading."""
+        if self.on_bad_row not in ("stop", "set-aside"):
+            raise refusal("on_bad_row", "'stop' or 'set-aside'", self.on_bad_row)
+        if self.header_row is not None and not (is_int(self.header_row) and self.header_row >= 1):
+            raise refusal("header_row", "the number of a line, from 1", self.header_row)
+        if self.encoding is not None:
+            checked_encoding(self.encoding)
+
+    def source(self, failures: Path | None) -> SourceOptions:
+        """How the rows are read; `failures` is the file for those that cannot be imported."""
+        return SourceOptions(
+            self.encoding,
+            self.header_row,
+            self.on_bad_row == "set-aside",
+            failures,
+            self.on_source,
+        )
+
+    def facts(self, context: JobContext) -> dict[str, str]:
+        """Return the settings that all runs with one journal must share."""
+        return {
+            "kind": self.kind,
+            "match_by": self.match_by,
+            "base_url": context.base_url,
+            "columns": repr(sorted((self.columns or {}).items())),
+            "defaults": repr(sorted((self.defaults or {}).items())),
+            "diff": str(self.compares),
+            "tags_mode": self.tags_mode,
+            "locale": str(self.fields.locale and self.fields.locale.name),
+        }
+
+    @property
+    def compares(self) -> bool:
+        """Whether the leads of the rows are found before the first row is sent."""
+        return self.kind == "upsert" and (self.diff or self.dry_run)

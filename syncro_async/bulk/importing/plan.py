@@ -1,0 +1,258 @@
+"""Decides which lead a row is about, and what sending the row would change in it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import Any, Literal, NamedTuple
+
+import msgspec
+
+from syncro_async.bulk.files import values
+from syncro_async.bulk.importing.columns import CUSTOM
+from syncro_async.bulk.importing.fields import FieldError
+from syncro_async.bulk.importing.matching import same_name, same_phone
+from syncro_async.models.lead import Lead
+from syncro_async.resources.arguments import MATCH_KEYS, MatchBy
+
+Changes = dict[str, tuple[Any, Any]]
+Key = Literal["email", "phone"]
+TagsMode = Literal["add", "replace", "skip"]
+
+# What a lead is created with; an update may have to repeat it.
+PRESENT = ("name", "pipeline_id", "stage_id")
+_KEYS: tuple[Key, ...] = ("email", "phone")
+
+
+class RowPlan(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What a row changes in a lead.
+
+    - `lead_id`: the lead
+    - `key`, `match_by`: the key by which the server finds it, as the server spells it; an empty
+      key where no request needs one
+    - `changes`: the fields that change, each with its present and its new value
+    - `present`: the lead's name, pipeline and stage
+    - `add_tags`, `remove_tags`: the tags that it lacks, and those that it is not to have
+    - `emptied`: in how many fields the row has an empty cell and the lead a value
+    """
+
+    lead_id: int
+    match_by: Key = "email"
+    key: str = ""
+    changes: Changes = {}
+    present: dict[str, Any] = {}
+    add_tags: list[str] = []
+    remove_tags: list[str] = []
+    emptied: int = 0
+
+    @property
+    def upserts(self) -> bool:
+        """Whether an upsert is needed, besides the calls for the tags."""
+        return bool(self.changes.keys() - {"tags"})
+
+
+class Found(NamedTuple):
+    """The leads that have a row's id, its email and its phone."""
+
+    by_id: Lead | None
+    by_email: Sequence[Lead]
+    by_phone: Sequence[Lead]
+
+    def by(self, key: Key) -> Sequence[Lead]:
+        """The leads that have this key of the row."""
+        return self.by_email if key == "email" else self.by_phone
+
+
+def _nothing(_: Lead) -> Collection[str]:
+    return ()
+
+
+class RowContent(NamedTuple):
+    """The content of a row.
+
+    - `id`: the lead that it is about
+    - `fields`: its fields without defaults
+    - `blank`: its fields with empty cells
+    - `doubts`: its fields that cannot be sent; the row is sound when the lead has the same values
+    - `unchanged`: which fields a lead has already, in whatever spelling
+    """
+
+    id: int | None
+    fields: dict[str, Any]
+    blank: Sequence[str] = ()
+    doubts: Mapping[str, FieldError] = {}
+    unchanged: Callable[[Lead], Collection[str]] = _nothing
+
+
+class RowRefusedError(Exception):
+    """A row that is not sent, because it cannot be told which lead it is about."""
+
+
+def plan_for(
+    row: RowContent,
+    found: Found,
+    *,
+    match_by: MatchBy,
+    tags_mode: TagsMode,
+    is_shared: Callable[[Key, Lead], bool],
+) -> RowPlan | None:
+    """Return what the row changes in its lead, None for a row that creates one.
+
+    `is_shared`: whether another lead has the same key as this lead. Raises `RowRefusedError`.
+    """
+    if row.id is not None:
+        return _plan_by_id(row, found, tags_mode, is_shared)
+    keys = [key for key in _KEYS if key in MATCH_KEYS[match_by] and found.by(key)]
+    if not keys:
+        return None
+    first = keys[0]
+    leads = found.by(first)
+    if len(leads) > 1:
+        raise RowRefusedError(f"its {first} {row.fields[first]} is that of {_named(leads)}")
+    lead = leads[0]
+    for key in keys[1:]:
+        others = found.by(key)
+        if all(other.id != lead.id for other in others):
+            raise RowRefusedError(
+                f"its {first} {row.fields[first]} is that of {_named([lead])}, and its {key}"
+                f" {row.fields[key]} that of {_named(others)}"
+            )
+    if _is_another_person(row.fields, lead, first):
+        raise RowRefusedError(
+            f"its {first} {row.fields[first]} is that of {_named([lead])}, which has another name"
+            " and another email"
+        )
+    return _plan(row, lead, tags_mode, first)
+
+
+def _is_another_person(fields: Mapping[str, Any], lead: Lead, key: Key) -> bool:
+    name, email = fields.get("name"), fields.get("email")
+    return (
+        key == "phone"
+        and None not in (name, email, lead.name, lead.email)
+        and not same_name(str(name), str(lead.name))
+        and not _same("email", lead.email, email)
+    )
+
+
+def _plan_by_id(
+    row: RowContent, found: Found, tags_mode: TagsMode, is_shared: Callable[[Key, Lead], bool]
+) -> RowPlan:
+    lead = found.by_id
+    if lead is None:
+        raise RowRefusedError(f"its id {row.id} is no lead of the account")
+    for key in _KEYS:
+        others = found.by(key)
+        if others and all(other.id != lead.id for other in others):
+            raise RowRefusedError(
+                f"its id is that of {_named([lead])}, and its {key} {row.fields[key]} that of"
+                f" {_named(others)}"
+            )
+    plan = _plan(row, lead, tags_mode, None)
+    if not plan.upserts:
+        return plan
+    for key in _KEYS:
+        if getattr(lead, key) and key not in plan.changes and not is_shared(key, lead):
+            return msgspec.structs.replace(plan, match_by=key, key=getattr(lead, key))
+    raise RowRefusedError(
+        f"lead {lead.id} cannot be changed: the server finds a lead by its email or phone, and this"
+        " one has neither unchanged and for itself"
+    )
+
+
+def _plan(row: RowContent, lead: Lead, tags_mode: TagsMode, key: Key | None) -> RowPlan:
+    same = row.unchanged(lead)
+    fields = {name: value for name, value in row.fields.items() if name != "tags"}
+    changes = {n: change for n, change in changes_of(fields, lead).items() if n not in same}
+    for name in changes.keys() & row.doubts.keys():
+        doubt = row.doubts[name]
+        raise RowRefusedError(f"{doubt.column} {doubt.value!r} {doubt.reason}")
+    held = list(dict.fromkeys(lead.tags or []))
+    wanted = None if "tags" in same else row.fields.get("tags")
+    add, remove = tag_changes(wanted, held, tags_mode)
+    if add or remove:
+        changes["tags"] = (held, [tag for tag in held if tag not in remove] + add)
+    return RowPlan(
+        lead.id,
+        key or "email",
+        str(getattr(lead, key)) if key else "",
+        changes,
+        {name: getattr(lead, name) for name in PRESENT},
+        add,
+        remove,
+        sum(_holds(lead, name) for name in set(row.blank)),
+    )
+
+
+def tag_changes(
+    wanted: Sequence[str] | None, held: Sequence[str], mode: TagsMode
+) -> tuple[list[str], list[str]]:
+    """Return the tags to add to a lead and those to remove from it."""
+    if not wanted or mode == "skip":
+        return [], []
+    add = [tag for tag in dict.fromkeys(wanted) if tag not in held]
+    return add, [tag for tag in held if tag not in wanted] if mode == "replace" else []
+
+
+def _holds(lead: Lead, name: str) -> bool:
+    custom, dot, field = name.partition(".")
+    if custom == CUSTOM:
+        known = lead.custom_fields or {}
+        return not values.is_blank(known.get(field) if dot else known)
+    return not values.is_blank(getattr(lead, name))
+
+
+def _named(leads: Iterable[Lead]) -> str:
+    """Return the leads in words: `lead 5 (Ana, ana@x.y)`."""
+    texts = []
+    for lead in leads:
+        known = ", ".join(part for part in (lead.name, lead.email, lead.phone) if part)
+        texts.append(f"lead {lead.id}" + (f" ({known})" if known else ""))
+    return " and ".join(texts)
+
+
+def changes_of(fields: Mapping[str, Any], lead: Lead) -> Changes:
+    """Return the fields that a send would change, each with its old and its new value."""
+    changes: Changes = {}
+    for name, new in fields.items():
+        if name == CUSTOM:
+            held = lead.custom_fields or {}
+            for field, value in new.items():
+                if not _same(field, held.get(field), value):
+                    changes[f"{CUSTOM}.{field}"] = (held.get(field), value)
+        elif not _same(name, getattr(lead, name), new):
+            changes[name] = (getattr(lead, name), new)
+    return changes
+
+
+def fields_of(changes: Changes) -> dict[str, Any]:
+    """Return the new values as the fields of a request."""
+    fields: dict[str, Any] = {}
+    for name, (_, new) in changes.items():
+        custom, dot, field = name.partition(".")
+        if dot and custom == CUSTOM:
+            fields.setdefault(CUSTOM, {})[field] = new
+        elif name != "tags":
+            fields[name] = new
+    return fields
+
+
+def _same(name: str, old: Any, new: Any) -> bool:
+    if isinstance(new, list):
+        return isinstance(old, list) and sorted(map(str, old)) == sorted(map(str, new))
+    if isinstance(new, int | float) and not isinstance(new, bool):
+        return _number(old) == new
+    if not isinstance(old, str) or not isinstance(new, str):
+        return bool(old == new)
+    if name == "phone":
+        return same_phone(old, new)
+    if name == "email":
+        return old.strip().casefold() == new.casefold()
+    return old.strip() == new
+
+
+def _number(value: Any) -> float | None:
+    """Return the value as a number: the server may send decimals as text."""
+    try:
+        return float(value)
+    except (TypeError, ValueError):
+        return None

@@ -1,0 +1,143 @@
+"""Writes the lead of one row: which fields are sent, by which key, and which tags."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from syncro_async.bulk.importing.calls import LeadCalls
+from syncro_async.bulk.importing.diff import plan_of
+from syncro_async.bulk.importing.fields import FieldMapping, Kind
+from syncro_async.bulk.importing.journal import HALF_MADE, NOT_MADE, Journal, QueuedRow
+from syncro_async.bulk.importing.plan import RowPlan, TagsMode, fields_of, tag_changes
+from syncro_async.bulk.importing.row_states import lead_before, mark_half_made
+from syncro_async.bulk.job import JobContext
+from syncro_async.errors import ValidationError
+from syncro_async.resources.arguments import MatchBy
+
+
+class LeadWriter:
+    """Sends the rows of one import.
+
+    `compared`: the leads were read before (`diff`). A lead that exists gets only the fields that
+    the row has and that differ; the defaults are for leads that are created.
+    """
+
+    def __init__(
+        self,
+        context: JobContext,
+        journal: Journal,
+        fields: FieldMapping,
+        kind: Kind,
+        *,
+        match_by: MatchBy,
+        tags_mode: TagsMode,
+        compared: bool,
+    ) -> None:
+        self._leads = context.leads
+        self._calls = LeadCalls(context)
+        self._journal = journal
+        self._fields = fields
+        self._kind = kind
+        self._match_by = match_by
+        self._tags_mode: TagsMode = tags_mode
+        self._compared = compared
+        # The reference does not say whether an update may leave out the lead's name and stage.
+        self._repeats_present = False
+
+    def fields_of(self, row: QueuedRow) -> dict[str, Any]:
+        """Return the fields of a row that creates a lead."""
+        return self._fields.convert(msgspec.json.decode(row.body))[0]
+
+    def adds_tags(self, row: QueuedRow) -> bool:
+        """Return whether a row that creates a lead adds its tags with a call of their own."""
+        return self._kind == "upsert" and bool(self.fields_of(row).get("tags"))
+
+    def requests_for(self, row: QueuedRow) -> int:
+        """Return the number of requests that a row needs as a rule."""
+        return 1 + self.adds_tags(row)
+
+    async def send(self, row: QueuedRow) -> tuple[bool, int]:
+        """Create or update the lead without its tags; return whether it is new, and its id."""
+        if self._kind == "create":
+            return True, await self._calls.create(self.fields_of(row))
+        if row.made == HALF_MADE and row.lead_id is not None:
+            return True, row.lead_id
+        plan = plan_of(row.plan)
+        if plan is not None:
+            return False, await self._update(row, plan)
+        known = await self._lead_before(row)
+        if known is not None:
+            lead_id, key = known
+            fields = _without_tags(self._own(row))
+            await self._calls.upsert(fields, key)
+            return False, lead_id
+        fields = _without_tags(self.fields_of(row))
+        created, lead_id = await self._calls.upsert(fields, self._match_by)
+        if created and self.adds_tags(row):
+            await self._journal.run(lambda db: mark_half_made(db, row.idx, lead_id))
+        return created, lead_id
+
+    async def add_tags(self, row: QueuedRow, lead_id: int, *, created: bool) -> None:
+        """Give the lead the tags of its row."""
+        if self._kind == "create":
+            return
+        plan = plan_of(row.plan)
+        if plan is not None:
+            await self._change_tags(lead_id, plan.add_tags, plan.remove_tags)
+            return
+        tags = self.fields_of(row).get("tags", [])
+        if self._compared and not created:
+            tags = self._own(row).get("tags", [])
+        if not tags or (self._tags_mode == "skip" and not created):
+            return
+        held = await self._leads.add_tags(lead_id, tags)
+        if self._tags_mode == "replace":
+            _, extra = tag_changes(tags, held, "replace")
+            await self._change_tags(lead_id, [], extra)
+
+    async def _change_tags(self, lead_id: int, add: list[str], remove: list[str]) -> None:
+        if add:
+            await self._leads.add_tags(lead_id, add)
+        for tag in remove:
+            await self._leads.remove_tag(lead_id, tag)
+
+    def _own(self, row: QueuedRow) -> dict[str, Any]:
+        return self._fields.own(msgspec.json.decode(row.body))
+
+    async def _lead_before(self, row: QueuedRow) -> tuple[int, MatchBy] | None:
+        """Return the lead that this row or an earlier one of the import has made, and its key."""
+        if not self._compared:
+            return None
+        if row.made != NOT_MADE and row.lead_id is not None:
+            return row.lead_id, self._match_by
+        known = await self._journal.run(lambda db: lead_before(db, row))
+        return known and (known.lead_id, known.key)
+
+    async def _update(self, row: QueuedRow, plan: RowPlan) -> int:
+        fields = fields_of(plan.changes)
+        if row.after_a is not None or row.after_b is not None:
+            # An earlier row of the lead may have changed what this row does not change.
+            fields = _without_tags(self._own(row))
+        if not fields or not plan.key:
+            return plan.lead_id
+        fields[plan.match_by] = plan.key
+        present = {name: value for name, value in plan.present.items() if value is not None}
+        if self._repeats_present:
+            fields = {**present, **fields}
+        try:
+            _, lead_id = await self._calls.upsert(fields, plan.match_by, idempotent=True)
+        except ValidationError as error:
+            left_out = present.keys() - fields.keys()
+            if not error.errors or not error.errors.keys() <= left_out:
+                raise
+            self._repeats_present = True
+            fields = {**present, **fields}
+            _, lead_id = await self._calls.upsert(fields, plan.match_by, idempotent=True)
+        return lead_id
+
+
+def _without_tags(fields: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in fields.items() if name != "tags"}
