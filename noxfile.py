@@ -35,6 +35,9 @@ LONG = (
     "tests/integrations/test_workers.py",
 )
 
+# The tests that send requests over sockets.
+AT_THE_WIRE = ("tests/transport", "tests/client", "tests/dialects", "tests/testing", "tests/cli")
+
 nox.needs_version = ">=2025.5"
 nox.options.sessions = ["check"]
 # `PYTHONS` names the interpreters that were found. Without any, `tests` must fail, not be skipped.
@@ -122,6 +125,14 @@ def coverage(session: nox.Session) -> None:
     """The tests with branch coverage of the package; fails under 100 %."""
     session.install("-e", ".[test]")
     _covered_tests(session)
+
+
+@nox.session
+def engines(session: nox.Session) -> None:
+    """All tests at the wire over httpx2; `check` runs a chosen set of them over both libraries."""
+    session.install("-e", ".[test]")
+    session.env["SYNCRO_ENGINE"] = "httpx2"
+    _run_module(session, "pytest", *ON_ALL_CORES, *AT_THE_WIRE, *session.posargs)
 
 
 @nox.session

@@ -31,7 +31,9 @@ if TYPE_CHECKING:
         ConflictError,
         ConnectionFailedError,
         ImportStoppedError,
+        InvalidArgumentError,
         MessagingWindowClosedError,
+        MissingResourceError,
         NoAnswerError,
         NotFoundError,
         OutcomeUnknownError,
@@ -49,6 +51,7 @@ if TYPE_CHECKING:
         StageBlockedError,
         SyncroError,
         UnexpectedResponseError,
+        UnknownArgumentError,
         UnprocessableError,
         ValidationError,
     )
@@ -60,6 +63,7 @@ if TYPE_CHECKING:
     from syncro_async.models.lead import Enrollment, Lead, SentMessage, UpsertResult
     from syncro_async.models.page import Page, PageMeta, UnreadableItem
     from syncro_async.models.pipeline import LostReason, Pipeline, Pipelines, Stage
+    from syncro_async.models.raw_result import Headers, RawResult
     from syncro_async.models.receipts import (
         ExportReceipt,
         FailureGroup,
@@ -72,6 +76,7 @@ if TYPE_CHECKING:
     from syncro_async.models.webhook import NewWebhook, Webhook, Webhooks
     from syncro_async.models.whatsapp import WhatsAppInstance, WhatsAppTemplate
     from syncro_async.paging.paginator import Paginator
+    from syncro_async.resources.arguments import LeadFields, LeadFilters
     from syncro_async.retrying.policy import RetryPolicy
 
 __all__ = [
@@ -98,13 +103,18 @@ __all__ = [
     "ExportReceipt",
     "Failed",
     "FailureGroup",
+    "Headers",
     "ImportStoppedError",
     "ImportSummary",
+    "InvalidArgumentError",
     "Lane",
     "Lead",
+    "LeadFields",
+    "LeadFilters",
     "Limiter",
     "LostReason",
     "MessagingWindowClosedError",
+    "MissingResourceError",
     "NewWebhook",
     "NoAnswerError",
     "NotFoundError",
@@ -127,6 +137,7 @@ __all__ = [
     "ProviderRateLimitedError",
     "RateLimit",
     "RateLimitedError",
+    "RawResult",
     "ReauthenticationRequiredError",
     "RequestTimeoutError",
     "RetryPolicy",
@@ -143,6 +154,7 @@ __all__ = [
     "SystemClock",
     "Task",
     "UnexpectedResponseError",
+    "UnknownArgumentError",
     "UnprocessableError",
     "UnreadableItem",
     "UpsertResult",
@@ -168,7 +180,8 @@ _NAMES_IN = {
     "syncro_async.errors": (
         "AccountSuspendedError APIError AuthenticationError BadRequestError BadRowsError "
         "BudgetWaitError CircuitOpenError ConfigurationError ConflictError "
-        "ConnectionFailedError ImportStoppedError MessagingWindowClosedError "
+        "ConnectionFailedError ImportStoppedError InvalidArgumentError "
+        "MessagingWindowClosedError MissingResourceError UnknownArgumentError "
         "NoAnswerError NotFoundError OutcomeUnknownError PendingTask "
         "PermissionDeniedError PlanLimitError ProviderAuthenticationError ProviderError "
         "ProviderRateLimitedError RateLimitedError ReauthenticationRequiredError "
@@ -183,6 +196,7 @@ _NAMES_IN = {
     "syncro_async.models.lead": "Enrollment Lead SentMessage UpsertResult",
     "syncro_async.models.page": "Page PageMeta UnreadableItem",
     "syncro_async.models.pipeline": "LostReason Pipeline Pipelines Stage",
+    "syncro_async.models.raw_result": "Headers RawResult",
     "syncro_async.models.task": "Task",
     "syncro_async.models.webhook": "NewWebhook Webhook Webhooks",
     "syncro_async.models.whatsapp": "WhatsAppInstance WhatsAppTemplate",
@@ -190,6 +204,7 @@ _NAMES_IN = {
     "syncro_async.models.receipts": (
         "ExportReceipt FailureGroup ImportSummary RowChange RowProblem SyncReceipt "
     ),
+    "syncro_async.resources.arguments": "LeadFields LeadFilters",
     "syncro_async.retrying.policy": "RetryPolicy",
 }
 _HOME = {name: home for home, names in _NAMES_IN.items() for name in names.split()}

@@ -2,46 +2,61 @@
 
 from __future__ import annotations
 
-import copy
 import re
-from collections.abc import Iterable, Mapping, Sequence
+import ssl
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, Self, TypeVar, overload
 
 from msgspec import structs
 
 from syncro_async.bulk.job import JobContext, current_job
 from syncro_async.clock import Clock, SystemClock
 from syncro_async.dialects import SYNCRO, Dialect
+from syncro_async.errors import InvalidArgumentError
 from syncro_async.events import Observer, Observers
 from syncro_async.limiting.context import chosen_lane
 from syncro_async.limiting.protocol import Budget, Lane, Limiter
 from syncro_async.limiting.rate_limit import RateLimit
-from syncro_async.limiting.registry import keep_alive_for, key_hash
+from syncro_async.limiting.registry import keep_alive_for
 from syncro_async.resources.account import Account, Users
 from syncro_async.resources.any_list import AnyList
 from syncro_async.resources.custom_fields import CustomFields
 from syncro_async.resources.leads import Leads
 from syncro_async.resources.pipelines import Pipelines
+from syncro_async.resources.raw_client import RawClient
+from syncro_async.resources.resource import Calls, Record, resource_property
 from syncro_async.resources.tasks import Tasks
 from syncro_async.resources.webhooks import Webhooks
 from syncro_async.resources.whatsapp import WhatsApp
 from syncro_async.retrying.policy import RetryPolicy
 from syncro_async.settings import (
     Settings,
-    api_key_from,
+    account_of,
+    asked_key,
     base_url_from,
     check_dialect_variant,
     checked_options,
     connections_from,
+    key_source,
     limiter_from,
     rates_from,
 )
 from syncro_async.transport.json_codec import decode_any, decoder_for, encode_body
 from syncro_async.transport.messages import Call, CallOptions
 from syncro_async.transport.pipeline import ClientConfig, Pipeline
-from syncro_async.transport.urls import merge_default_params, query_string, relative_path
+from syncro_async.transport.redaction import ApiKey
+from syncro_async.transport.rotating_key import NOT_ASKED, AskKey, RotatingPipeline
+from syncro_async.transport.urls import (
+    Parameters,
+    merge_default_params,
+    query_string,
+    relative_path,
+)
+from syncro_async.transport.values import scalar, shown
+from syncro_async.transport.wire import wire_from
 from syncro_async.version import __version__
 
 if TYPE_CHECKING:
@@ -50,7 +65,7 @@ if TYPE_CHECKING:
     from syncro_async.bulk.api import Bulk
     from syncro_async.transport.http_engine import Transport
 else:
-    AsyncLimiter = Transport = (
+    AsyncLimiter = Bulk = Transport = (
         Any  # for those who look up what a client is made of, as containers do
     )
 
@@ -77,8 +92,11 @@ class AsyncClient(AnyList):
     All clients of a process with the same key and base URL share one budget. It may be used from
     any number of tasks, opens its connections on first use, and never shows the key.
 
-    - `api_key`: else the environment's `SYNCRO_API_KEY`; `base_url`: else `SYNCRO_BASE_URL`, else
-      the service's own. The variables carry the dialect's name.
+    - `api_key`: a key, or a function, sync or async, that returns one: it is asked before the first
+      call, and again after a 401, so that keys may rotate. Each key has its own budget. None: the
+      environment's `SYNCRO_API_KEY`.
+    - `base_url`: None: the environment's `SYNCRO_BASE_URL`, else the service's own. The variables
+      carry the dialect's name.
     - `dialect`: which service this is; `syncro_async.dialects` has those it knows.
     - `rate_limit`: what the service allows, one `RateLimit` or several that hold at once; else
       `SYNCRO_RATE_LIMIT` (`60/60`: calls/seconds), else the dialect's.
@@ -93,15 +111,26 @@ class AsyncClient(AnyList):
     - `retry`: a `RetryPolicy`. `timeout` (s): for one attempt, from first byte to last.
     - `max_connections`: how many requests of one event loop are on the wire at once, at most.
       Waiting for one of them counts neither as `max_wait` nor as `timeout`.
-    - `transport`: any httpx async transport. `clock`: for tests.
+    - `transport`: an async transport of httpx or httpx2, in place of the connections that the
+      client opens.
+    - `tls`: an `ssl.SSLContext` for the connections that the client opens, with a CA or a client
+      certificate of your own. Otherwise `SSL_CERT_FILE` and `SSL_CERT_DIR` name the CAs, and
+      `SYNCRO_CLIENT_CERT` a PEM file with the client certificate and its private key.
+    - `engine`: the HTTP library, `"httpx"` (the default) or `"httpx2"` (its extra); else
+      `SYNCRO_ENGINE`. A transport decides by itself, and an engine of another library beside it is
+      an error.
+    - `clock`: for tests.
     - `observers`: functions that get every event of `syncro_async.events`.
 
     Raises `ConfigurationError` for settings that cannot work.
     """
 
+    _owns_pipeline = True
+    _explicit_lane: Lane | None = None
+
     def __init__(
         self,
-        api_key: str | None = None,
+        api_key: str | AskKey | None = None,
         *,
         base_url: str | None = None,
         dialect: Dialect = SYNCRO,
@@ -113,37 +142,58 @@ class AsyncClient(AnyList):
         timeout: float = 30.0,
         max_connections: int = 20,
         transport: Transport | None = None,
+        tls: ssl.SSLContext | None = None,
+        engine: Literal["httpx", "httpx2"] | None = None,
         clock: Clock | None = None,
         observers: Iterable[Observer] = (),
     ) -> None:
         try:
-            key = api_key_from(api_key, dialect)
+            source = key_source(api_key, dialect)
         finally:
             del api_key  # an error's traceback holds this frame
         wiring = ClientConfig(
-            api_key=key,
+            api_key=source if isinstance(source, ApiKey) else NOT_ASKED,
             base_url=base_url_from(base_url, dialect),
             dialect=dialect,
             rates=rates_from(rate_limit, dialect),
             max_connections=connections_from(max_connections),
-            transport=transport,
+            wire=wire_from(transport, tls=tls, engine=engine, environment=dialect.environment),
             clock=clock or _SYSTEM_CLOCK,
             user_agent=_USER_AGENT,
         )
         calls = CallOptions(lane, max_wait, timeout, retry or _STANDARD_RETRIES, dialect.headers)
         self._settings = Settings(wiring, checked_options(calls))
-        self._limiter = limiter_from(limiter, wiring, timeout=timeout)
-        self._emit = Observers(observers)
-        self._pipeline = Pipeline(wiring, self._limiter, self._emit)
-        self._owns_pipeline = True
-        self._explicit_lane: Lane | None = None
-        keep_alive_for(self._pipeline, self._limiter)
+        self._emit = emit = Observers(observers)
+        self._pipeline = _pipeline_for(source, wiring, limiter, emit, timeout=timeout)
+        self._account = f"{wiring.base_url} {account_of(source)}"
+
+    leads = resource_property("leads", Leads, "The calls about leads.")
+    tasks = resource_property("tasks", Tasks, "The calls about tasks.")
+    pipelines = resource_property(
+        "pipelines", Pipelines, "The calls about pipelines, their stages and the lost reasons."
+    )
+    custom_fields = resource_property(
+        "custom_fields", CustomFields, "The call about the definitions of custom fields."
+    )
+    whatsapp = resource_property(
+        "whatsapp", WhatsApp, "The calls about WhatsApp numbers and templates."
+    )
+    account = resource_property(
+        "account", Account, "The call about the account that the key belongs to."
+    )
+    users = resource_property("users", Users, "The call about the members of the account.")
+    webhooks = resource_property("webhooks", Webhooks, "The calls about webhook subscriptions.")
 
     @property
-    def leads(self) -> Leads:
-        """The calls about leads."""
-        self._settings.config.dialect.check_resource("leads")
-        return Leads(self._send, self._paginate)
+    def with_raw_response(self) -> RawClient:
+        """The same calls; each returns a `RawResult` with the status, headers and body.
+
+            raw = await syncro.with_raw_response.leads.get(1)
+            print(raw.status, raw.attempts, raw.parsed.name)
+
+        A list comes as its first page.
+        """
+        return RawClient(self)
 
     @property
     def bulk(self) -> Bulk:
@@ -160,54 +210,12 @@ class AsyncClient(AnyList):
             rates=self._limiter.rates,
             clock=config.clock,
             base_url=config.base_url,
-            account=f"{config.base_url} {key_hash(config.api_key.reveal())}",
+            account=self._account,
             lane=self._explicit_lane or chosen_lane() or "bulk",
             client=self._pipeline,
             stats=self._pipeline.stats,
         )
         return Bulk(ground)
-
-    @property
-    def tasks(self) -> Tasks:
-        """The calls about tasks."""
-        self._settings.config.dialect.check_resource("tasks")
-        return Tasks(self._send, self._paginate)
-
-    @property
-    def pipelines(self) -> Pipelines:
-        """The call about pipelines, their stages and the lost reasons."""
-        self._settings.config.dialect.check_resource("pipelines")
-        return Pipelines(self._send, self._emit)
-
-    @property
-    def custom_fields(self) -> CustomFields:
-        """The call about the definitions of custom fields."""
-        self._settings.config.dialect.check_resource("custom_fields")
-        return CustomFields(self._send, self._emit)
-
-    @property
-    def whatsapp(self) -> WhatsApp:
-        """The calls about WhatsApp numbers and templates."""
-        self._settings.config.dialect.check_resource("whatsapp")
-        return WhatsApp(self._send, self._emit)
-
-    @property
-    def account(self) -> Account:
-        """The call about the account behind the key."""
-        self._settings.config.dialect.check_resource("account")
-        return Account(self._send)
-
-    @property
-    def users(self) -> Users:
-        """The call about the members of the account."""
-        self._settings.config.dialect.check_resource("users")
-        return Users(self._send, self._emit)
-
-    @property
-    def webhooks(self) -> Webhooks:
-        """The calls about webhook subscriptions."""
-        self._settings.config.dialect.check_resource("webhooks")
-        return Webhooks(self._send, self._emit)
 
     def with_options(
         self,
@@ -220,11 +228,12 @@ class AsyncClient(AnyList):
     ) -> AsyncClient:
         """The same client with other options for the calls made through it.
 
-        `dialect` may differ from the client's in its headers, parameters and paging, for example
-        `ROUTEMCP.with_options(end_user_id=…)`.
+        It shares the connections and the budget; closing it closes nothing. An option that is not
+        given stays as it is. Raises `ConfigurationError` for options that cannot work.
 
-        It shares the connections and the budget; closing it closes nothing. Raises
-        `ConfigurationError` for options that cannot work.
+        - `lane`, `max_wait` (s), `timeout` (s), `retry`: as for `AsyncClient`.
+        - `dialect`: one that differs from the client's in its headers, parameters and paging only,
+          for example `ROUTEMCP.with_options(end_user_id=…)`.
         """
         given = {"lane": lane, "max_wait": max_wait, "timeout": timeout, "retry": retry}
         changes: dict[str, Any] = {
@@ -235,13 +244,10 @@ class AsyncClient(AnyList):
             config = replace(config, dialect=check_dialect_variant(config.dialect, dialect))
             changes["headers"] = dialect.headers
         options = checked_options(structs.replace(self._settings.options, **changes))
-        view = copy.copy(self)
-        vars(view).update(
+        return self._view(
             _settings=Settings(config, options),
             _explicit_lane=self._explicit_lane if lane is _UNCHANGED else lane,
-            _owns_pipeline=False,
         )
-        return view
 
     def budget(self) -> Budget:
         """How the key's budget stands, as far as this process knows.
@@ -256,6 +262,7 @@ class AsyncClient(AnyList):
 
         Raises `ConnectionFailedError` when a shared limiter's store is out of reach.
         """
+        await self._pipeline.ready()
         await self._limiter.refresh()
         return self._limiter.budget()
 
@@ -265,7 +272,7 @@ class AsyncClient(AnyList):
         method: str,
         path: str,
         *,
-        params: Mapping[str, Any] | None = None,
+        params: Parameters | None = None,
         json: Any = None,
         type: None = None,
     ) -> Any: ...
@@ -275,7 +282,7 @@ class AsyncClient(AnyList):
         method: str,
         path: str,
         *,
-        params: Mapping[str, Any] | None = None,
+        params: Parameters | None = None,
         json: Any = None,
         type: type[T],
     ) -> T: ...
@@ -284,31 +291,39 @@ class AsyncClient(AnyList):
         method: str,
         path: str,
         *,
-        params: Mapping[str, Any] | None = None,
+        params: Parameters | None = None,
         json: Any = None,
         type: type[Any] | None = None,
     ) -> Any:
         """Call any endpoint through the same budget, retries and errors.
 
-        `path` is relative to the base URL (`/tasks`); an absolute URL is accepted when it lies
-        under the base URL. In `params` a list repeats its name with `[]` and None is left out; in
-        `json` None is null.
-        Returns the whole decoded body, its envelope included: plain objects (None for an empty
-        body), or an instance of `type` where that is given. GET, PUT and DELETE count as safe to
-        send again, POST and PATCH do not.
+            found = await syncro.request("GET", "/leads", params={"per_page": 1})
+            print(found["meta"]["total"])
 
-        Raises `ValueError` for a path that leaves the base URL and for a method or values that
-        cannot be sent, and the errors of `syncro_async.errors`.
+        Returns the whole decoded body, its envelope included. Raises `InvalidArgumentError` for a
+        path that leaves the base URL and for a method or values that cannot be sent, and the other
+        errors of `syncro_async.errors`.
+
+        - `method`: an HTTP method. GET, PUT and DELETE may be sent again after an attempt that may
+          have been executed; POST and PATCH may not.
+        - `path`: relative to the base URL (`/tasks`), or an absolute URL below it.
+        - `params`: the query, as a map or as pairs of name and value. A list repeats its name with
+          `[]`; None is left out.
+        - `json`: the body (None: no body). None inside it is null.
+        - `type`: what the body is decoded to, for instance a `msgspec.Struct` or `dict[str, int]`
+          (None: plain objects, and None for an empty body).
         """
-        verb = method.upper()
+        verb = str(scalar("method", method)).upper()
         if not _METHOD.fullmatch(verb):
-            raise ValueError(f"method={method!r} is no HTTP method")
+            raise InvalidArgumentError(
+                f"method={shown(method)} is no HTTP method", argument="method"
+            )
         call: Call[Any] = Call(
             verb,
             relative_path(path, self._settings.config.base_url),
             decode_any if type is None else decoder_for(type),
             idempotent=verb in _REPEATABLE,
-            query=query_string(params or {}),
+            query=query_string(params),
             body=None if json is None else encode_body(json),
         )
         return await self._send(call)
@@ -329,11 +344,47 @@ class AsyncClient(AnyList):
     ) -> None:
         await self.aclose()
 
+    def __copy__(self) -> AsyncClient:
+        """A copy is a view, as `with_options()` makes one: connections and budget are shared."""
+        return self._view()
+
+    def __deepcopy__(self, memo: object) -> AsyncClient:
+        return self._view()
+
+    def __reduce__(self) -> NoReturn:
+        raise TypeError(
+            "an AsyncClient is not pickled, for its key must not be written anywhere; create a"
+            " client in the other process"
+        )
+
     def __repr__(self) -> str:
         settings: Settings | None = vars(self).get("_settings")
         if settings is None:  # a traceback shows it while it is being made
             return "<AsyncClient>"
         return f"<AsyncClient {settings.config.base_url} lane={settings.options.lane}>"
+
+    @property
+    def _limiter(self) -> Limiter:
+        """The limiter of the key; of a key that changes, the newest one's."""
+        return self._pipeline.limiter
+
+    def _view(self, **changes: Any) -> AsyncClient:
+        """The same client with other attributes; it shares the connections and closes nothing."""
+        view = object.__new__(type(self))
+        vars(view).update(vars(self), _owns_pipeline=False, **changes)
+        return view
+
+    def _recording(self, record: Record) -> AsyncClient:
+        options = structs.replace(self._settings.options, record=record)
+        return self._view(_settings=Settings(self._settings.config, options))
+
+    def _calls_of(self, resource: str) -> Calls:
+        self._settings.config.dialect.check_resource(resource)
+
+        def recording(record: Record) -> Calls:
+            return self._recording(record)._calls_of(resource)  # noqa: SLF001  # of this class
+
+        return Calls(self._send, self._paginate, self._emit, recording)
 
     async def _send(self, call: Call[T], /) -> T:
         settings = self._settings
@@ -348,3 +399,25 @@ class AsyncClient(AnyList):
         if job is not None:
             options = job.options(options, lane_chosen=lane is not None)
         return await self._pipeline(call, options)
+
+
+def _pipeline_for(
+    source: ApiKey | AskKey,
+    config: ClientConfig,
+    limiter: object,
+    emit: Observers,
+    *,
+    timeout: float,
+) -> Pipeline | RotatingPipeline:
+    """The pipeline of the key, or one that asks the function for its keys."""
+
+    def of_key(key: ApiKey) -> Pipeline:
+        own = replace(config, api_key=key)
+        found = limiter_from(limiter, own, timeout=timeout)
+        pipeline = Pipeline(own, found, emit)
+        keep_alive_for(pipeline, found)
+        return pipeline
+
+    if isinstance(source, ApiKey):
+        return of_key(source)
+    return RotatingPipeline(source, partial(asked_key, dialect=config.dialect), of_key, config)

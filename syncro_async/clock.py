@@ -30,7 +30,10 @@ class Clock(Protocol):
         """Seconds since 1970-01-01 UTC; may jump either way."""
 
     async def sleep(self, seconds: float) -> None:
-        """Return after that many seconds; zero or less gives other tasks one turn."""
+        """Wait.
+
+        - `seconds`: how long; zero or less gives other tasks one turn.
+        """
 
     def call_at(self, when: float, callback: Callable[[], object]) -> Timer:
         """Call `callback` on the running event loop once `monotonic()` reaches `when`."""
@@ -49,10 +52,16 @@ class SystemClock:
         return time.time()
 
     async def sleep(self, seconds: float) -> None:
-        """Wait on the running event loop."""
+        """Wait on the running event loop.
+
+        - `seconds`: how long.
+        """
         await asyncio.sleep(seconds)
 
     def call_at(self, when: float, callback: Callable[[], object]) -> Timer:
-        """Arm a timer on the running event loop, whose clock may start elsewhere than ours."""
+        """Set a timer on the running event loop, whose clock may start elsewhere.
+
+        - `when`: the time of `monotonic()` at which `callback` is called.
+        """
         loop = asyncio.get_running_loop()
         return loop.call_later(max(0.0, when - time.monotonic()), callback)

@@ -2,6 +2,9 @@
 
     SyncroError
     ├── ConfigurationError (also ValueError)
+    │   └── MissingResourceError (also AttributeError)
+    ├── InvalidArgumentError (also ValueError)
+    │   └── UnknownArgumentError (also TypeError)
     ├── BadRowsError (also ValueError)
     ├── ImportStoppedError
     ├── BudgetWaitError
@@ -39,6 +42,8 @@ from __future__ import annotations
 from typing import Any, Literal, NamedTuple
 
 from syncro_async._internal.error_text import first_few, format_error, format_groups, format_wait
+from syncro_async._internal.plain_text import LONGEST_NAME, one_line, shorten
+from syncro_async.models.raw_result import Headers
 from syncro_async.models.receipts import FailureGroup, ImportSummary, RowProblem, group_problems
 
 
@@ -55,9 +60,11 @@ class SyncroError(Exception):
 
     `method` and `path` say which call it was (the path without its query), `attempts` how often
     it was sent; they are None and 0 for what happened outside a call. `message` is the bare
-    message: what the server said, or what we have to say; `str(error)` adds the rest.
+    message: what the server said, or what we have to say; `str(error)` adds the rest, on one line.
+    `headers` are those of the answer, and empty where there was none.
     """
 
+    headers: Headers = Headers()
     method: str | None = None
     path: str | None = None
     attempts: int = 0
@@ -80,7 +87,7 @@ class SyncroError(Exception):
         """`GET /leads/7 → 503: Down. [asks to wait 9 s] (2 attempts)`, as far as it is known."""
         call = f"{self.method} {self.path}" if self.method else ""
         said = format_error(call, self._verdict(), self.message, self._detail(), self.attempts)
-        return f"{said} (advice: {self.advice})" if self.advice else said
+        return one_line(f"{said} (advice: {self.advice})" if self.advice else said)
 
     def _verdict(self) -> str:
         """What stands between the call and the message."""
@@ -93,6 +100,26 @@ class SyncroError(Exception):
 
 class ConfigurationError(SyncroError, ValueError):
     """The client was made or used in a way that cannot work; the message says what to change."""
+
+
+class MissingResourceError(ConfigurationError, AttributeError):
+    """The service of this client does not have this group of calls, as its dialect says."""
+
+
+class InvalidArgumentError(SyncroError, ValueError):
+    """An argument of a call cannot be used as it is; nothing was sent.
+
+    The message names the argument, its value, and what is allowed. `argument` is the name alone:
+    `tags[1]` is the second of the tags.
+    """
+
+    def __init__(self, message: str, *, argument: str) -> None:
+        super().__init__(message)
+        self.argument = argument
+
+
+class UnknownArgumentError(InvalidArgumentError, TypeError):
+    """A call was given a keyword argument that it does not have; the message names similar ones."""
 
 
 class BadRowsError(SyncroError, ValueError):
@@ -111,7 +138,7 @@ class BadRowsError(SyncroError, ValueError):
         return group_problems(self.problems)
 
     def __str__(self) -> str:
-        return f"{self.message}: {format_groups(self.groups)}"
+        return one_line(f"{self.message}: {format_groups(self.groups)}")
 
 
 class ImportStoppedError(SyncroError):
@@ -188,7 +215,8 @@ class APIError(SyncroError):
     """The server answered with an error: a 4xx, a 5xx, or `success: false` under a 2xx.
 
     `status` is the HTTP status, `code` the machine-readable code where the service has one,
-    `message` the server's own words, `body` the decoded body (bytes when it is not JSON),
+    `message` the server's own words, the first 500 characters of them and on one line, `body` the
+    decoded body, whole (bytes when it is not JSON or would take too much memory),
     `retry_after` the seconds the server asked to wait, or None, `advice` what its reference says.
     `not_processed` is True where the answer proves that the request was not processed: then also
     a call that must not be repeated is sent again.
@@ -270,7 +298,11 @@ class UnprocessableError(APIError):
 
 
 class ValidationError(UnprocessableError):
-    """400 or 422: fields are missing or wrong. `errors` maps each field to its messages."""
+    """400 or 422: fields are missing or wrong. `errors` maps each field to its messages.
+
+    Of very many fields it has the first 1,000, of very many messages the first 100, and of a long
+    message the first 500 characters; `body` has all of it.
+    """
 
     def __init__(
         self, message: str, *, errors: dict[str, list[str]] | None = None, **answer: Any
@@ -292,7 +324,8 @@ class StageBlockedError(UnprocessableError):
         self.pending_tasks = pending_tasks
 
     def _detail(self) -> str:
-        return first_few(f"{task.subject or task.id}" for task in self.pending_tasks)
+        tasks = (f"{task.subject or task.id}" for task in self.pending_tasks)
+        return first_few(shorten(task, LONGEST_NAME) for task in tasks)
 
 
 class PlanLimitError(UnprocessableError):

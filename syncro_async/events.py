@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterable
 
 import msgspec
 
+from syncro_async._internal.plain_text import one_line
+
 logger = logging.getLogger("syncro_async")
 
 
@@ -101,6 +103,8 @@ class RetryScheduled(msgspec.Struct, frozen=True):
 class ServerFailed(msgspec.Struct, frozen=True):
     """The server answered 5xx; `body` is the beginning of what it said, without secrets.
 
+    Of a long one it is a part: then `size` is the length of the whole (bytes), which is the `body`
+    of the error that the call raises in the end; else 0.
     Reported once for a call, and not again for the next ones while the same body comes.
     """
 
@@ -108,6 +112,7 @@ class ServerFailed(msgspec.Struct, frozen=True):
     path: str
     status: int
     body: str
+    size: int = 0
 
 
 class GateClosed(msgspec.Struct, frozen=True):
@@ -209,7 +214,7 @@ LONG_WAIT = 5.0
 
 
 def log_event(event: Event) -> None:
-    """The log observer: requests at DEBUG, what a person should know at INFO and WARNING.
+    """Write an `event` to the log: requests at DEBUG, what a person should know above it.
 
     A wait over 5 s is a WARNING, but INFO beside another that was one, and in the bulk lane,
     where waiting is the plan.
@@ -227,18 +232,16 @@ def log_event(event: Event) -> None:
                 foreign_estimate,
             )
         case RetryScheduled(method, path, attempt, delay, reason):
-            logger.info(
-                "%s %s: attempt %d failed (%s), again in %.1f s",
-                method,
-                path,
-                attempt,
-                reason,
-                delay,
-            )
+            line = "%s %s: attempt %d failed (%s), again in %.1f s"
+            logger.info(line, method, path, attempt, one_line(reason), delay)
         case ItemUnreadable(path, index, reason):
-            logger.warning("%s: item %d of the page is unreadable: %s", path, index, reason)
-        case ServerFailed(method, path, status, body):
-            logger.warning("%s %s: the server failed with %d: %s", method, path, status, body)
+            line = "%s: item %d of the page is unreadable: %s"
+            logger.warning(line, path, index, one_line(reason))
+        case ServerFailed(method, path, status, body, size):
+            line = "%s %s: the server failed with %d: %s"
+            if size:
+                line += "; the error's `body` has the whole of it"
+            logger.warning(line, method, path, status, one_line(body))
         case LimitAnnounced(announced, kept):
             logger.warning(
                 "the service allows this key %d calls, the client keeps to %d: give AsyncClient"
@@ -247,6 +250,7 @@ def log_event(event: Event) -> None:
                 kept,
             )
         case CallAbandoned(method, path, outcome) if method != "GET":
-            logger.warning("%s %s was cancelled after it was sent: %s", method, path, outcome)
+            line = "%s %s was cancelled after it was sent: %s"
+            logger.warning(line, method, path, one_line(outcome))
         case _:
             logger.debug("%s", event)

@@ -18,11 +18,12 @@ from syncro_async.errors import ConfigurationError
 from syncro_async.limiting.context import checked_lane
 from syncro_async.limiting.protocol import Limiter
 from syncro_async.limiting.rate_limit import RateLimit, as_rates
-from syncro_async.limiting.registry import in_process_limiter
+from syncro_async.limiting.registry import in_process_limiter, key_hash
 from syncro_async.retrying.policy import RetryPolicy
 from syncro_async.transport.messages import CallOptions
 from syncro_async.transport.pipeline import ClientConfig
 from syncro_async.transport.redaction import ApiKey
+from syncro_async.transport.rotating_key import AskKey
 
 MEMORY = "memory://"
 # One budget for all programs of this user on this machine.
@@ -37,7 +38,18 @@ class Settings:
     options: CallOptions
 
 
-def api_key_from(given: str | None, dialect: Dialect) -> ApiKey:
+def key_source(given: str | AskKey | None, dialect: Dialect) -> ApiKey | AskKey:
+    """The function given, the key given, or the key of the dialect's environment variable.
+
+    Raises `ConfigurationError` when there is none, or when it cannot be one.
+    """
+    try:
+        return given if callable(given) else api_key_from(given, dialect)
+    finally:
+        del given  # an error's traceback holds this frame
+
+
+def api_key_from(given: object, dialect: Dialect) -> ApiKey:
     """The key given, or the one of the dialect's environment variable.
 
     Raises `ConfigurationError` when there is none, or when it cannot be one.
@@ -56,6 +68,29 @@ def api_key_from(given: str | None, dialect: Dialect) -> ApiKey:
         return ApiKey(key)
     finally:
         del given, key  # an error's traceback holds this frame
+
+
+def account_of(source: ApiKey | AskKey) -> str:
+    """What stands for the key in the files of bulk jobs: its hash, or the name of its function."""
+    if isinstance(source, ApiKey):
+        return key_hash(source.reveal())
+    name = getattr(source, "__qualname__", type(source).__qualname__)
+    return f"{getattr(source, '__module__', '')}.{name}"
+
+
+def asked_key(given: object, dialect: Dialect) -> ApiKey:
+    """The key that a function gave; the environment is not asked instead.
+
+    Raises `ConfigurationError` when it cannot be a key.
+    """
+    try:
+        if given is None:
+            raise ConfigurationError(
+                f"the function given as api_key returned None instead of a key for {dialect.name}"
+            )
+        return api_key_from(given, dialect)
+    finally:
+        del given  # an error's traceback holds this frame
 
 
 def base_url_from(given: str | None, dialect: Dialect) -> str:
@@ -147,7 +182,7 @@ def limiter_from(given: object, config: ClientConfig, *, timeout: float) -> Limi
     base_url, rates, clock = config.base_url, config.rates, config.clock
     try:
         # "host" coordinates programs that send real requests in real time.
-        simulated = config.transport is not None or not isinstance(clock, SystemClock)
+        simulated = config.wire.transport is not None or not isinstance(clock, SystemClock)
         if url == MEMORY or (url == HOST and simulated):
             return in_process_limiter(base_url, config.api_key.reveal(), rates, clock)
         # Here and not above: most programs need neither databases nor Redis for it.

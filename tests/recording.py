@@ -11,9 +11,11 @@ import msgspec
 from syncro_async.events import ItemUnreadable
 from syncro_async.paging.paginator import Paginator
 from syncro_async.resources.account import Account, Users
+from syncro_async.resources.arguments import PageRange
 from syncro_async.resources.custom_fields import CustomFields
 from syncro_async.resources.leads import Leads
 from syncro_async.resources.pipelines import Pipelines
+from syncro_async.resources.resource import Calls
 from syncro_async.resources.tasks import Tasks
 from syncro_async.resources.webhooks import Webhooks
 from syncro_async.resources.whatsapp import WhatsApp
@@ -48,49 +50,46 @@ class Recorder:
         return call.read(self.answer)
 
     def paginate(
-        self,
-        path: str,
-        *,
-        query: Mapping[str, Any],
-        item: type[T],
-        page_size: int,
-        start_page: int,
-        max_items: int | None,
+        self, path: str, query: Mapping[str, Any], item: type[T], part: PageRange, /
     ) -> Paginator[T]:
-        self.lists.append(Listed(path, dict(query), item, page_size, start_page, max_items))
+        self.lists.append(Listed(path, dict(query), item, *part))
         return cast("Paginator[T]", self)
 
     @property
+    def _calls(self) -> Calls:
+        return Calls(self.perform, self.paginate, self.told.append, lambda _: self._calls)
+
+    @property
     def leads(self) -> Leads:
-        return Leads(self.perform, self.paginate)
+        return Leads(self._calls)
 
     @property
     def tasks(self) -> Tasks:
-        return Tasks(self.perform, self.paginate)
+        return Tasks(self._calls)
 
     @property
     def pipelines(self) -> Pipelines:
-        return Pipelines(self.perform, self.told.append)
+        return Pipelines(self._calls)
 
     @property
     def custom_fields(self) -> CustomFields:
-        return CustomFields(self.perform, self.told.append)
+        return CustomFields(self._calls)
 
     @property
     def whatsapp(self) -> WhatsApp:
-        return WhatsApp(self.perform, self.told.append)
+        return WhatsApp(self._calls)
 
     @property
     def account(self) -> Account:
-        return Account(self.perform)
+        return Account(self._calls)
 
     @property
     def users(self) -> Users:
-        return Users(self.perform, self.told.append)
+        return Users(self._calls)
 
     @property
     def webhooks(self) -> Webhooks:
-        return Webhooks(self.perform, self.told.append)
+        return Webhooks(self._calls)
 
     @property
     def call(self) -> Call[Any]:

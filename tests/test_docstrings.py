@@ -18,10 +18,10 @@ import pytest
 from fastapi import FastAPI
 
 import syncro_async
-from syncro_async import AsyncClient, dialects
+from syncro_async import SYNCRO, AsyncClient, Bulk, Paginator, dialects
 from syncro_async.integrations import fastapi
 from syncro_async.integrations.opentelemetry import OpenTelemetry
-from syncro_async.sandbox import FULL_KEY, Sandbox, serving
+from syncro_async.sandbox import FULL_KEY, Sandbox, Trouble, serving
 from syncro_async.testing import FakeClock, sandbox_client
 
 PACKAGE = Path(syncro_async.__file__).parent
@@ -56,10 +56,11 @@ def offered() -> dict[str, Any]:
             if inspect.isclass(value) or inspect.isroutine(value):
                 found.setdefault(f"{value.__module__}.{value.__qualname__}", value)
     with_key = AsyncClient("crm_x")
-    for name, value in inspect.getmembers_static(AsyncClient, lambda each: type(each) is property):
-        resource = type(getattr(with_key, name))
-        assert value.fget.__doc__
-        found[f"{resource.__module__}.{resource.__qualname__}"] = resource
+    for name, value in inspect.getmembers_static(AsyncClient):
+        if isinstance(value, property) and not name.startswith("_"):
+            assert value.__doc__
+            resource = type(getattr(with_key, name))
+            found[f"{resource.__module__}.{resource.__qualname__}"] = resource
     return found
 
 
@@ -74,6 +75,15 @@ def methods_of(kind: type) -> Iterator[tuple[str, Any]]:
 
 
 OFFERED = offered()
+RESOURCES = [type(getattr(AsyncClient("crm_x"), name)) for name in sorted(SYNCRO.resources)]
+# A property has no parameters, and its function has the object.
+PROPERTIES = {
+    name
+    for kind in {*OFFERED.values(), *RESOURCES}
+    if inspect.isclass(kind)
+    for name, each in inspect.getmembers_static(kind)
+    if isinstance(each, property)
+}
 CALLS: dict[str, tuple[Any, str]] = {}
 for place, thing in OFFERED.items():
     about = thing.__doc__ or ""
@@ -108,6 +118,55 @@ def test_every_call_says_what_it_does_and_what_it_raises_itself(place: str) -> N
     assert call.__doc__, f"{place} has no docstring"
     for error in errors_of(call):
         assert error in said, f"{place} raises {error} and does not say so"
+
+
+# FastAPI and pytest call these; no program does.
+CALLED_BY_FRAMEWORKS = {"get_client", "pytest_configure"}
+# What programs make themselves; they meet the other classes as results, events and errors.
+MADE_BY_PROGRAMS = [
+    *(syncro_async.AsyncClient, syncro_async.RateLimit, syncro_async.RetryPolicy),
+    *(syncro_async.ProgressBar, syncro_async.Headers, FakeClock, Sandbox, Trouble, OpenTelemetry),
+    *(dialects.Dialect, dialects.PageNumbers, dialects.Cursor),
+]
+MADE_OR_READ = {
+    place: thing
+    for place, thing in OFFERED.items()
+    if thing in MADE_BY_PROGRAMS or place.startswith("syncro_async.models.")
+}
+
+
+def unnamed(call: Any, docstring: str | None) -> list[str]:
+    """The parameters that do not stand between backticks in the docstring."""
+    names = [
+        each.name
+        for each in inspect.signature(call).parameters.values()
+        if each.name not in {"self", "cls"} and not each.name.startswith("_")
+    ]
+    quoted = " ".join(re.findall(r"`+([^`]+)`+", docstring or ""))
+    return [name for name in names if not re.search(rf"\b{re.escape(name)}\b", quoted)]
+
+
+@pytest.mark.parametrize("place", CALLS)
+def test_every_call_names_every_parameter(place: str) -> None:
+    call, _ = CALLS[place]
+    if place.rpartition(".")[2] not in CALLED_BY_FRAMEWORKS | PROPERTIES:
+        assert unnamed(call, call.__doc__) == []
+
+
+@pytest.mark.parametrize("place", MADE_OR_READ)
+def test_every_class_names_every_field(place: str) -> None:
+    assert unnamed(MADE_OR_READ[place], MADE_OR_READ[place].__doc__) == []
+
+
+@pytest.mark.parametrize("kind", [*MADE_BY_PROGRAMS, *RESOURCES, Bulk, Paginator])
+def test_every_class_that_programs_use_has_an_example(kind: type) -> None:
+    assert [*blocks_of(kind.__doc__ or "")]
+
+
+def test_a_parameter_without_a_name_in_the_docstring_is_found() -> None:
+    def call(lead_id: int, *, tags: str) -> None: ...
+
+    assert unnamed(call, "`tags=None`: the tags; the lead_id is not quoted.") == ["lead_id"]
 
 
 def errors_of(call: Callable[..., Any]) -> set[str]:
@@ -189,6 +248,9 @@ async def test_every_example_runs(
         known: dict[str, Any] = {
             **{name: getattr(syncro_async, name) for name in syncro_async.__all__},
             **{name: getattr(fastapi, name) for name in fastapi.__all__},
+            **{name: getattr(dialects, name) for name in dialects.__all__},
+            "Sandbox": Sandbox,
+            "Trouble": Trouble,
             "FakeClock": FakeClock,
             "sandbox_client": sandbox_client,
             "FastAPI": FastAPI,

@@ -21,7 +21,9 @@ from syncro_async.errors import (
     ConflictError,
     ConnectionFailedError,
     ImportStoppedError,
+    InvalidArgumentError,
     MessagingWindowClosedError,
+    MissingResourceError,
     NoAnswerError,
     NotFoundError,
     OutcomeUnknownError,
@@ -39,6 +41,7 @@ from syncro_async.errors import (
     StageBlockedError,
     SyncroError,
     UnexpectedResponseError,
+    UnknownArgumentError,
     UnprocessableError,
     ValidationError,
 )
@@ -47,6 +50,9 @@ from syncro_async.models.receipts import ImportSummary, RowProblem
 TREE: dict[type[SyncroError], tuple[type[BaseException], ...]] = {
     SyncroError: (Exception,),
     ConfigurationError: (SyncroError, ValueError),
+    MissingResourceError: (ConfigurationError, AttributeError),
+    InvalidArgumentError: (SyncroError, ValueError),
+    UnknownArgumentError: (InvalidArgumentError, TypeError),
     BadRowsError: (SyncroError, ValueError),
     ImportStoppedError: (SyncroError,),
     BudgetWaitError: (SyncroError,),
@@ -89,6 +95,15 @@ def answer(status: int, code: str | None = None, **more: Any) -> dict[str, Any]:
 SAMPLES: list[tuple[SyncroError, str]] = [
     (SyncroError("No.", **CALL), "PUT /leads/7/stage: No. (3 attempts)"),
     (ConfigurationError("No key."), "No key."),
+    (MissingResourceError("No leads."), "No leads."),
+    (
+        InvalidArgumentError("name must be a str, not 5", argument="name"),
+        "name must be a str, not 5",
+    ),
+    (
+        UnknownArgumentError("unknown argument 'tag' for list", argument="tag"),
+        "unknown argument 'tag' for list",
+    ),
     (
         BadRowsError("2 of 9 rows", problems=(RowProblem(3, "value", "must be a number", "x"),)),
         "2 of 9 rows: value must be a number (line 3)",

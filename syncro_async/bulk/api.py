@@ -5,9 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import fields
-from datetime import date, datetime
 from os import PathLike
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, Unpack
 
 from syncro_async.bulk.concurrent_map import Function, Items, MapContext
 from syncro_async.bulk.estimates import Plan, make_plan
@@ -23,7 +22,8 @@ from syncro_async.bulk.job import Job, JobContext
 from syncro_async.bulk.progress import OnProgress
 from syncro_async.bulk.syncing import job as syncing
 from syncro_async.models.receipts import ExportReceipt, ImportSummary, SyncReceipt
-from syncro_async.resources.arguments import MatchBy
+from syncro_async.resources.arguments import LeadFilters, MatchBy
+from syncro_async.resources.keywords import show_keywords
 
 Form = Literal["jsonl", "csv", "parquet"]
 
@@ -34,26 +34,17 @@ class Exports:
     def __init__(self, ground: JobContext) -> None:
         self._context = ground
 
+    @show_keywords(LeadFilters)
     async def export_leads(
         self,
         destination: str | os.PathLike[str],
         *,
-        pipeline_id: int | None = None,
-        stage_id: int | None = None,
-        assigned_to: int | None = None,
-        source: str | None = None,
-        status: str | None = None,
-        tags: str | Iterable[str] | None = None,
-        q: str | None = None,
-        updated_since: datetime | date | None = None,
-        created_from: datetime | date | None = None,
-        created_to: datetime | date | None = None,
-        include: str | Iterable[str] | None = None,
         page_size: int = 200,
         max_items: int | None = None,
         format: Form | None = None,
         resume: bool = True,
         on_progress: OnProgress | None = None,
+        **filters: Unpack[LeadFilters],
     ) -> ExportReceipt:
         """Export the account's leads, or those that pass every filter given, to a file.
 
@@ -69,37 +60,40 @@ class Exports:
 
         Raises `ConfigurationError` for a destination that cannot be, or that another run is
         writing; `OSError` for what the file system refuses, before the first request where that
-        can be known; `ValueError` and the errors of `syncro_async.errors` as `leads.list` does.
+        can be known; the other errors of `syncro_async.errors` as `leads.list` does.
+
+        - `pipeline_id`, `stage_id`, `assigned_to`, `source`, `status`, `tags`, `q`,
+          `updated_since`, `created_from`, `created_to`, `include`: the filters of `leads.list`.
+        - `page_size`: leads a page, 1 to 200 (default 200).
+        - `max_items`: the export ends after so many leads (None: at the end of the list).
+        - `on_progress`: is given a `Progress` after each step, see `ProgressBar`.
         """
-        listing = self._listing(locals())
+        listing = self._listing(filters, page_size, max_items)
         to = exporting.destination_of(destination, format)
         return await exporting.export_leads(
             listing, to, self._context, resume=resume, on_progress=on_progress
         )
 
+    @show_keywords(LeadFilters)
     async def plan_export(
         self,
         *,
-        pipeline_id: int | None = None,
-        stage_id: int | None = None,
-        assigned_to: int | None = None,
-        source: str | None = None,
-        status: str | None = None,
-        tags: str | Iterable[str] | None = None,
-        q: str | None = None,
-        updated_since: datetime | date | None = None,
-        created_from: datetime | date | None = None,
-        created_to: datetime | date | None = None,
-        include: str | Iterable[str] | None = None,
         page_size: int = 200,
         max_items: int | None = None,
+        **filters: Unpack[LeadFilters],
     ) -> Plan:
         """Foresee an export by the budget as it stands; costs one request, for the count.
 
         Counted are the two readings of a list that stands still. Raises what `leads.list` and its
         first page do.
+
+        - `pipeline_id`, `stage_id`, `assigned_to`, `source`, `status`, `tags`, `q`,
+          `updated_since`, `created_from`, `created_to`, `include`: the filters of `leads.list`.
+        - `page_size`, `max_items`: as for `export_leads`.
         """
-        requests = await exporting.requests_needed(self._listing(locals()), self._context)
+        requests = await exporting.requests_needed(
+            self._listing(filters, page_size, max_items), self._context
+        )
         return make_plan(requests, self._context)
 
     async def sync_leads(
@@ -126,7 +120,13 @@ class Exports:
 
         Raises `ConfigurationError` for a database or table that cannot be, for a table that is
         not one of ours or holds another account's leads, and while another run is at work;
-        `OSError`, `ValueError` and the errors of `syncro_async.errors` as `export_leads` does.
+        `OSError`, and the other errors of `syncro_async.errors` as `export_leads` does.
+
+        - `table`: the name of the table (default `leads`).
+        - `include`: relations to store, as for `leads.list`.
+        - `page_size`: leads a page, 1 to 200 (default 200).
+        - `resume`: continue a reading that was interrupted within a day (default True).
+        - `on_progress`: is given a `Progress` after each step, see `ProgressBar`.
         """
         listing = LeadQuery(self._context.leads, _settled({"include": include}), page_size)
         return await syncing.sync_leads(
@@ -149,7 +149,9 @@ class Exports:
     ) -> Plan:
         """Foresee a sync by the budget as it stands; costs one request, for the count.
 
-        The arguments are those of `sync_leads`, and so is what it raises; nothing is written.
+        Nothing is written. It raises what `sync_leads` raises.
+
+        - `database`, `table`, `include`, `full`, `page_size`: as for `sync_leads`.
         """
         listing = LeadQuery(self._context.leads, _settled({"include": include}), page_size)
         requests = await syncing.requests_to_sync(
@@ -157,14 +159,13 @@ class Exports:
         )
         return make_plan(requests, self._context)
 
-    def _listing(self, arguments: dict[str, Any]) -> LeadQuery:
-        filters = _settled({name: arguments[name] for name in exporting.FILTERS})
-        return LeadQuery(
-            self._context.leads, filters, arguments["page_size"], arguments["max_items"]
-        )
+    def _listing(
+        self, filters: Mapping[str, Any], page_size: int, max_items: int | None
+    ) -> LeadQuery:
+        return LeadQuery(self._context.leads, _settled(filters), page_size, max_items)
 
 
-def _settled(filters: dict[str, Any]) -> dict[str, Any]:
+def _settled(filters: Mapping[str, Any]) -> dict[str, Any]:
     """The filters that are given; an iterable is used up once, for they are sent with each page."""
     given = {name: value for name, value in filters.items() if value is not None}
     for name in ("tags", "include"):
@@ -189,9 +190,11 @@ R = TypeVar("R")
 class Bulk(Exports):
     """Jobs of many calls, `client.bulk`.
 
-    Their calls stand in the bulk lane, where interactive calls on the same key go first, and wait
-    there as long as it takes: `max_wait` does not apply to them. `client.with_options(lane=…).bulk`
-    is the way to another lane.
+        print(syncro.bulk.plan(50_000).finishes_at)
+
+    Their calls use the bulk lane, in which interactive calls on the same key go first, and wait
+    there as long as necessary: `max_wait` does not apply to them. For another lane use
+    `client.with_options(lane=…).bulk`.
     """
 
     def map(
@@ -220,7 +223,9 @@ class Bulk(Exports):
         Calls that the function makes with this client stand in the job's lane, unless they go
         through a view whose lane was chosen with `with_options(lane=…)`.
 
-        Raises `ValueError` for a `concurrency` below 1.
+        Raises `InvalidArgumentError` for a `concurrency` below 1.
+
+        - `on_progress`: is given a `Progress` after each item, see `ProgressBar`.
         """
         return MapContext(
             Job.start(self._context),
@@ -280,6 +285,7 @@ class Bulk(Exports):
           since to find out whether the row was carried out.
         - `max_outage`: how long the job waits for a server that cannot be reached any more (s,
           default 900). Then it stops; no row fails because of it.
+        - `match_by`: what a lead is found by, as for `leads.upsert`.
         - `diff`: find the leads of the rows first (default), by a reading of all leads, 200 a
           request, or by a search for each key, whichever takes fewer requests. A lead that exists
           gets only what the row has and what differs: `defaults` are for leads that are created,
@@ -293,13 +299,13 @@ class Bulk(Exports):
           a loss. By default such an import is refused, and the message counts the rows.
         - `dry_run`: compare, and send nothing; `summary.changes` says what would be, with the
           counts and lead ids of the real run.
-        - `on_progress`: is given a `Progress` after each row.
+        - `on_progress`: is given a `Progress` after each row, see `ProgressBar`.
 
-        Raises `ValueError` for arguments that cannot be, `OSError` for files, `BadRowsError`,
-        `ConfigurationError` for a journal of other rows, options or another account and for one
-        in use, and `ImportStoppedError`,
-        with the summary so far, when the job stops early: at the limits above, at a key that is
-        refused, and when the plan holds no more leads (`PlanLimitError` is the cause).
+        Raises `InvalidArgumentError` for arguments that cannot be, `OSError` for files,
+        `BadRowsError`, `ConfigurationError` for a journal of other rows, options or another account
+        and for one in use, and `ImportStoppedError`, with the summary so far, when the job stops
+        early: at the limits above, at a key that is refused, and when the plan holds no more leads
+        (`PlanLimitError` is the cause).
         """
         return await Import(self._context, _import_options("upsert", locals())).run()
 
@@ -328,6 +334,10 @@ class Bulk(Exports):
         be the row's, it is sent again. If exactly one has its name and its keys, it is the row's.
         Else the row is in doubt: `summary.doubts` names the leads, and the row is never sent again
         by itself.
+
+        - `rows`, `columns`, `defaults`, `definitions`, `journal`, `failures`, `canary`,
+          `max_failures`, `server_time_limit`, `max_outage`, `allow_sales`, `dry_run`,
+          `on_progress`: as for `upsert_leads`.
         """
         return await Import(self._context, _import_options("create", locals())).run()
 
@@ -349,6 +359,9 @@ class Bulk(Exports):
         The arguments are those of `upsert_leads`, or with `create` of `create_leads`. The rows are
         read and checked; with a `journal` that was begun, what it says is done does not count.
         With `diff` the number of leads is asked for. Raises what the import raises before it sends.
+
+        - `rows`, `match_by`, `columns`, `defaults`, `definitions`, `diff`, `tags_mode`: as for
+          `upsert_leads`.
         """
         order = _import_options("create" if create else "upsert", locals())
         return self.plan(await Import(self._context, order).requests_needed())
@@ -357,6 +370,9 @@ class Bulk(Exports):
         """Say how long that many requests would take from now, and when they would be done.
 
         Nothing is sent. It counts with the budget as it is now, everything that already waits in
-        the queue, and the latency measured so far. Raises `ValueError` for a negative number.
+        the queue, and the latency measured so far. Raises `InvalidArgumentError` for
+        a negative number.
+
+        - `requests`: how many, 0 or more.
         """
         return make_plan(requests, self._context)

@@ -16,6 +16,7 @@ from syncro_async._internal.checks import is_int
 from syncro_async.bulk.job import Job
 from syncro_async.bulk.progress import OnProgress, ProgressReporter
 from syncro_async.errors import ConfigurationError
+from syncro_async.transport.values import refusal
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -60,7 +61,11 @@ class Outcomes(Generic[T, R]):
         self._feeder: asyncio.Task[None] | None = None
 
     def start(self, context: Context, on_finished: Callable[[], object] = int) -> None:
-        """Begin to take items; the function runs in copies of this context."""
+        """Begin to take items; the block of `Bulk.map` does this.
+
+        - `context`: the function runs in copies of it.
+        - `on_finished`: is called after each item.
+        """
         self._context = context
         self._on_finished = on_finished
         self._feeder = asyncio.create_task(self._feed(), context=context.copy())
@@ -142,7 +147,7 @@ class MapContext(Generic[T, R]):
         on_progress: OnProgress | None,
     ) -> None:
         if not (is_int(concurrency) and concurrency >= 1):
-            raise ValueError(f"concurrency={concurrency!r} must be a whole number, 1 or more")
+            raise refusal("concurrency", "an int of 1 or more", concurrency)
         self._job = job
         self._meter = ProgressReporter(job, "map", on_progress)
         self._meter.phase("calling", len(items) if isinstance(items, Sized) else None)

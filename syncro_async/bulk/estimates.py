@@ -11,8 +11,10 @@ import msgspec
 from syncro_async._internal.checks import is_int
 from syncro_async._internal.html import record_table
 from syncro_async.bulk.job import JobContext
+from syncro_async.errors import InvalidArgumentError
 from syncro_async.limiting.protocol import Budget, Lane
 from syncro_async.limiting.rate_limit import RateLimit
+from syncro_async.transport.values import shown
 
 
 class Plan(msgspec.Struct, frozen=True):
@@ -32,7 +34,7 @@ class Plan(msgspec.Struct, frozen=True):
 def make_plan(requests: int, context: JobContext) -> Plan:
     """The plan of so many requests as the client stands now. Nothing is sent.
 
-    Raises `ValueError` for what is no number of requests.
+    Raises `InvalidArgumentError` for what is no number of requests.
     """
     budget = context.budget()
     seconds = seconds_for(
@@ -46,17 +48,21 @@ def make_plan(requests: int, context: JobContext) -> Plan:
 
 
 def plan_for(requests: int, seconds: float, wall: float) -> Plan:
-    """The plan that begins at `wall` (unix time). Raises `ValueError` for an end past year 9999."""
+    """The plan that begins at `wall` (unix time). An end past year 9999 is an error."""
     try:
         return Plan(requests, seconds, datetime.fromtimestamp(wall + seconds, UTC))
     except (OverflowError, ValueError, OSError) as error:
-        raise ValueError(f"requests={requests} would not be done before year 9999") from error
+        raise InvalidArgumentError(
+            f"requests={shown(requests)} would not be done before year 9999", argument="requests"
+        ) from error
 
 
 def checked_requests(requests: int) -> int:
-    """The same number. Raises `ValueError` for what is no number of requests."""
+    """The same number. Raises `InvalidArgumentError` for what is no number of requests."""
     if not (is_int(requests) and requests >= 0):
-        raise ValueError(f"requests={requests!r} must be a whole number, 0 or more")
+        raise InvalidArgumentError(
+            f"requests={shown(requests)} must be a whole number, 0 or more", argument="requests"
+        )
     return requests
 
 

@@ -119,6 +119,8 @@ class ProgressBar:
     log of a cron job say, there is a line a minute, and one at the end of each phase.
 
         summary = await syncro.bulk.upsert_leads("leads.csv", on_progress=ProgressBar())
+
+    - `stream`: where the line is written (None: standard error).
     """
 
     def __init__(self, stream: TextIO | None = None) -> None:

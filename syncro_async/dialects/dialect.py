@@ -9,7 +9,7 @@ from inspect import signature
 from typing import Any, Literal, TypeVar
 
 from syncro_async.dialects.pagination import Paging
-from syncro_async.errors import APIError, ConfigurationError
+from syncro_async.errors import APIError, ConfigurationError, MissingResourceError
 from syncro_async.limiting.rate_limit import RateLimit
 
 # RFC 9110, 5.6.2.
@@ -45,13 +45,24 @@ def accept_earlier_names(kind: type[D]) -> type[D]:
 class Dialect:
     """A service: where it is, how it knows a key, what it allows, and how it says no.
 
-    `environment` is the prefix of its variables (`SYNCRO` → `SYNCRO_API_KEY`, `SYNCRO_BASE_URL`,
-    `SYNCRO_LIMITER`), so that one service's key never goes to another. The key travels as
-    `key_header: key_scheme + key`. Answers with a status in `uncounted_statuses` take nothing from
-    the budget. `default_retry_after` (s) is the pause after a 429 that names no usable time (None:
-    the longest window + 1 s). No pause after a 429 is shorter than `min_retry_after` (s). The names
-    of these three in release 0.1 (`uncounted`, `pause_without_time`, `shortest_pause`) still work,
-    for reading, in the constructor and in `dataclasses.replace`.
+        acme = Dialect(
+            name="Acme",
+            environment="ACME",
+            base_url="https://api.acme.example/v1",
+            key_header="Authorization",
+            key_scheme="Bearer ",
+            rates=(RateLimit(100, 60.0),),
+        )
+        client = AsyncClient("key", dialect=acme)
+
+    `name` is for messages, `base_url` where its API is, and `rates` are its limits, which all hold
+    at once. `environment` is the prefix of its variables (`SYNCRO` → `SYNCRO_API_KEY`,
+    `SYNCRO_BASE_URL`, `SYNCRO_LIMITER`), so that one service's key never goes to another. The key
+    travels as `key_header: key_scheme + key`. Answers with a status in `uncounted_statuses` take
+    nothing from the budget. `default_retry_after` (s) is the pause after a 429 that names no usable
+    time (None: the longest window + 1 s). No pause after a 429 is shorter than `min_retry_after`
+    (s). The names of these three in release 0.1 (`uncounted`, `pause_without_time`,
+    `shortest_pause`) still work, for reading, in the constructor and in `dataclasses.replace`.
 
     `key_reasons` and `suspended` are the messages of a 401 and a 403 that say why. `codes` maps
     the service's codes to exceptions where the status alone does not tell; each has to be the
@@ -115,13 +126,19 @@ class Dialect:
         return self.min_retry_after
 
     def fallback_pause(self, rates: tuple[RateLimit, ...]) -> float:
-        """The pause after a 429 that names no usable time (s)."""
+        """The pause after a 429 that names no usable time (s).
+
+        - `rates`: the limits of the client.
+        """
         if self.default_retry_after is not None:
             return self.default_retry_after
         return max(rate.seconds for rate in rates) + 1.0
 
     def check_resource(self, name: str) -> None:
-        """Raise `ConfigurationError` for a property of the client that the service has not."""
+        """Raise `MissingResourceError` for a property of the client that the service does not have.
+
+        - `name`: the property, for instance `leads`.
+        """
         if name not in self.resources:
             has = ", ".join(sorted(self.resources)) or "request() and paginate() for any path"
-            raise ConfigurationError(f"{self.name} has no {name}; its client offers {has}")
+            raise MissingResourceError(f"{self.name} has no {name}; its client offers {has}")

@@ -12,6 +12,8 @@ from syncro_async.errors import ConfigurationError
 class PageNumbers:
     """Pages are asked for by number, and `meta` says which is the last.
 
+        syncro.paginate("/leads", paging=PageNumbers(largest=50))
+
     `number` and `size` are the names of the two query parameters, `largest` is how many items a
     page may hold. The items stand under `data`; `meta` holds `total`, `per_page`, `current_page`
     and `last_page`, and `has_more` where the service sends it.
@@ -25,6 +27,8 @@ class PageNumbers:
 @dataclass(frozen=True, slots=True)
 class Cursor:
     """Each page says with which opaque text the next one is asked for; the last one with none.
+
+        syncro.paginate("/leads", paging=Cursor(query="cursor", field="meta.nextCursor"))
 
     `query` is the name of the query parameter that text goes into. `field` is where an answer
     holds it and `items` where its items are, both as names joined by dots (`"meta.nextCursor"`).

@@ -11,8 +11,8 @@
 When an HTTP client disconnects, its calls leave the queue for budget (see `client_disconnects`).
 The table in `error_responses` has the response to each error. The calls of a handler use the
 client's lane, `interactive` by default; put background work inside `with lane("bulk"):`. An
-argument that the API's reference does not allow is a `ValueError` and so a 500: let FastAPI
-validate the requests.
+argument that the API's reference does not allow is an `InvalidArgumentError` and so a 500: let
+FastAPI validate the requests.
 
 In tests, override the dependency with a client of the sandbox; then no lifespan is needed:
 
@@ -52,9 +52,11 @@ from syncro_async.errors import (
     ConfigurationError,
     NoAnswerError,
     SyncroError,
+    UnknownArgumentError,
 )
 from syncro_async.integrations.client_disconnects import ClientDisconnects
 from syncro_async.integrations.error_responses import error_response
+from syncro_async.resources.keywords import check_names
 
 __all__ = [
     "StructResponse",
@@ -107,14 +109,16 @@ def syncro_lifespan(
     - `options`: the options of `AsyncClient`, if there is no `make_client`.
 
     Each worker process creates its own client at its start and closes it at its end. Raises
-    `TypeError` for an option that `AsyncClient` does not have. A setting that is not valid is a
-    `ConfigurationError` at the start of the application.
+    `UnknownArgumentError` for an option that `AsyncClient` does not have, or for options beside
+    `make_client`. A setting that is not valid is a `ConfigurationError` at the start of the
+    application.
 
         app = FastAPI(lifespan=syncro_lifespan(max_wait=10.0))
     """
     if make_client is not None and options:
-        raise TypeError(
-            f"give make_client or options, not both: move {[*options]} into make_client"
+        raise UnknownArgumentError(
+            f"give make_client or options, not both: move {[*options]} into make_client",
+            argument=next(iter(options)),
         )
     make = make_client or _client_factory(options)
 
@@ -132,7 +136,7 @@ def syncro_lifespan(
 
 
 def _client_factory(options: dict[str, Any]) -> Callable[[], AsyncClient]:
-    inspect.signature(AsyncClient).bind(**options)
+    check_names("AsyncClient", options, inspect.signature(AsyncClient).parameters)
 
     def make() -> AsyncClient:
         return AsyncClient(**options)

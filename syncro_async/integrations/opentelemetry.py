@@ -61,7 +61,9 @@ class _ActiveCall:
 
 
 class OpenTelemetry:
-    """An observer: `AsyncClient(observers=[OpenTelemetry()])`. Several clients can share it.
+    """An observer of calls. Several clients can share it.
+
+        AsyncClient("key", observers=[OpenTelemetry()])
 
     A call is one span of kind CLIENT. Its parent is the current span at the call, and it is the
     current span until the call ends. Its name is method and template (`GET /leads/{id}`);

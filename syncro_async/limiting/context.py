@@ -17,13 +17,16 @@ _chosen: ContextVar[Lane | None] = ContextVar("syncro_async_lane", default=None)
 
 @contextmanager
 def lane(name: Lane) -> Iterator[None]:
-    """Calls made inside go in that lane, whatever client they are made with.
+    """Calls made inside this block go in that lane, whatever client they are made with.
 
-    It holds for the tasks started inside too, and for whatever functions are called there; only a
-    view made by `with_options(lane=…)` keeps its own. Raises `ConfigurationError` for no lane.
+    It holds also for the tasks that are started inside, and for the functions that are called
+    there. Only a view made by `with_options(lane=…)` keeps its own lane. Raises
+    `ConfigurationError` for a lane that does not exist.
 
         with lane("bulk"):
             await nightly_job(syncro)
+
+    - `name`: `"interactive"` or `"bulk"`.
     """
     token = _chosen.set(checked_lane(name))
     try:

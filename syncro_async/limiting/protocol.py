@@ -101,16 +101,27 @@ class Limiter(Protocol):
     ) -> Slot:
         """Wait for the right to send one request, and take it.
 
-        First come, first served within a lane; `requeued` puts a call that was answered with 429
-        back to the front. Raises `BudgetWaitError` at once when the wait would exceed `patience`
-        (s), and later when a 429 or slow answers make it so. A cancelled waiter hands its turn on.
+        Within a lane, the order is that of the calls. Raises `BudgetWaitError` at once when the
+        wait would exceed `max_wait`, and later when a 429 or slow answers make it so. A waiter that
+        is cancelled passes its turn on.
+
+        - `lane`: `"interactive"` or `"bulk"`.
+        - `max_wait`: the longest wait (s; None: any).
+        - `requeued`: the call was answered with 429 and goes to the front (default False).
         """
 
     def is_valid(self, slot: Slot) -> bool:
-        """Whether a slot may still be used; False once a 429 has closed the gate behind it."""
+        """Whether a slot may still be used; False once a 429 has paused the key.
+
+        - `slot`: one that `acquire` returned.
+        """
 
     async def release(self, slot: Slot, outcome: SlotOutcome) -> None:
-        """Say what became of the request; the slot's clock starts accordingly."""
+        """Report the outcome of a request, which decides when its slot is free again.
+
+        - `slot`: one that `acquire` returned, once.
+        - `outcome`: `Answered`, `Unknown`, `NotCounted` or `Throttled`.
+        """
 
     def budget(self) -> Budget:
         """A snapshot, as far as this process knows."""

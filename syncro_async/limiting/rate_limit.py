@@ -14,6 +14,8 @@ from syncro_async.errors import ConfigurationError
 class RateLimit:
     """`calls` in any `seconds`, counted by the server over all users of a key.
 
+        AsyncClient("key", rate_limit=[RateLimit(600, 60.0), RateLimit(10, 1.0)])
+
     `burst` (calls) caps how many may leave at once; the rest of the window's calls then follow
     evenly, `seconds / calls` apart. None: all of them may leave at once, as the server allows.
 

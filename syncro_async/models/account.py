@@ -13,7 +13,10 @@ Plan = str | int | dict[str, Any] | list[Any]
 
 
 class Account(msgspec.Struct, frozen=True, kw_only=True):
-    """The account behind the key (API reference, 'Account'). `plan` is as the server sends it."""
+    """The account that the key belongs to (API reference, 'Account').
+
+    - `id`, `name`: its id and name; `plan`: as the server sends it.
+    """
 
     id: int
     name: str | None = None
@@ -21,9 +24,10 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class User(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """A member of the account (API reference, 'Account'); its id is what `assigned_to` takes.
+    """A member of the account (API reference, 'Account').
 
-    `role` is admin, manager or viewer.
+    - `id`: what `assigned_to` takes; `name`, `email`: of the person.
+    - `role`: `admin`, `manager` or `viewer`.
     """
 
     id: int

@@ -10,9 +10,12 @@ from syncro_async.models.types import FieldType
 class CustomField(msgspec.Struct, frozen=True, kw_only=True):
     """The definition of a custom field (API reference, 'Custom fields').
 
-    `name` is its key in a lead's `custom_fields`, `label` what people see. `field_type` says what
-    its values are: text, number, currency, date (`YYYY-MM-DD`), select (one of `options`),
-    multiselect (a list of them) or checkbox (a bool).
+    - `id`: its id; `name`: its key in a lead's `custom_fields`; `label`: what people see.
+    - `field_type`: what its values are: `text`, `number`, `currency`, `date` (`YYYY-MM-DD`),
+      `select` (one of `options`), `multiselect` (a list of them) or `checkbox` (a bool).
+    - `options`: the values of a select or multiselect.
+    - `is_required`, `is_active`: whether it must be filled, and whether it is in use.
+    - `show_on_card`, `sort_order`: whether and where it is shown.
     """
 
     id: int

@@ -118,10 +118,10 @@ class Lead(msgspec.Struct, frozen=True, kw_only=True, repr_omit_defaults=True):
 
 
 class UpsertResult(msgspec.Struct, frozen=True):
-    """What `leads.upsert` came to (API reference, 'Leads').
+    """The result of `leads.upsert` (API reference, 'Leads').
 
-    `created` is True for a new lead, False for one that was found and updated; of the `lead` the
-    answer carries only some fields.
+    - `created`: True for a new lead, False for one that was found and updated.
+    - `lead`: the lead, with only some of its fields.
     """
 
     created: bool
@@ -129,10 +129,11 @@ class UpsertResult(msgspec.Struct, frozen=True):
 
 
 class Enrollment(msgspec.Struct, frozen=True, gc=False):
-    """What enrolling or leaving a sequence came to (API reference, 'Leads').
+    """The result of `leads.enroll` and `leads.unenroll` (API reference, 'Leads').
 
-    `status` is the server's word, `active` or `exited_manual` for instance. `lead_sequence_id`
-    and `next_step_at` (aware) come with an enrollment only.
+    - `lead_id`, `sequence_id`: the lead and the sequence.
+    - `status`: a word of the server, for instance `active` or `exited_manual`.
+    - `lead_sequence_id`, `next_step_at` (aware): of an enrollment only.
     """
 
     lead_id: int
@@ -143,9 +144,11 @@ class Enrollment(msgspec.Struct, frozen=True, gc=False):
 
 
 class SentMessage(msgspec.Struct, frozen=True, gc=False):
-    """The ids of a message the provider has accepted (API reference, 'Leads').
+    """The ids of a message that the provider has accepted (API reference, 'Leads').
 
-    `provider_msg_id` is WhatsApp's own; `template_name` is None for a plain message.
+    - `conversation_id`, `message_id`: ids of the API.
+    - `provider_msg_id`: WhatsApp's own id.
+    - `template_name`: the template, None for a plain message.
     """
 
     conversation_id: int

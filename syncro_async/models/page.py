@@ -13,7 +13,7 @@ T = TypeVar("T")
 
 
 class Rows(list[T]):
-    """A list like any other, but for how a notebook shows it, and any slice of it."""
+    """A list that a notebook shows as a table; so is any slice of it."""
 
     __slots__ = ()
 
@@ -31,11 +31,14 @@ class Rows(list[T]):
 
 
 class PageMeta(msgspec.Struct, frozen=True):
-    """Where a page stands (API reference, "Errors and limits", Pagination).
+    """The position of a page in its list (API reference, "Errors and limits", Pagination).
 
-    `total` counts the items of all pages; pages count from 1. `has_more` is None where the
-    service does not send it. A list with cursors does not say how long it is: there `total` and
-    `last_page` go as far as the list has been read.
+    - `total`: the items of all pages; `per_page`: the items of a full page.
+    - `current_page`, `last_page`: page numbers, counted from 1.
+    - `has_more`: whether there are more pages, None where the service does not say it.
+
+    A list with cursors does not say how long it is: its `total` and `last_page` count what has been
+    read so far.
     """
 
     total: int
@@ -46,7 +49,11 @@ class PageMeta(msgspec.Struct, frozen=True):
 
 
 class UnreadableItem(msgspec.Struct, frozen=True):
-    """An item that does not fit its model: its place in the page (from 0), its bytes, and why."""
+    """An item that does not fit its model.
+
+    - `index`: its place in the page, counted from 0.
+    - `raw`: its JSON in bytes; `reason`: what is wrong with it.
+    """
 
     index: int
     raw: bytes
@@ -54,11 +61,15 @@ class UnreadableItem(msgspec.Struct, frozen=True):
 
 
 class Page(msgspec.Struct, Generic[T], frozen=True):
-    """One page: its items in the server's order, and `unreadable`, those that could not be read.
+    """One page of a list.
 
-    `answered_at` is the server's own clock when it answered (the header `Date`, RFC 9110, 6.6.1,
-    in whole seconds), None where it does not say. `next_cursor` is where a list with cursors goes
-    on, None at its end and in other lists.
+    - `items`: the items in the server's order, without those that cannot be read.
+    - `meta`: the position of the page in the list.
+    - `unreadable`: the items that cannot be read.
+    - `answered_at`: the time of the answer by the server's clock (the header `Date`, RFC 9110,
+      6.6.1, in whole seconds), None where the header is missing.
+    - `next_cursor`: the cursor of the next page, None at the end of a list and in a list without
+      cursors.
     """
 
     items: list[T]

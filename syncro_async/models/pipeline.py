@@ -12,7 +12,11 @@ from syncro_async._internal.html import rows_table
 
 
 class Stage(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """A stage of a pipeline; a lead that enters one marked won or lost is a sale or a loss."""
+    """A stage of a pipeline.
+
+    - `id`, `name`: its id and name; `color`: as the server sends it.
+    - `is_won`, `is_lost`: a lead that enters this stage becomes a sale or a loss.
+    """
 
     id: int
     name: str | None = None
@@ -22,7 +26,11 @@ class Stage(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class Pipeline(msgspec.Struct, frozen=True, kw_only=True):
-    """A pipeline and its stages, in the server's order."""
+    """A pipeline.
+
+    - `id`, `name`: its id and name.
+    - `stages`: its stages, in the server's order.
+    """
 
     id: int
     name: str | None = None
@@ -30,7 +38,10 @@ class Pipeline(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LostReason(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """Why a deal was lost; its id is the `reason_id` of `leads.mark_lost`."""
+    """A reason for which deals are lost.
+
+    - `id`: what `leads.mark_lost` takes as `reason_id`; `name`: what people see.
+    """
 
     id: int
     name: str | None = None
@@ -44,8 +55,11 @@ class Pipelines(msgspec.Struct, frozen=True):
         found = await syncro.pipelines.list()
         proposal = found.stage("Vendas", "Proposta")
 
-    A name is looked for as it is written, then whatever its capitals and spaces. `LookupError`
-    says which names there are when none is meant, and which ids when several are.
+    A name is looked for as it is written, and then without regard to capitals and spaces. Each of
+    the methods raises `LookupError` when no name fits, with the names that exist, and when several
+    fit, with their ids.
+
+    - `pipelines`, `lost_reasons`: all of them, in the server's order.
     """
 
     pipelines: list[Pipeline]
@@ -58,16 +72,26 @@ class Pipelines(msgspec.Struct, frozen=True):
         )
 
     def find(self, name: str) -> Pipeline:
-        """The pipeline of that name. Raises `LookupError`."""
+        """The pipeline of this name. Raises `LookupError`.
+
+        - `name`: the name as people see it.
+        """
         return _find_by_name("pipeline", name, self.pipelines)
 
     def stage(self, pipeline: Pipeline | str, name: str) -> Stage:
-        """The stage of that name; the pipeline may be given by its name. Raises `LookupError`."""
+        """The stage of this name. Raises `LookupError`.
+
+        - `pipeline`: the stage's pipeline, or its name.
+        - `name`: the name of the stage as people see it.
+        """
         home = self.find(pipeline) if isinstance(pipeline, str) else pipeline
         return _find_by_name(f"stage of {home.name!r}", name, home.stages)
 
     def reason(self, name: str) -> LostReason:
-        """The lost reason of that name. Raises `LookupError`."""
+        """The lost reason of this name. Raises `LookupError`.
+
+        - `name`: the name as people see it.
+        """
         return _find_by_name("lost reason", name, self.lost_reasons)
 
 
@@ -95,5 +119,5 @@ def _find_by_name(what: str, name: str, among: Sequence[_N]) -> _N:
 
 
 def _normalize_name(name: str) -> str:
-    """The name as one says it: without capitals, spare spaces and ways to write an accent."""
+    """The name without capitals, spare spaces and ways to write an accent."""
     return " ".join(unicodedata.normalize("NFKC", name).casefold().split())

@@ -27,7 +27,11 @@ class RowProblem(NamedTuple):
 
 
 class FailureGroup(msgspec.Struct, frozen=True):
-    """Rows that failed for one reason: the reason, their number, and the first line numbers."""
+    """Rows that failed for one reason.
+
+    - `reason`: why they failed.
+    - `count`: how many they are; `lines`: the first of their line numbers.
+    """
 
     reason: str
     count: int

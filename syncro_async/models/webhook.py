@@ -12,8 +12,13 @@ from syncro_async.models.types import Moment, WebhookEvent, WebhookSource
 class Webhook(msgspec.Struct, frozen=True, kw_only=True):
     """A subscription (API reference, 'Webhook subscriptions').
 
-    `target_url` is called for each of `events`. `failure_count` and the three after it tell how
-    the deliveries went; moments are aware. The secret is in the answer to its creation only.
+    - `id`: its id; `target_url`: the URL that the server calls for each of the `events`.
+    - `source`: `api` or `n8n`; `is_active`: whether deliveries are sent.
+    - `failure_count`, `last_success_at`, `last_failure_at`, `last_failure_reason`: how the
+      deliveries went; times are aware.
+    - `created_at`: aware.
+
+    The secret is in the answer to `webhooks.create` only.
     """
 
     id: int
@@ -29,17 +34,22 @@ class Webhook(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Webhooks(msgspec.Struct, frozen=True):
-    """The account's subscriptions, and the events one can subscribe to."""
+    """The account's subscriptions.
+
+    - `webhooks`: all of them.
+    - `supported_events`: the events that one can subscribe to.
+    """
 
     webhooks: list[Webhook]
     supported_events: list[WebhookEvent]
 
 
 class NewWebhook(msgspec.Struct, frozen=True, kw_only=True):
-    """A subscription just created, with the `secret` that its deliveries are signed with.
+    """A subscription that was just created (API reference, 'Webhook subscriptions').
 
-    The secret is the one given or one that the server made, and no later answer has it; it is in no
-    `repr`. (API reference, 'Webhook subscriptions'.)
+    - `id`: its id; `events`: what it is about.
+    - `secret`: what its deliveries are signed with: the secret that was given, or one that the
+      server made. No later answer has it, and no `repr` shows it.
     """
 
     id: int

@@ -10,10 +10,14 @@ from syncro_async.models.types import Provider
 
 
 class WhatsAppInstance(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """A connected number (API reference, 'WhatsApp'); its id is the `instance_id` of messages.
+    """A connected number (API reference, 'WhatsApp').
 
-    `provider` is waha, or cloud_api for the official API. With `has_window_restriction` a plain
-    message may be sent only within 24 hours of the contact's last one, a template always.
+    - `id`: the `instance_id` of messages; `display_name`, `phone_number`: what people see.
+    - `provider`: `waha`, or `cloud_api` for the official API; `status`: a word of the server.
+    - `is_primary`: whether messages without an `instance_id` go from here.
+    - `supports_templates`, `supports_buttons`: what can be sent.
+    - `has_window_restriction`: a plain message may be sent only within 24 hours of the contact's
+      last one; a template always.
     """
 
     id: int
@@ -28,10 +32,10 @@ class WhatsAppInstance(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
 
 class WhatsAppTemplate(msgspec.Struct, frozen=True, kw_only=True):
-    """A message template (API reference, 'WhatsApp'); its id is the `template_id` of messages.
+    """A message template (API reference, 'WhatsApp').
 
-    The reference names no more of its fields than these two; `more` holds the others by name, as
-    the server sent them.
+    - `id`: the `template_id` of messages; `name`: its name.
+    - `more`: its other fields by name, as the server sends them; the reference does not name them.
     """
 
     id: int

@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from datetime import datetime
 from functools import cache
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 import msgspec
 
 from syncro_async.dialects.pagination import Cursor
 from syncro_async.errors import ConfigurationError
 from syncro_async.models.page import Page, PageMeta, UnreadableItem
-from syncro_async.paging.page_decoding import decode_items, item_decoder
+from syncro_async.paging.page_decoding import (
+    decode_items,
+    envelope,
+    fields_of,
+    is_plain,
+    item_decoder,
+    raw_items,
+)
 from syncro_async.paging.pages import Fetch
 from syncro_async.paging.paginator import Paginator
-from syncro_async.transport.json_codec import decoder_for
 
 T = TypeVar("T")
 
-_NULL = b"null"
-_fields = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _cursor = msgspec.json.Decoder(str | int | None).decode
 
 
@@ -45,35 +50,33 @@ def cursor_page_decoder(item: type[T], cursor: Cursor) -> Callable[[bytes], Curs
     Raises `msgspec.ValidationError` when it is no page at all. One unreadable item does not cost
     the others.
     """
-    read_envelope: Callable[[bytes], dict[str, msgspec.Raw]] = decoder_for(dict[str, msgspec.Raw])
     read_all = msgspec.json.Decoder(list[item], strict=False).decode  # type: ignore[valid-type]
-    read_list = msgspec.json.Decoder(list[msgspec.Raw]).decode
     read_one = item_decoder(item)
 
     def read(raw: bytes) -> CursorPage[T]:
-        answer = read_envelope(raw)
-        listed = _under(answer, cursor.items)
+        fields = envelope(raw)
+        listed = _under(fields, cursor.items)
         if listed is None:
             raise msgspec.ValidationError(f"there is no list under `{cursor.items}`")
-        found = _under(answer, cursor.field)
+        found = _under(fields, cursor.field)
         place = None if found is None else _cursor(found)
         text = None if place in {None, ""} else str(place)
-        try:
-            return CursorPage(read_all(listed), (), text, has_cursor_field=found is not None)
-        except (msgspec.ValidationError, RecursionError):
-            items, unreadable = decode_items(read_list(listed), read_one)
+        if is_plain(listed):
+            with suppress(ValueError, RecursionError):
+                return CursorPage(read_all(listed), (), text, has_cursor_field=found is not None)
+        items, unreadable = decode_items(raw_items(listed, cursor.items), read_one)
         return CursorPage(items, unreadable, text, has_cursor_field=found is not None)
 
     return read
 
 
-def _under(answer: dict[str, msgspec.Raw], path: str) -> Any:
+def _under(fields: Mapping[str, bytes], path: str) -> bytes | None:
     """The bytes that stand under names joined by dots; None where one of the names is missing."""
     *outer, last = path.split(".")
     for name in outer:
-        inside = answer.get(name, _NULL)
-        answer = {} if bytes(inside) == _NULL else _fields(inside)
-    return answer.get(last)
+        inside = fields.get(name, b"null")
+        fields = {} if inside == b"null" else fields_of(inside)
+    return fields.get(last)
 
 
 logger = logging.getLogger("syncro_async")

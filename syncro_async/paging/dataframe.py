@@ -10,6 +10,9 @@ from typing import Any, Literal
 import msgspec
 from msgspec import inspect
 
+from syncro_async.errors import InvalidArgumentError
+from syncro_async.transport.values import shown
+
 Library = Literal["polars", "pandas"]
 MakeFrame = Callable[[Sequence[Any], Any], Any]
 
@@ -39,10 +42,12 @@ def frame_maker(library: Library | None) -> MakeFrame:
     """What makes a frame of items and the type they have (None: unknown).
 
     Raises `ModuleNotFoundError` where the library is not installed (None: neither of them), and
-    `ValueError` for one that is not known.
+    `InvalidArgumentError` for one that is not known.
     """
     if library is not None and library not in _KNOWN:
-        raise ValueError(f"library={library!r} must be 'polars' or 'pandas'")
+        raise InvalidArgumentError(
+            f"library={shown(library)} must be 'polars' or 'pandas'", argument="library"
+        )
     for name in (library,) if library else _KNOWN:
         try:
             module = import_module(name)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Generic, TypeVar, cast
@@ -11,6 +11,7 @@ import msgspec
 
 from syncro_async._internal.checks import is_int
 from syncro_async.dialects.pagination import Cursor, PageNumbers, Paging
+from syncro_async.errors import InvalidArgumentError
 from syncro_async.events import ItemUnreadable, Observers
 from syncro_async.models.page import Page
 from syncro_async.paging.cursor import CursorPage, CursorPaginator, cursor_page_decoder
@@ -18,7 +19,8 @@ from syncro_async.paging.page_decoding import page_decoder
 from syncro_async.paging.paginator import Paginator
 from syncro_async.retrying.retry_after import http_date
 from syncro_async.transport.messages import Call, RawResponse, SendCall
-from syncro_async.transport.urls import query_string
+from syncro_async.transport.urls import Parameters, query_string
+from syncro_async.transport.values import refusal, unwrapped
 
 T = TypeVar("T")
 P = TypeVar("P", bound="Page[Any] | CursorPage[Any]")
@@ -32,11 +34,19 @@ class ListRequest(Generic[T]):
     """
 
     path: str
-    query: Mapping[str, Any]
+    query: Sequence[tuple[str, Any]]
     item: type[T]
     page_size: int | None = None
     max_items: int | None = None
     start_page: int = 1
+
+    def without(self, name: str) -> list[tuple[str, Any]]:
+        """The parameters but this one, which is given for each page."""
+        return [pair for pair in self.query if pair[0] != name]
+
+    def value_of(self, name: str, default: object = None) -> object:
+        """The parameter of this name, of several the last one."""
+        return dict(self.query).get(name, default)
 
 
 def make_paginator(
@@ -44,7 +54,8 @@ def make_paginator(
 ) -> Paginator[T]:
     """The paginator of that list; an item that cannot be read is reported.
 
-    Raises `ValueError` for a size, a number or a place that cannot be.
+    Raises `InvalidArgumentError` for a size, a number or a place that cannot be, and for a type of
+    the items that cannot be decoded to.
     """
     _check(request, paging)
     asker = _PageFetcher(send, emit)
@@ -61,17 +72,16 @@ class _PageFetcher:
         self._emit = tell
 
     def numbered(self, request: ListRequest[T], paging: PageNumbers) -> Paginator[T]:
-        start = request.query.get(paging.number, request.start_page)
+        start = unwrapped(request.value_of(paging.number, request.start_page))
         if not (is_int(start) and start >= 1):
-            raise ValueError(f"{paging.number} must be 1 or more, not {start!r}")
+            raise refusal(paging.number, "1 or more", start)
+        others = request.without(paging.number)
         read: Callable[[bytes], Page[T]] = page_decoder(cast("Any", request.item))
 
         async def fetch(number: int, size: int | None = None, /) -> Page[T]:
-            place = {
-                paging.number: number,
-                paging.size: size or request.page_size or paging.largest,
-            }
-            return await self._fetch(request.path, {**request.query, **place}, read)
+            page_size = size or request.page_size or paging.largest
+            place = [(paging.number, number), (paging.size, page_size)]
+            return await self._fetch(request.path, [*others, *place], read)
 
         return Paginator(
             fetch, start_page=start, max_items=request.max_items, item=cast("Any", request.item)
@@ -79,22 +89,26 @@ class _PageFetcher:
 
     def by_cursor(self, request: ListRequest[T], paging: Cursor) -> Paginator[T]:
         if request.page_size is not None and paging.size is None:
-            raise ValueError("page_size needs the name of its parameter: Cursor(size=…)")
-        start = request.query.get(paging.query)
+            raise InvalidArgumentError(
+                f"page_size={request.page_size} needs the name of its parameter: Cursor(size=…)",
+                argument="page_size",
+            )
+        start = unwrapped(request.value_of(paging.query))
         if not (start is None or (isinstance(start, str) and start)):
-            raise ValueError(f"{paging.query} must be a cursor, a str, not {start!r}")
+            raise refusal(paging.query, "a cursor, a str", start)
+        others = request.without(paging.query)
         kind = cast("Any", request.item)
         read: Callable[[bytes], CursorPage[T]] = cursor_page_decoder(kind, paging)
 
         async def ask(place: str | None, size: int | None) -> CursorPage[T]:
-            query = {**request.query, paging.query: place}
+            query = [*others, (paging.query, place)]
             if paging.size is not None:
-                query[paging.size] = size or request.page_size
+                query.append((paging.size, size or request.page_size))
             return await self._fetch(request.path, query, read)
 
         return CursorPaginator(ask, start=start, max_items=request.max_items, item=kind)
 
-    async def _fetch(self, path: str, query: Mapping[str, Any], read: Callable[[bytes], P]) -> P:
+    async def _fetch(self, path: str, query: Parameters, read: Callable[[bytes], P]) -> P:
         """Ask for a page, and note when the server says it answered."""
         search, replies = query_string(query), list[RawResponse]()
         call = Call("GET", path, read, idempotent=True, query=search, heard=replies.append)
@@ -112,9 +126,10 @@ def _answered_at(reply: RawResponse) -> datetime | None:
 def _check(request: ListRequest[Any], paging: Paging) -> None:
     size, largest = request.page_size, paging.largest
     if size is not None and not (is_int(size) and 1 <= size <= (largest or size)):
-        rule = "1 or more" if largest is None else f"1 to {largest}"
-        raise ValueError(f"page_size must be {rule}, not {size!r}")
+        raise refusal("page_size", f"1 {'or more' if largest is None else f'to {largest}'}", size)
     if request.max_items is not None and not (is_int(request.max_items) and request.max_items >= 0):
-        raise ValueError(f"max_items must be 0 or more, not {request.max_items!r}")
-    if paging.size in request.query:
-        raise ValueError(f"{paging.size} is given as page_size, not in params")
+        raise refusal("max_items", "0 or more", request.max_items)
+    if paging.size is not None and request.value_of(paging.size) is not None:
+        raise InvalidArgumentError(
+            f"{paging.size} is given as page_size, not in params", argument="params"
+        )

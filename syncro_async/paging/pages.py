@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Mapping
 from typing import Protocol, TypeVar
 
 import msgspec
@@ -22,32 +22,85 @@ class Fetch(Protocol[T]):
         """Page `number`, counted from 1; with `size` items, or the list's own page size."""
 
 
-def next_page_number(number: int, page: Page[T]) -> int | None:
-    """The number of the page after this one, or None at the end.
+# So many pages in a row may bring nothing new, or lie beyond all that the server counts. Behind
+# them nothing is looked for, however often the server says that there is more.
+MOST_IDLE_PAGES = 1_000
+# A server that shows so many pages in a row again does not know other ones.
+MOST_REPEATS = 3
 
-    A page is the last when it is empty, or when neither `has_more` nor `last_page` promises
-    another: believing the more hopeful of the two can cost a request, never a lead. A cursor is
-    followed also from an empty page: filters may have left nothing of it.
+
+class PageWalk:
+    """Decides on one walk through a list which page comes next, and which page came already.
+
+    Servers lie about pages: they show one page for another, echo a wrong number, leave pages in
+    the middle empty, or promise more without end. So a page is known again by what is on it. A
+    promise of more is believed as long as pages bring something new. A page that is empty or came
+    already costs no lead behind it: then `total` says how far there can be more.
     """
-    if page.next_cursor is not None:
-        return number + 1
-    if not page.items and not page.unreadable:
-        return None
-    return number + 1 if page.meta.has_more or number < page.meta.last_page else None
+
+    def __init__(self, start: int = 1) -> None:
+        self._before = start - 1
+        self._shown = 0
+        self._largest = 1
+        self._seen: set[int] = set()
+        self._idle = self._repeats = 0
+        self.says_more = False
+
+    def take(self, number: int, page: Page[T]) -> tuple[bool, int | None]:
+        """Whether page `number` came already, and the number of the next one (None at the end).
+
+        Afterwards `says_more` is whether the server says that there is more than this page.
+        """
+        meta, here = page.meta, len(page.items) + len(page.unreadable)
+        content = _content_of(page)
+        again = here > 0 and content in self._seen
+        self._seen.add(content)
+        self._shown += 0 if again else here
+        self._largest = max(self._largest, here, meta.per_page)
+        beyond = number >= meta.last_page and self._position() > meta.total
+        self._idle = self._idle + 1 if again or not here or beyond else 0
+        self._repeats = self._repeats + 1 if again else 0
+        self.says_more = says_more(number, page)
+        goes_on = self.says_more and self._idle <= MOST_IDLE_PAGES and self._repeats < MOST_REPEATS
+        if (again or not here) and page.next_cursor is None:
+            # What is still to come must be among what the server counts.
+            promised = -(-meta.total // self._largest)
+            goes_on = goes_on and number < promised and self._position() < meta.total
+        if again:
+            logger.warning(
+                "asked for page %d, the server showed page %d again; leaving it out",
+                *(number, meta.current_page),
+            )
+        if self.says_more and not goes_on:
+            logger.warning(
+                "the list ends after page %d, although the server says that it has more"
+                " (%d items of %d)",
+                *(number, self._position(), meta.total),
+            )
+        return again, number + 1 if goes_on else None
+
+    def _position(self) -> int:
+        """How many items of the list are behind: those that were shown, and those skipped."""
+        return self._before * self._largest + self._shown
 
 
-def is_repeated_page(page: Page[T], previous: Page[T] | None, number: int) -> bool:
-    """Whether the server shows a page again instead of page `number`: the list ends here."""
-    if previous is None:
-        return False
-    again = page.meta.current_page < number or bool(page.items and page.items == previous.items)
-    if again:
-        logger.warning(
-            "asked for page %d, the server showed page %d again; taking it for the end",
-            number,
-            page.meta.current_page,
-        )
-    return again
+def says_more(number: int, page: Page[T]) -> bool:
+    """Whether the server says that there are pages behind this one.
+
+    Of `has_more` and `last_page` the more hopeful one is believed: that can cost a request, never
+    a lead.
+    """
+    return page.next_cursor is not None or bool(page.meta.has_more) or number < page.meta.last_page
+
+
+def _content_of(page: Page[T]) -> int:
+    """A number that tells what is on a page: the ids of its items, or all of those without one."""
+    return hash((tuple(map(_identity, page.items)), tuple(bad.raw for bad in page.unreadable)))
+
+
+def _identity(item: object) -> object:
+    own = item.get("id") if isinstance(item, Mapping) else getattr(item, "id", None)
+    return own if isinstance(own, int | str) else repr(item)
 
 
 def truncate(page: Page[T], left: int | None) -> tuple[int | None, Page[T]]:

@@ -6,10 +6,12 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, overload
 
+from syncro_async._internal.checks import is_int
 from syncro_async.models.page import Page, Rows
 from syncro_async.paging.dataframe import Library, frame_maker
-from syncro_async.paging.pages import Fetch, is_repeated_page, items_of, next_page_number, truncate
+from syncro_async.paging.pages import Fetch, PageWalk, items_of, says_more, truncate
 from syncro_async.paging.prefetch import Prefetch
+from syncro_async.transport.values import refusal, unwrapped
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -67,14 +69,13 @@ class Paginator(Generic[T]):
         left = self._max_items
         fetch = self._walk()
         number: int | None = self._start_page
-        previous: Page[T] | None = None
+        walk = PageWalk(self._start_page)
         while number is not None and left != 0:
             page = await fetch(number)
-            if is_repeated_page(page, previous, number):
-                return
-            left, shown = truncate(page, left)
-            yield shown
-            number, previous = next_page_number(number, page), page
+            again, number = walk.take(number, page)
+            if not again:
+                left, shown = truncate(page, left)
+                yield shown
 
     async def collect(self) -> list[T]:
         """All items in one list, which a notebook shows as a table."""
@@ -98,8 +99,10 @@ class Paginator(Generic[T]):
         nested are JSON texts; what was not sent is null. Where items are plain objects there is a
         column for each key, whose type the library finds.
 
+        - `library`: `"polars"`, `"pandas"`, or None for the one that is installed.
+
         Raises `ModuleNotFoundError` before anything is sent where the library is missing (extra
-        `dataframe`), and `ValueError` for another library.
+        `dataframe`), and `InvalidArgumentError` for another library.
         """
         make = frame_maker(library)
         return make(await self.collect(), self._item)
@@ -111,7 +114,7 @@ class Paginator(Generic[T]):
         # Asking for a single item would move the pages behind the first one.
         size = 1 if self._start_page == 1 else None
         page = await self._walk()(self._start_page, size)
-        if not page.items and (page.unreadable or page.next_cursor is not None):
+        if not page.items and (page.unreadable or says_more(self._start_page, page)):
             async with aclosing(items_of(self.pages())) as items:
                 return await anext(items, None)
         return page.items[0] if page.items else None
@@ -129,8 +132,9 @@ class Paginator(Generic[T]):
                 async for lead in leads:
                     ...
 
-        Raises `ValueError` when `pages` is below 1.
+        Raises `InvalidArgumentError` when `pages` is no int of 1 or more.
         """
-        if pages < 1:
-            raise ValueError(f"pages={pages} must be 1 or more")
-        return Prefetch(self._walk(), pages, self._start_page, self._max_items)
+        ahead = unwrapped(pages)
+        if not (is_int(ahead) and ahead >= 1):
+            raise refusal("pages", "1 or more", pages)
+        return Prefetch(self._walk(), ahead, self._start_page, self._max_items)

@@ -10,7 +10,7 @@ from typing import Generic, TypeVar
 
 from syncro_async.errors import ConfigurationError
 from syncro_async.models.page import Page
-from syncro_async.paging.pages import Fetch, is_repeated_page, next_page_number, truncate
+from syncro_async.paging.pages import Fetch, PageWalk, truncate
 
 T = TypeVar("T")
 
@@ -27,7 +27,7 @@ class PrefetchedItems(Generic[T]):
         self._ahead = ahead
         self._left = max_items
         self._number: int | None = start_page
-        self._previous: Page[T] | None = None
+        self._walk = PageWalk(start_page)
         self._items: deque[T] = deque()
         self._next = start_page
         self._under_way: deque[asyncio.Future[Page[T]]] = deque()
@@ -69,19 +69,17 @@ class PrefetchedItems(Generic[T]):
 
     async def _next_page(self) -> Page[T] | None:
         """The next page, or None at the end; the pages behind it are on their way by then."""
-        number = self._number
-        if number is None or self._left == 0:
-            return None
-        page = await self._arrival(number)
-        if is_repeated_page(page, self._previous, number):
-            self._number = None
-            return None
-        self._under_way.popleft()
-        self._left, shown = truncate(page, self._left)
-        self._number, self._previous = next_page_number(number, page), page
-        if self._number is not None and self._left != 0:
-            self._fetch_up_to(max(self._number, self._reach(number, page)))
-        return shown
+        while (number := self._number) is not None and self._left != 0:
+            page = await self._arrival(number)
+            self._under_way.popleft()
+            again, self._number = self._walk.take(number, page)
+            if not again:
+                self._left, page = truncate(page, self._left)
+            if self._number is not None and self._left != 0:
+                self._fetch_up_to(max(self._number, self._reach(number, page)))
+            if not again:
+                return page
+        return None
 
     async def _arrival(self, number: int) -> Page[T]:
         if not self._over:

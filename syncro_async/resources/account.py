@@ -1,4 +1,4 @@
-"""What may be asked about the account and its users: the calls of the API reference, 'Account'."""
+"""What the API tells about the account and its users: the calls of its reference, "Account"."""
 
 from __future__ import annotations
 
@@ -7,9 +7,10 @@ import builtins
 from syncro_async.models import account
 from syncro_async.models.account import User
 from syncro_async.models.envelope import Envelope
-from syncro_async.resources.listing import Emit, whole_list
+from syncro_async.resources.listing import whole_list
+from syncro_async.resources.resource import Resource, raw
 from syncro_async.transport.json_codec import decoder_for
-from syncro_async.transport.messages import Call, SendCall
+from syncro_async.transport.messages import Call
 
 
 class _Body(Envelope, frozen=True, kw_only=True):
@@ -19,15 +20,29 @@ class _Body(Envelope, frozen=True, kw_only=True):
 _read_body = decoder_for(_Body)
 
 
-class Account:
-    """The call about the account, `client.account`."""
+class Account(Resource):
+    """The call about the account, `client.account`.
 
-    def __init__(self, send: SendCall) -> None:
-        self._send = send
+        print((await syncro.account.get()).plan)
+
+    It raises the errors of `syncro_async.errors`.
+    """
+
+    @property
+    def with_raw_response(self) -> RawAccount:
+        """The same calls; each returns a `RawResult` with the status, headers and body."""
+        return RawAccount(self)
 
     async def get(self) -> account.Account:
         """Fetch the account that the key belongs to. Raises the errors of `syncro_async.errors`."""
         return await self._send(Call("GET", "/account", _account, idempotent=True))
+
+
+class RawAccount:
+    """The calls of `client.account`; each returns a `RawResult`."""
+
+    def __init__(self, account: Account) -> None:
+        self.get = raw(account.get)
 
 
 def _account(raw: bytes) -> account.Account:
@@ -37,18 +52,31 @@ def _account(raw: bytes) -> account.Account:
 _PATH = "/users"
 
 
-class Users:
-    """The call about users, `client.users`."""
+class Users(Resource):
+    """The call about users, `client.users`.
 
-    def __init__(self, send: SendCall, emit: Emit) -> None:
-        self._send = send
-        self._emit = emit
+        names = {user.id: user.name for user in await syncro.users.list()}
+
+    It raises the errors of `syncro_async.errors`.
+    """
+
+    @property
+    def with_raw_response(self) -> RawUsers:
+        """The same calls; each returns a `RawResult` with the status, headers and body."""
+        return RawUsers(self)
 
     async def list(self) -> builtins.list[User]:
         """Fetch the members of the account.
 
-        One that cannot be read is left out, logged at WARNING, and reported to the observers as
-        `ItemUnreadable`. Raises the errors of `syncro_async.errors`.
+        A member that cannot be read is left out, logged at WARNING, and reported to the observers
+        as `ItemUnreadable`. Raises the errors of `syncro_async.errors`.
         """
         read = whole_list(_PATH, self._emit, User)
         return await self._send(Call("GET", _PATH, read, idempotent=True))
+
+
+class RawUsers:
+    """The calls of `client.users`; each returns a `RawResult`."""
+
+    def __init__(self, users: Users) -> None:
+        self.list = raw(users.list)

@@ -11,9 +11,12 @@ from syncro_async.errors import ConfigurationError
 from syncro_async.events import Observers
 from syncro_async.paging.factory import ListRequest, make_paginator
 from syncro_async.paging.paginator import Paginator
+from syncro_async.resources.arguments import PageRange
 from syncro_async.settings import Settings
+from syncro_async.transport.json_codec import decoder_for
 from syncro_async.transport.messages import Call
-from syncro_async.transport.urls import query_string, relative_path
+from syncro_async.transport.urls import Parameters, pairs_of, query_string, relative_path
+from syncro_async.transport.values import unwrapped
 
 T = TypeVar("T")
 
@@ -33,7 +36,7 @@ class AnyList(ABC):
         self,
         path: str,
         *,
-        params: Mapping[str, Any] | None = None,
+        params: Parameters | None = None,
         item: None = None,
         page_size: int | None = None,
         max_items: int | None = None,
@@ -44,7 +47,7 @@ class AnyList(ABC):
         self,
         path: str,
         *,
-        params: Mapping[str, Any] | None = None,
+        params: Parameters | None = None,
         item: type[T],
         page_size: int | None = None,
         max_items: int | None = None,
@@ -54,7 +57,7 @@ class AnyList(ABC):
         self,
         path: str,
         *,
-        params: Mapping[str, Any] | None = None,
+        params: Parameters | None = None,
         item: type[Any] | None = None,
         page_size: int | None = None,
         max_items: int | None = None,
@@ -65,31 +68,35 @@ class AnyList(ABC):
             async for contact in wolfeo.paginate("/contacts", params={"period": "all"}):
                 print(contact["email"])
 
-        `path` and `params` are those of `request()`; a page number or a cursor among the `params`
-        is where the list begins. Items are plain objects, or instances of `item` where that is
-        given. A page holds `page_size` items, else as many as the service allows. `paging` says
-        how this list comes where it is not as the service's lists do.
+        Raises `ConfigurationError` when the service does not document how its lists are paged and
+        `paging` is not given, and `InvalidArgumentError` for arguments that cannot be sent.
 
-        Raises `ConfigurationError` when the service does not document how its lists come and
-        `paging` is not given, and `ValueError` for arguments that cannot be sent.
+        - `path`, `params`: as for `request()`. A page number or a cursor among the `params` is
+          where the list begins.
+        - `item`: what each item is decoded to (None: plain objects).
+        - `page_size`: items a page (None: as many as the service allows).
+        - `max_items`: the list ends after so many items (None: at its end).
+        - `paging`: how this list is paged, where it differs from the service's other lists.
         """
         kind = cast("type[Any]", Any) if item is None else item
         base_url = self._settings.config.base_url
-        asked = ListRequest(relative_path(path, base_url), params or {}, kind, page_size, max_items)
-        query_string(asked.query)  # what cannot be sent is said now, not with the first page
+        decoder_for(kind, "item")
+        query = pairs_of(params)
+        query_string(query)  # what cannot be sent is said now, not with the first page
+        asked = ListRequest(
+            relative_path(path, base_url),
+            query,
+            kind,
+            cast("int | None", unwrapped(page_size)),
+            cast("int | None", unwrapped(max_items)),
+        )
         return make_paginator(asked, self._paging(paging), self._send, self._emit)
 
     def _paginate(
-        self,
-        path: str,
-        *,
-        query: Mapping[str, Any],
-        item: type[T],
-        page_size: int,
-        start_page: int,
-        max_items: int | None,
+        self, path: str, query: Mapping[str, Any], item: type[T], part: PageRange, /
     ) -> Paginator[T]:
-        asked = ListRequest(path, query, item, page_size, max_items, start_page)
+        pairs = pairs_of(query)
+        asked = ListRequest(path, pairs, item, part.page_size, part.max_items, part.start_page)
         return make_paginator(asked, self._paging(None), self._send, self._emit)
 
     def _paging(self, given: Paging | None) -> Paging:

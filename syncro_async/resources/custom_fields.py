@@ -1,4 +1,4 @@
-"""What may be asked about custom fields: the call of the API reference, 'Custom fields'."""
+"""What the API tells about custom fields: the call of its reference, "Custom fields"."""
 
 from __future__ import annotations
 
@@ -6,27 +6,44 @@ import builtins
 
 from syncro_async.models.custom_field import CustomField
 from syncro_async.resources.arguments import flag
-from syncro_async.resources.listing import Emit, whole_list
-from syncro_async.transport.messages import Call, SendCall
+from syncro_async.resources.listing import whole_list
+from syncro_async.resources.resource import Resource, raw
+from syncro_async.transport.messages import Call
 from syncro_async.transport.urls import query_string
 
 _PATH = "/custom-fields"
 
 
-class CustomFields:
-    """The call about custom fields, `client.custom_fields`."""
+class CustomFields(Resource):
+    """The call about the definitions of custom fields, `client.custom_fields`.
 
-    def __init__(self, send: SendCall, emit: Emit) -> None:
-        self._send = send
-        self._emit = emit
+        for field in await syncro.custom_fields.list():
+            print(field.name, field.field_type)
+
+    It raises the errors of `syncro_async.errors`.
+    """
+
+    @property
+    def with_raw_response(self) -> RawCustomFields:
+        """The same calls; each returns a `RawResult` with the status, headers and body."""
+        return RawCustomFields(self)
 
     async def list(self, *, active_only: bool = False) -> builtins.list[CustomField]:
-        """Fetch the definitions of the account's custom fields; `active_only`: those in use.
+        """Fetch the definitions of the account's custom fields.
 
-        One that cannot be read is left out, logged at WARNING, and reported to the observers as
-        `ItemUnreadable`. Raises `ValueError` for what is no bool, and the errors of
-        `syncro_async.errors`.
+        A definition that cannot be read is left out, logged at WARNING, and reported to the
+        observers as `ItemUnreadable`. Raises `InvalidArgumentError` for what is no bool, and the
+        other errors of `syncro_async.errors`.
+
+        - `active_only`: leave out the fields that are not in use (default False).
         """
         query = query_string({"active_only": flag("active_only", active_only) or None})
         read = whole_list(_PATH, self._emit, CustomField)
         return await self._send(Call("GET", _PATH, read, idempotent=True, query=query))
+
+
+class RawCustomFields:
+    """The calls of `client.custom_fields`; each returns a `RawResult`."""
+
+    def __init__(self, custom_fields: CustomFields) -> None:
+        self.list = raw(custom_fields.list)

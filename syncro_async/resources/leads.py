@@ -1,32 +1,37 @@
-"""What may be asked about leads: the fourteen calls of the API reference, 'Leads'."""
+"""What the API can do with leads: the calls of its reference, "Leads"."""
 
 from __future__ import annotations
 
 import builtins
 from collections.abc import Callable, Iterable, Mapping
-from datetime import date, datetime
-from typing import Any, TypeVar
+from decimal import Decimal
+from typing import Any, TypeVar, Unpack
 
+from syncro_async.errors import InvalidArgumentError
 from syncro_async.models.envelope import Envelope
 from syncro_async.models.lead import Enrollment, Lead, SentMessage, UpsertResult
 from syncro_async.paging.paginator import Paginator
 from syncro_async.resources.arguments import (
+    LeadDetails,
+    LeadFields,
+    LeadFilters,
     MatchBy,
     check_match_key,
     check_message,
-    check_pages,
     filled,
     lead_fields,
     lead_filters,
     optional,
+    page_range,
     relations,
     required,
     tag_names,
     texts,
 )
-from syncro_async.resources.listing import Paginate
+from syncro_async.resources.keywords import show_keywords
+from syncro_async.resources.resource import Resource, raw, raw_page
 from syncro_async.transport.json_codec import decode_none, decoder_for, encode_body
-from syncro_async.transport.messages import Call, SendCall
+from syncro_async.transport.messages import Call
 from syncro_async.transport.urls import path_segment, query_string
 
 
@@ -59,173 +64,195 @@ def _read_tags(raw: bytes) -> list[str]:
 T = TypeVar("T")
 
 
-class Leads:
+class Leads(Resource):
     """The calls about leads, `client.leads`.
 
-    Arguments that are None are not sent. Every call raises `ValueError`, naming the argument and
-    sending nothing, for an argument the reference rules out, and the errors of
-    `syncro_async.errors` for what the server or the way to it came to: `NotFoundError` where there
-    is no such lead, `ValidationError` where the server refuses a field.
+        lead = await syncro.leads.get(1, include=["owner"])
+        await syncro.leads.add_tags(lead.id, "vip")
+
+    Arguments that are None are not sent. Every call raises `InvalidArgumentError`, naming the
+    argument and sending nothing, for an argument that the reference rules out, and the other errors
+    of `syncro_async.errors`: `NotFoundError` where there is no such lead, `ValidationError` where
+    the server refuses a field.
     """
 
-    def __init__(self, send: SendCall, paginate: Paginate) -> None:
-        self._send = send
-        self._paginate = paginate
+    @property
+    def with_raw_response(self) -> RawLeads:
+        """The same calls; each returns a `RawResult` with the status, headers and body."""
+        return RawLeads(self)
 
+    @show_keywords(LeadFilters)
     def list(
         self,
         *,
-        pipeline_id: int | None = None,
-        stage_id: int | None = None,
-        assigned_to: int | None = None,
-        source: str | None = None,
-        status: str | None = None,
-        tags: str | Iterable[str] | None = None,
-        q: str | None = None,
-        updated_since: datetime | date | None = None,
-        created_from: datetime | date | None = None,
-        created_to: datetime | date | None = None,
-        include: str | Iterable[str] | None = None,
         page_size: int = 200,
         start_page: int = 1,
         max_items: int | None = None,
+        **filters: Unpack[LeadFilters],
     ) -> Paginator[Lead]:
-        """Page through the account's leads, or those that pass every filter given.
+        """Page through the account's leads, or those that pass every filter.
 
-        Nothing is sent before the first lead is asked for. `tags` finds leads with any of them
-        (one str is one tag); `q` searches name, email and phone; `updated_since` is the filter to
-        sync by. Datetimes must be aware. `include` asks for relations by name, as several or as
-        one comma list; unknown names are ignored by the server, and `events`, `conversation` and
-        `siblings` exist for `get` only. `page_size` is 1 to 200, `max_items` ends the list early.
+        Nothing is sent before the first lead is asked for.
+
+        - `pipeline_id`, `stage_id`: leads in this pipeline, in this stage.
+        - `assigned_to`: the id of the user who is responsible.
+        - `source`, `status`: words of the account, compared as they are.
+        - `tags`: leads with any of these tags; a text is one tag.
+        - `q`: a part of the name, the email or the phone.
+        - `updated_since`: changed at or after this time; the filter to sync by. An aware datetime
+          or a date.
+        - `created_from`, `created_to`: created in this period. Aware datetimes or dates.
+        - `include`: relations to load, by name: several, or one text with commas. Unknown names are
+          ignored by the server. `events`, `conversation` and `siblings` exist for `get` only.
+        - `page_size`: leads a page, 1 to 200 (default 200).
+        - `start_page`: the first page to read, counted from 1 (default 1).
+        - `max_items`: the list ends after so many leads (None: at its end).
         """
-        filters = lead_filters(locals())
-        check_pages(page_size, start_page, max_items)
-        return self._paginate(
-            "/leads",
-            query=filters,
-            item=Lead,
-            page_size=page_size,
-            start_page=start_page,
-            max_items=max_items,
-        )
+        part = page_range(page_size, start_page, max_items)
+        return self._paginate("/leads", lead_filters(filters), Lead, part)
 
     async def get(self, id: int, *, include: str | Iterable[str] = ()) -> Lead:
-        """Fetch one lead, with the relations `include` names, those no list carries among them."""
+        """Fetch one lead.
+
+        - `id`: the lead's id.
+        - `include`: relations to load, by name: several, or one text with commas (default: none).
+          Here also those that no list has: `events`, `conversation` and `siblings`.
+        """
         query = query_string({"include": relations("include", include)})
         path = _path(id)
         return await self._send(Call("GET", path, _read_lead, idempotent=True, query=query))
 
+    @show_keywords(LeadDetails)
     async def create(
-        self,
-        *,
-        name: str,
-        pipeline_id: int,
-        stage_id: int,
-        phone: str | None = None,
-        email: str | None = None,
-        value: float | None = None,
-        source: str | None = None,
-        tags: str | Iterable[str] | None = None,
-        notes: str | None = None,
-        utm_source: str | None = None,
-        utm_medium: str | None = None,
-        utm_campaign: str | None = None,
-        utm_term: str | None = None,
-        utm_content: str | None = None,
-        assigned_to: int | None = None,
-        custom_fields: Mapping[str, Any] | None = None,
+        self, *, name: str, pipeline_id: int, stage_id: int, **details: Unpack[LeadDetails]
     ) -> Lead:
-        """Create a lead; in a won or lost stage the server records the sale or the loss with it.
+        """Create a lead. In a won or lost stage the server records the sale or the loss with it.
 
-        The answer carries only some of its fields. Never sent twice by itself: an answer lost on
-        the way is an `OutcomeUnknownError` (`upsert` can be sent again). `PlanLimitError` when
-        the plan holds no more leads.
+        The result has only some of the lead's fields. The call is never sent twice by itself: when
+        its answer is lost, it raises `OutcomeUnknownError` (`upsert` can be sent again). It raises
+        `PlanLimitError` when the plan holds no more leads.
+
+        - `name`: the lead's name, not blank.
+        - `pipeline_id`, `stage_id`: where the lead is put.
+        - `phone`: a phone number, best as `+5511999990000` (E.164).
+        - `email`: an email address.
+        - `value`: the value of the deal, in the account's currency. A `Decimal` keeps its digits.
+        - `source`: where the lead comes from, a word of the account.
+        - `tags`: tag names; a text is one tag.
+        - `notes`: a text about the lead.
+        - `utm_source`, `utm_medium`, `utm_campaign`, `utm_term`, `utm_content`: the campaign.
+        - `assigned_to`: the id of the user who is responsible.
+        - `custom_fields`: a map from the names of custom fields to their values: numbers, texts,
+          dates, booleans, lists. Names that the account does not have are ignored by the server.
         """
-        fields = lead_fields(locals())
-        required(pipeline_id=pipeline_id, stage_id=stage_id)
+        place = required(name=name, pipeline_id=pipeline_id, stage_id=stage_id)
         filled("name", name)
+        fields = lead_fields({**place, **details})
         return await self._post("/leads", _read_lead, fields, repeatable=False)
 
+    @show_keywords(LeadFields)
     async def upsert(
-        self,
-        *,
-        name: str | None = None,
-        pipeline_id: int | None = None,
-        stage_id: int | None = None,
-        phone: str | None = None,
-        email: str | None = None,
-        value: float | None = None,
-        source: str | None = None,
-        tags: str | Iterable[str] | None = None,
-        notes: str | None = None,
-        utm_source: str | None = None,
-        utm_medium: str | None = None,
-        utm_campaign: str | None = None,
-        utm_term: str | None = None,
-        utm_content: str | None = None,
-        assigned_to: int | None = None,
-        custom_fields: Mapping[str, Any] | None = None,
-        match_by: MatchBy = "email_or_phone",
+        self, *, match_by: MatchBy = "email_or_phone", **fields: Unpack[LeadFields]
     ) -> UpsertResult:
         """Update the lead that has this email or phone, or create one.
 
-        The email or phone `match_by` names must be given. Of a lead that is found, only fields
-        that are sent and not empty change. May be sent again when an answer was lost, and then
-        finds what it created before: `created` is False in that case.
+        Of a lead that is found, only fields change that are sent and not empty. The call may be
+        sent again when an answer was lost, and then finds the lead that it created before:
+        `created` is False in that case.
+
+        - `match_by`: what a lead is found by: `"email"`, `"phone"` or `"email_or_phone"` (the
+          default). The field that it names must be given.
+        - `name`, `pipeline_id`, `stage_id`, `phone`, `email`, `value`, `source`, `tags`, `notes`,
+          `utm_source`, `utm_medium`, `utm_campaign`, `utm_term`, `utm_content`, `assigned_to`,
+          `custom_fields`: as for `create`; none of them is required here.
         """
-        fields = lead_fields(locals())
-        check_match_key(match_by, fields)
-        body = {**fields, "match_by": match_by}
+        given = lead_fields(fields)
+        body = {**given, "match_by": check_match_key(match_by, given)}
         return await self._post("/leads/upsert", _read_upsert_result, body, repeatable=True)
 
     async def move(self, id: int, *, stage_id: int, pipeline_id: int) -> None:
-        """Move the lead to another stage, if need be of another pipeline.
+        """Move the lead to another stage, also of another pipeline.
 
-        `StageBlockedError` while mandatory tasks of its present stage are pending.
+        Raises `StageBlockedError` while mandatory tasks of the lead's present stage are pending.
+
+        - `id`: the lead's id.
+        - `stage_id`, `pipeline_id`: the new stage, and the pipeline that it belongs to.
         """
         await self._put(_path(id, "stage"), required(stage_id=stage_id, pipeline_id=pipeline_id))
 
-    async def mark_won(self, id: int, *, stage_id: int, value: float | None = None) -> None:
-        """Move the lead to a won stage and record the sale, at the lead's own value by default.
+    async def mark_won(
+        self, id: int, *, stage_id: int, value: float | Decimal | None = None
+    ) -> None:
+        """Move the lead to a won stage and record the sale.
 
-        `UnprocessableError` if that is no won stage, `StageBlockedError` as for `move`.
+        Raises `UnprocessableError` for a stage that is no won stage, and `StageBlockedError` as
+        `move`.
+
+        - `id`: the lead's id.
+        - `stage_id`: a stage with `is_won`.
+        - `value`: the value of the sale (None: the lead's own value).
         """
         await self._put(_path(id, "won"), required(stage_id=stage_id) | optional(value=value))
 
     async def mark_lost(self, id: int, *, stage_id: int, reason_id: int | None = None) -> None:
-        """Move the lead to a lost stage and record the reason.
+        """Move the lead to a lost stage and record the loss.
 
-        `UnprocessableError` if that is no lost stage, `StageBlockedError` as for `move`.
+        Raises `UnprocessableError` for a stage that is no lost stage, and `StageBlockedError` as
+        `move`.
+
+        - `id`: the lead's id.
+        - `stage_id`: a stage with `is_lost`.
+        - `reason_id`: one of the account's lost reasons, see `pipelines.list` (None: no reason).
         """
         body = required(stage_id=stage_id) | optional(reason_id=reason_id)
         await self._put(_path(id, "lost"), body)
 
     async def delete(self, id: int) -> None:
-        """Remove the lead. That it is gone once an earlier attempt was lost counts as done."""
+        """Remove the lead.
+
+        - `id`: the lead's id. When an earlier attempt was lost, a lead that is gone counts as
+          removed.
+        """
         await self._send(
             Call("DELETE", _path(id), decode_none, idempotent=True, not_found_is_success=True)
         )
 
     async def add_tags(self, id: int, tags: str | Iterable[str]) -> builtins.list[str]:
-        """Add at least one tag (one str is one tag) and return all tags the lead has now."""
+        """Add tags to the lead, and return all tags that it has now.
+
+        - `id`: the lead's id.
+        - `tags`: at least one tag name; a text is one tag.
+        """
         names = tag_names("tags", tags)
         if not names:
-            raise ValueError("tags must hold at least one tag")
+            raise InvalidArgumentError("tags must hold at least one tag", argument="tags")
         path = _path(id, "tags")
         return await self._post(path, _read_tags, {"tags": names}, repeatable=True)
 
     async def remove_tag(self, id: int, tag: str) -> builtins.list[str]:
-        """Take one tag off the lead and return those it still has."""
+        """Remove one tag from the lead, and return the tags that it still has.
+
+        - `id`: the lead's id.
+        - `tag`: the name of the tag.
+        """
         path = _path(id, "tags", path_segment("tag", filled("tag", tag)))
         return await self._send(Call("DELETE", path, _read_tags, idempotent=True))
 
     async def enroll(self, id: int, *, sequence_id: int) -> Enrollment:
-        """Enroll the lead in an active nurture sequence. Never sent twice by itself."""
+        """Enroll the lead in a nurture sequence. The call is never sent twice by itself.
+
+        - `id`: the lead's id.
+        - `sequence_id`: an active sequence.
+        """
         path, body = _path(id, "enroll-sequence"), required(sequence_id=sequence_id)
         return await self._post(path, _read_enrollment, body, repeatable=False)
 
     async def unenroll(self, id: int, *, sequence_id: int) -> Enrollment:
-        """Take the lead out of a nurture sequence."""
+        """Take the lead out of a nurture sequence.
+
+        - `id`: the lead's id.
+        - `sequence_id`: the sequence that it is enrolled in.
+        """
         path = _path(id, "enroll-sequence", path_segment("sequence_id", sequence_id))
         return await self._send(Call("DELETE", path, _read_enrollment, idempotent=True))
 
@@ -238,11 +265,16 @@ class Leads:
         caption: str | None = None,
         instance_id: int | None = None,
     ) -> SentMessage:
-        """Send a text to the lead's phone or, with `media_url`, an image. Never sent twice.
+        """Send a text or an image to the lead's phone. The call is never sent twice by itself.
 
-        `instance_id` is the number to send from, the account's main one by default.
-        `MessagingWindowClosedError` outside the 24 hours of the official API (`send_template`
-        works then), `ProviderError` when WhatsApp refuses.
+        Raises `MessagingWindowClosedError` outside the 24 hours of the official API, where
+        `send_template` works, and `ProviderError` when WhatsApp refuses the message.
+
+        - `id`: the lead's id.
+        - `body`: the text; required without `media_url`.
+        - `media_url`: an http(s) URL of an image, which is sent instead of a text.
+        - `caption`: the text below the image.
+        - `instance_id`: the number to send from (None: the account's main one).
         """
         check_message(body, media_url)
         message = optional(body=body, media_url=media_url, caption=caption, instance_id=instance_id)
@@ -259,10 +291,15 @@ class Leads:
         header_media_url: str | None = None,
         instance_id: int | None = None,
     ) -> SentMessage:
-        """Send an approved template, its `variables` in order. Never sent twice by itself.
+        """Send an approved template to the lead's phone. The call is never sent twice by itself.
 
-        `header_media_url` is for templates whose header needs one, `instance_id` the number to
-        send from. `ProviderError` when WhatsApp refuses.
+        Raises `ProviderError` when WhatsApp refuses the message.
+
+        - `id`: the lead's id.
+        - `template_id`: the template, see `whatsapp.templates`.
+        - `variables`: the texts for its placeholders, in order (default: none).
+        - `header_media_url`: an http(s) URL, for templates whose header needs a medium.
+        - `instance_id`: the number to send from (None: the account's main one).
         """
         message = required(template_id=template_id) | optional(
             variables=texts("variables", variables) or None,
@@ -280,6 +317,26 @@ class Leads:
 
     async def _put(self, path: str, body: Mapping[str, Any]) -> None:
         await self._send(Call("PUT", path, decode_none, idempotent=True, body=encode_body(body)))
+
+
+class RawLeads:
+    """The calls of `client.leads`; each returns a `RawResult`, `list` one with the first page."""
+
+    def __init__(self, leads: Leads) -> None:
+        self.list = raw_page(leads.list)
+        self.get = raw(leads.get)
+        self.create = raw(leads.create)
+        self.upsert = raw(leads.upsert)
+        self.move = raw(leads.move)
+        self.mark_won = raw(leads.mark_won)
+        self.mark_lost = raw(leads.mark_lost)
+        self.delete = raw(leads.delete)
+        self.add_tags = raw(leads.add_tags)
+        self.remove_tag = raw(leads.remove_tag)
+        self.enroll = raw(leads.enroll)
+        self.unenroll = raw(leads.unenroll)
+        self.send_whatsapp = raw(leads.send_whatsapp)
+        self.send_template = raw(leads.send_template)
 
 
 def _path(id: int, *rest: str) -> str:

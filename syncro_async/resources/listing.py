@@ -1,48 +1,16 @@
-"""How a resource offers a list: page by page, or whole where the API has no pages of it."""
+"""Reads the lists that the API returns whole."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Protocol, TypeVar
-
-import msgspec
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
 
 from syncro_async.events import ItemUnreadable
-from syncro_async.models.envelope import Envelope
 from syncro_async.models.page import Rows
-from syncro_async.paging.page_decoding import decode_items, item_decoder
-from syncro_async.paging.paginator import Paginator
-from syncro_async.transport.json_codec import decoder_for
+from syncro_async.paging.page_decoding import decode_items, envelope, item_decoder, items_under
+from syncro_async.resources.resource import Emit
 
 T = TypeVar("T")
-
-
-class Paginate(Protocol):
-    """Makes the paginator of a list; nothing is sent before its first item is asked for."""
-
-    def __call__(
-        self,
-        path: str,
-        *,
-        query: Mapping[str, Any],
-        item: type[T],
-        page_size: int,
-        start_page: int,
-        max_items: int | None,
-    ) -> Paginator[T]:
-        """Page through `path` with `query` as it stands, `page_size` items at a time."""
-        ...
-
-
-Emit = Callable[[ItemUnreadable], object]
-"""Reports an item that could not be read to the log and to the observers of the client."""
-
-
-class _WholeBody(Envelope, frozen=True, kw_only=True):
-    data: list[msgspec.Raw]
-
-
-_read_whole_body = decoder_for(_WholeBody)
 
 
 def whole_list(
@@ -55,14 +23,12 @@ def whole_list(
     read_one = read or item_decoder(item)
 
     def read_all(raw: bytes) -> list[T]:
-        return readable(path, emit, _read_whole_body(raw).data, read_one)
+        return readable(path, emit, items_under(envelope(raw), "data"), read_one)
 
     return read_all
 
 
-def readable(
-    path: str, emit: Emit, raws: Iterable[msgspec.Raw], read: Callable[[Any], T]
-) -> list[T]:
+def readable(path: str, emit: Emit, raws: Iterable[bytes], read: Callable[[Any], T]) -> list[T]:
     """The items that can be read; each of the others is reported."""
     items, unreadable = decode_items(raws, read)
     for bad in unreadable:

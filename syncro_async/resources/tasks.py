@@ -1,4 +1,4 @@
-"""What may be asked about tasks: the two calls of the API reference, 'Tasks'."""
+"""What the API can do with tasks: the calls of its reference, "Tasks"."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from syncro_async.models.envelope import Envelope
 from syncro_async.models.task import Task
 from syncro_async.models.types import TaskPriority, TaskStatus, TaskType
 from syncro_async.paging.paginator import Paginator
-from syncro_async.resources.arguments import check_pages, optional, required
-from syncro_async.resources.listing import Paginate
+from syncro_async.resources.arguments import optional, page_range, required
+from syncro_async.resources.resource import Resource, raw, raw_page
 from syncro_async.transport.json_codec import decoder_for, encode_body
-from syncro_async.transport.messages import Call, SendCall
+from syncro_async.transport.messages import Call
 
 
 class _TaskAnswer(Envelope, frozen=True, kw_only=True):
@@ -25,18 +25,22 @@ _read_answer = decoder_for(_TaskAnswer)
 _read_task = decoder_for(Task)
 
 
-class Tasks:
+class Tasks(Resource):
     """The calls about tasks, `client.tasks`.
 
-    Arguments that are None are not sent. Every call raises `ValueError`, naming the argument and
-    sending nothing, for an argument the reference rules out, and the errors of
-    `syncro_async.errors` for what the server or the way to it came to. The reference describes
-    no way to read, change, complete or delete one task; `client.request()` reaches what it lacks.
+        async for task in syncro.tasks.list(status="pending"):
+            print(task.due_date, task.subject)
+
+    Arguments that are None are not sent. Every call raises `InvalidArgumentError`, naming the
+    argument and sending nothing, for an argument that the reference rules out, and the other errors
+    of `syncro_async.errors`. The reference does not describe how to read, change, complete or
+    delete one task; `client.request()` reaches those endpoints.
     """
 
-    def __init__(self, send: SendCall, paginate: Paginate) -> None:
-        self._send = send
-        self._paginate = paginate
+    @property
+    def with_raw_response(self) -> RawTasks:
+        """The same calls; each returns a `RawResult` with the status, headers and body."""
+        return RawTasks(self)
 
     def list(
         self,
@@ -52,10 +56,19 @@ class Tasks:
         start_page: int = 1,
         max_items: int | None = None,
     ) -> Paginator[Task]:
-        """Page through the account's tasks, or those that pass every filter given.
+        """Page through the account's tasks, or those that pass every filter.
 
-        Nothing is sent before the first task is asked for. `due_from` and `due_to` are dates
-        without a time. `page_size` is 1 to 200, `max_items` ends the list early.
+        Nothing is sent before the first task is asked for.
+
+        - `lead_id`: tasks of this lead.
+        - `assigned_to`: the id of the user who is responsible.
+        - `status`: `pending` or `completed`.
+        - `type`: `call`, `email`, `task`, `visit`, `whatsapp` or `meeting`.
+        - `priority`: `low`, `medium` or `high`.
+        - `due_from`, `due_to`: due in this period; dates without a time.
+        - `page_size`: tasks a page, 1 to 200 (default 200).
+        - `start_page`: the first page to read, counted from 1 (default 1).
+        - `max_items`: the list ends after so many tasks (None: at its end).
         """
         filters = optional(
             lead_id=lead_id,
@@ -66,15 +79,8 @@ class Tasks:
             due_from=due_from,
             due_to=due_to,
         )
-        check_pages(page_size, start_page, max_items)
-        return self._paginate(
-            "/tasks",
-            query=filters,
-            item=Task,
-            page_size=page_size,
-            start_page=start_page,
-            max_items=max_items,
-        )
+        part = page_range(page_size, start_page, max_items)
+        return self._paginate("/tasks", filters, Task, part)
 
     async def create(
         self,
@@ -89,10 +95,19 @@ class Tasks:
         assigned_to: int | None = None,
         notes: str | None = None,
     ) -> Task:
-        """Create a task, for a lead where `lead_id` names one.
+        """Create a task. The call is never sent twice by itself.
 
-        `due_date` is a date without a time, `due_time` a time or text as `14:30`. Never sent
-        twice by itself: an answer lost on the way is an `OutcomeUnknownError`.
+        When its answer is lost, it raises `OutcomeUnknownError`.
+
+        - `subject`: what is to be done, not blank.
+        - `type`: `call`, `email`, `task`, `visit`, `whatsapp` or `meeting`.
+        - `due_date`: a date without a time.
+        - `description`: a longer text.
+        - `priority`: `low`, `medium` or `high`.
+        - `due_time`: a time without seconds, or text such as `14:30`.
+        - `lead_id`: the lead that the task is about.
+        - `assigned_to`: the id of the user who is responsible.
+        - `notes`: a text.
         """
         fields = required(subject=subject, type=type, due_date=due_date) | optional(
             description=description,
@@ -106,10 +121,18 @@ class Tasks:
         return await self._send(call)
 
 
-def _created(raw: bytes) -> Task:
-    """Read the new task, whose place in the answer the reference does not tell.
+class RawTasks:
+    """The calls of `client.tasks`; each returns a `RawResult`, `list` one with the first page."""
 
-    The API's other answers hold such a thing under its own name, under `data`, or beside
+    def __init__(self, tasks: Tasks) -> None:
+        self.list = raw_page(tasks.list)
+        self.create = raw(tasks.create)
+
+
+def _created(raw: bytes) -> Task:
+    """Read the new task; the reference does not say where the answer holds it.
+
+    The API's other answers have such an object under its own name, under `data`, or beside
     `success`.
     """
     answer = _read_answer(raw)

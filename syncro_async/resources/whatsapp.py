@@ -1,4 +1,4 @@
-"""What may be asked about WhatsApp: the two calls of the API reference, 'WhatsApp'."""
+"""What the API tells about WhatsApp: the calls of its reference, "WhatsApp"."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from syncro_async.models.types import TemplateStatus
 from syncro_async.models.whatsapp import WhatsAppInstance, WhatsAppTemplate
 from syncro_async.paging.page_decoding import item_decoder
 from syncro_async.resources.arguments import filled, optional
-from syncro_async.resources.listing import Emit, whole_list
-from syncro_async.transport.messages import Call, SendCall
+from syncro_async.resources.listing import whole_list
+from syncro_async.resources.resource import Resource, raw
+from syncro_async.transport.messages import Call
 from syncro_async.transport.urls import query_string
 
 _INSTANCES = "/whatsapp/instances"
@@ -27,16 +28,20 @@ _read_certain = item_decoder(_Certain)
 _read_fields = item_decoder(dict[str, Any])
 
 
-class WhatsApp:
+class WhatsApp(Resource):
     """The calls about WhatsApp, `client.whatsapp`; messages are sent by `client.leads`.
+
+        for number in await syncro.whatsapp.instances():
+            print(number.display_name, number.status)
 
     What cannot be read is left out of a list, logged at WARNING, and reported to the observers as
     `ItemUnreadable`. Both calls raise the errors of `syncro_async.errors`.
     """
 
-    def __init__(self, send: SendCall, emit: Emit) -> None:
-        self._send = send
-        self._emit = emit
+    @property
+    def with_raw_response(self) -> RawWhatsApp:
+        """The same calls; each returns a `RawResult` with the status, headers and body."""
+        return RawWhatsApp(self)
 
     async def instances(self) -> list[WhatsAppInstance]:
         """Fetch the account's connected numbers."""
@@ -50,11 +55,15 @@ class WhatsApp:
         status: TemplateStatus | None = None,
         language: str | None = None,
     ) -> list[WhatsAppTemplate]:
-        """Fetch the message templates, or those that pass every filter given.
+        """Fetch the message templates, or those that pass every filter.
 
-        `instance_id` is the number they belong to; `status` is APPROVED (those that can be sent),
-        PENDING, REJECTED, PAUSED or DISABLED; `language` such as `pt_BR`. Raises `ValueError`,
-        naming the argument and sending nothing, for an argument the reference rules out.
+        Raises `InvalidArgumentError`, naming the argument and sending nothing, for an argument that
+        the reference rules out.
+
+        - `instance_id`: templates of this number.
+        - `status`: `APPROVED` (those that can be sent), `PENDING`, `REJECTED`, `PAUSED` or
+          `DISABLED`.
+        - `language`: such as `pt_BR`.
         """
         if status is not None:
             filled("status", status)
@@ -63,6 +72,14 @@ class WhatsApp:
         return await self._send(
             Call("GET", _TEMPLATES, read, idempotent=True, query=query_string(filters))
         )
+
+
+class RawWhatsApp:
+    """The calls of `client.whatsapp`; each returns a `RawResult`."""
+
+    def __init__(self, whatsapp: WhatsApp) -> None:
+        self.instances = raw(whatsapp.instances)
+        self.templates = raw(whatsapp.templates)
 
 
 def _template(raw: Any) -> WhatsAppTemplate:

@@ -24,6 +24,8 @@ def backoff(policy: RetryPolicy, attempts: int) -> float:
 class RetryPolicy:
     """How often, how fast and how long a call is tried again.
 
+        AsyncClient("key", retry=RetryPolicy(attempts=2, max_elapsed=30.0))
+
     A call is sent at most `attempts` times (429s do not count). Between two attempts it waits a
     random time up to `base_delay · 2ⁿ`, at most `max_delay` (s). No attempt begins that would end
     its waiting more than `max_elapsed` seconds after the call was first sent.

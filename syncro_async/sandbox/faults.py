@@ -43,7 +43,8 @@ class Trouble:
 
     Raises `ValueError` for values that contradict each other.
 
-    Example: `sandbox.script(Trouble(status=503, headers={"Retry-After": "20"}, times=2))`
+        sandbox = Sandbox()
+        sandbox.script(Trouble(status=503, headers={"Retry-After": "20"}, times=2))
     """
 
     status: int | None = None

@@ -50,7 +50,7 @@ async def sandbox_client(
         ) from error
     clock = clock or FakeClock()
     server = sandbox or Sandbox(leads, clock=clock)
-    transport = in_process_transport(server.app)
+    transport = in_process_transport(server.app, options.get("engine"))
     base_url = "http://localhost/api/v1"
     async with AsyncClient(
         api_key or FULL_KEY, base_url=base_url, clock=clock, transport=transport, **options

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from syncro_async.errors import InvalidArgumentError
+
 if TYPE_CHECKING:
     from syncro_async.sandbox import Arrival, Sandbox
 
@@ -25,8 +27,8 @@ def assert_within_limit(
       next window.
 
     Returns the number of calls in the fullest window. Raises `AssertionError` with the first window
-    that contains too many calls and its calls; `ValueError` for `calls` below 1 or `seconds` that
-    are not above 0.
+    that contains too many calls and its calls; `InvalidArgumentError` for `calls` below 1 or
+    `seconds` that are not above 0.
 
         from syncro_async.sandbox import Sandbox
         from syncro_async.testing import assert_within_limit
@@ -36,9 +38,10 @@ def assert_within_limit(
     """
     __tracebackhide__ = True
     if calls < 1 or not seconds > 0:
-        raise ValueError(
+        raise InvalidArgumentError(
             f"calls={calls}, seconds={seconds} is not a limit: calls must be 1 or more,"
-            " seconds more than 0"
+            " seconds more than 0",
+            argument="calls",
         )
     entries: Iterable[Arrival | float] = (
         arrivals if isinstance(arrivals, Iterable) else arrivals.arrivals

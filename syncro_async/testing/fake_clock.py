@@ -54,6 +54,10 @@ class FakeClock:
         clock = FakeClock()
         await clock.sleep(3600)
         assert clock.monotonic() == 3600
+
+    - `start`: the first value of `monotonic()` (s, default 0).
+    - `wall`: the first value of `wall()`, a unix timestamp (default 2026-06-30 12:00 UTC).
+    - `autojump`: whether time moves by itself (default True).
     """
 
     def __init__(
@@ -78,7 +82,10 @@ class FakeClock:
         return self._now + self._wall_offset
 
     def jump_wall(self, seconds: float) -> None:
-        """Move the calendar by that much (backwards when negative), time itself not at all."""
+        """Move the calendar, and not `monotonic()`.
+
+        - `seconds`: how far; negative is backwards.
+        """
         self._wall_offset += seconds
 
     @contextmanager
@@ -98,7 +105,10 @@ class FakeClock:
     standing_still = frozen
 
     async def sleep(self, seconds: float) -> None:
-        """Wait that many virtual seconds."""
+        """Wait in virtual time.
+
+        - `seconds`: how long; zero or less gives other tasks one turn.
+        """
         if seconds <= 0:
             await SystemClock().sleep(0)
             return
@@ -119,7 +129,10 @@ class FakeClock:
         return timer
 
     async def advance(self, seconds: float) -> None:
-        """Move time forward, stopping at each due timer long enough for what it wakes to run."""
+        """Move time forward, and stop at each due timer until the tasks that it wakes have run.
+
+        - `seconds`: how far.
+        """
         end = self._now + seconds
         await self._settle()
         while (when := self._next_at()) is not None and when <= end:

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import os
+import socket
+import struct
+import sys
 from collections import deque
 from collections.abc import Callable
-from typing import Any, Generic, Protocol, TypeVar
-from weakref import WeakSet
+from contextlib import suppress
+from typing import Any, ClassVar, Generic, Protocol, TypeVar
+from weakref import WeakKeyDictionary, WeakSet
 
 from syncro_async._internal.forks import register_for_fork
 from syncro_async.clock import Clock
+from syncro_async.transport.deadline import Deadline, Stragglers
 from syncro_async.transport.messages import Attempt
 
 
 class NetworkStream(Protocol):
     """The part of httpcore's network streams that is used here."""
+
+    async def aclose(self) -> None:
+        """Close the connection; again is harmless."""
 
     def get_extra_info(self, info: str, /) -> _Numbered | None:
         """What the stream knows of itself; `"socket"` is the socket it goes over."""
@@ -22,6 +30,11 @@ class NetworkStream(Protocol):
 
 class _Numbered(Protocol):
     def fileno(self) -> int: ...
+    def setsockopt(self, level: int, name: int, value: bytes, /) -> object: ...
+
+
+# Closing then drops what was not sent yet, and resets the connection.
+_DROP_ON_CLOSE = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
 
 
 class OpenSockets:
@@ -29,11 +42,37 @@ class OpenSockets:
 
     def __init__(self) -> None:
         self._streams: WeakSet[NetworkStream] = WeakSet()
+        self._newest: WeakKeyDictionary[object, NetworkStream] = WeakKeyDictionary()
         register_for_fork(self)
 
     def add(self, stream: NetworkStream) -> None:
         """A connection was opened."""
         self._streams.add(stream)
+
+    def add_own(self, transport: object, stream: NetworkStream) -> None:
+        """A transport of ours opened its one connection, or begins TLS on it."""
+        self.add(stream)
+        self._newest[transport] = stream
+
+    def drop_unsent(self, transport: object) -> None:
+        """Let the end of the transport's connection drop what the system has not sent.
+
+        A request whose time is over must not arrive later, when its slot counts no more.
+        """
+        stream = self._newest.get(transport)
+        opened = None if stream is None else stream.get_extra_info("socket")
+        if opened is not None:
+            with suppress(OSError):  # it is closed already
+                opened.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _DROP_ON_CLOSE)
+
+    async def close(self, transport: object) -> None:
+        """Close the transport's connection where httpcore forgot it.
+
+        It does so for one through a SOCKS proxy that ends before it is set up.
+        """
+        stream = self._newest.pop(transport, None)
+        if stream is not None:
+            await stream.aclose()
 
     def reset_after_fork(self) -> None:
         """Point the child's copy of every socket at nothing.
@@ -43,11 +82,12 @@ class OpenSockets:
         """
         nowhere = os.open(os.devnull, os.O_RDWR)
         for stream in list(self._streams):
-            socket = stream.get_extra_info("socket")
-            if socket is not None and socket.fileno() >= 0:
-                os.dup2(nowhere, socket.fileno(), inheritable=False)
+            opened = stream.get_extra_info("socket")
+            if opened is not None and opened.fileno() >= 0:
+                os.dup2(nowhere, opened.fileno(), inheritable=False)
         os.close(nowhere)
         self._streams.clear()
+        self._newest.clear()
 
 
 def server_closed_idle(transport: Any, trace: object) -> bool:
@@ -89,26 +129,44 @@ class StaleConnection(Exception):  # noqa: N818 - named after what the hook meet
 class AttemptTrace:
     """What is learned on the way of one attempt.
 
-    `response` and `headers` are the answer's, as soon as they are there. `spoilt` is a connection
+    `response` and `headers` are the answer's, as soon as they are there. `tainted` is a connection
     with words behind the answer, `reusable` one whose answer was read to its end and closed.
+    `owned`: the transport is ours. It has one connection, over HTTP/1.1, for this attempt only. On
+    a connection of HTTP/2 there is something to read at any time, and it belongs to other calls.
     """
 
-    __slots__ = ("_sockets", "_transport", "attempt", "headers", "response", "reusable", "tainted")
+    __slots__ = (
+        *("_sockets", "_transport", "attempt", "headers"),
+        *("owned", "response", "reusable", "tainted"),
+    )
 
-    def __init__(self, attempt: Attempt, transport: object, sockets: OpenSockets) -> None:
+    def __init__(
+        self, attempt: Attempt, transport: object, sockets: OpenSockets, *, owned: bool
+    ) -> None:
         self.attempt = attempt
         self.headers: tuple[tuple[str, str], ...] = ()
         self.response: Any = None
         self.tainted = self.reusable = False
         self._transport = transport
         self._sockets = sockets
+        self.owned = owned
+
+    def drop_unsent(self) -> None:
+        """The attempt's time is over: what was not sent yet must not be sent any more."""
+        if self.owned:
+            self._sockets.drop_unsent(self._transport)
 
     async def __call__(self, event: str, info: dict[str, Any]) -> None:
         """Hear from httpcore what it is doing."""
         attempt = self.attempt
+        attempt.stage = event
         if event.endswith("send_request_headers.started"):
             # Nothing was heard of connecting: it is a kept connection.
-            if attempt.bytes_sent is None and server_closed_idle(self._transport, self):
+            if (
+                self.owned
+                and attempt.bytes_sent is None
+                and server_closed_idle(self._transport, self)
+            ):
                 raise StaleConnection
             # A CONNECT goes no further than to the proxy.
             attempt.bytes_sent = info["request"].method != b"CONNECT"
@@ -122,7 +180,10 @@ class AttemptTrace:
             attempt.bytes_sent = attempt.bytes_sent or False
             if event.endswith((".connect_tcp.complete", ".start_tls.complete")):
                 attempt.fresh = True
-                self._sockets.add(info["return_value"])
+                if self.owned:
+                    self._sockets.add_own(self._transport, info["return_value"])
+                else:
+                    self._sockets.add(info["return_value"])
 
 
 # Many servers drop a connection that was idle for 5 s; leaving first avoids writing into the gap.
@@ -140,14 +201,19 @@ T = TypeVar("T", bound=Closable)
 
 
 class TransportPool(Generic[T]):
-    """Transports that hold a connection each.
+    """Transports that hold a connection each, all of them through `proxy` (a URL) if there is one.
 
     One pool for all of them costs more with every connection it holds: httpcore looks at each of
     them for each request. An acquired transport is used by one request only, so what went wrong on
     it is thrown away with it.
     """
 
-    def __init__(self, make: Callable[[], T], clock: Clock) -> None:
+    owned: ClassVar[bool] = True
+    # What runs a request that may not end when it is cancelled; None where each of them does.
+    stragglers: Stragglers | None = None
+
+    def __init__(self, make: Callable[[], T], clock: Clock, *, proxy: str | None = None) -> None:
+        self.proxy = proxy
         self._make = make
         self._clock = clock
         self._acquired: set[T] = set()
@@ -188,15 +254,25 @@ class TransportPool(Generic[T]):
             await transport.aclose()
 
 
+# How long a caller's transport may take to close (s).
+_CLOSING_TIME = 5.0
+
+
 class BorrowedTransport(TransportPool[T]):
     """A caller's own transport, which keeps as many connections as it likes."""
 
-    def __init__(self, transport: T, clock: Clock) -> None:
+    owned: ClassVar[bool] = False
+
+    def __init__(self, transport: T, clock: Clock, *, has_sockets: bool) -> None:
         super().__init__(lambda: transport, clock)
+        self._transport = transport
+        self._closing = Stragglers(clock)
+        if has_sockets:
+            self.stragglers = self._closing
 
     def acquire(self) -> T:
         """The transport."""
-        return self._make()
+        return self._transport
 
     async def release(self, transport: T) -> None:
         """Leave it to itself."""
@@ -205,5 +281,11 @@ class BorrowedTransport(TransportPool[T]):
         """Leave it to itself."""
 
     async def aclose(self) -> None:
-        """Close it."""
-        await self._make().aclose()
+        """Close it; one that does not end is left behind."""
+        until = self._clock.monotonic() + _CLOSING_TIME
+        with suppress(TimeoutError):
+            await self._closing.run(self._close(until), until)
+
+    async def _close(self, until: float) -> None:
+        with Deadline(self._clock, until):
+            await self._transport.aclose()

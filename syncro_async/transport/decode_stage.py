@@ -7,6 +7,7 @@ from typing import TypeVar
 import msgspec
 
 from syncro_async.errors import SyncroError
+from syncro_async.transport.body_limits import TooLargeError, check_memory
 from syncro_async.transport.error_parsing import without_bom
 from syncro_async.transport.json_codec import NotSuccessfulError
 from syncro_async.transport.messages import Call, CallOptions, CallState, RawResponse, Stage
@@ -28,11 +29,14 @@ class DecodeStage:
         reply = await self._send(exchange)
         if call.heard is not None:
             call.heard(reply)
+        if options.record is not None:
+            options.record(exchange, reply)
         try:
+            check_memory(reply.content)
             return call.read(without_bom(reply.content))
         except NotSuccessfulError:
             error: SyncroError = self._judge.to_api_error(reply)
-        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as problem:
+        except (TooLargeError, ValueError, RecursionError) as problem:
             error = self._judge.to_unexpected(reply, _decode_error(problem, reply))
         error.method, error.path, error.attempts = call.method, call.path, exchange.attempts
         raise error
@@ -41,6 +45,8 @@ class DecodeStage:
 def _decode_error(problem: Exception, reply: RawResponse) -> str:
     if not reply.content.strip():
         return "an empty answer where a JSON object was expected"
+    if isinstance(problem, TooLargeError):
+        return f"the answer is too large: {problem}"
     if isinstance(problem, msgspec.ValidationError):
         return f"the answer does not have the documented shape: {problem}"
     if "html" in (reply.header("content-type") or ""):

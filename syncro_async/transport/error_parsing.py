@@ -10,10 +10,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
+from itertools import islice
 from typing import Any
 
 import msgspec
 
+from syncro_async._internal.plain_text import LONGEST_NAME, one_line, shorten
 from syncro_async.dialects.dialect import Dialect
 from syncro_async.errors import (
     AccountSuspendedError,
@@ -34,10 +36,18 @@ from syncro_async.errors import (
     UnprocessableError,
     ValidationError,
 )
+from syncro_async.transport.body_limits import (
+    DEEPEST,
+    ROOM_OF_AN_ERROR,
+    TooLargeError,
+    check_memory,
+    is_deeper,
+)
 
 _EXCERPT = 200
-# Deeper bodies are kept as bytes: neither pickle nor `str()` gets through many more levels.
-_DEEPEST = 100
+# So many fields of a refusal, and messages of each, are named; `error.body` has all of them.
+_MOST_FIELDS = 1_000
+_MOST_MESSAGES = 100
 _BOM = b"\xef\xbb\xbf"
 _BY_STATUS: Mapping[int, type[APIError]] = {
     400: BadRequestError,
@@ -54,15 +64,21 @@ _VALIDATION_CODES = frozenset({"VALIDATION_ERROR", "INVALID_INPUT"})
 
 
 def parse_body(content: bytes) -> Any:
-    """The decoded JSON, or the bytes themselves where they are none, or one nested absurdly."""
+    """The decoded JSON, or the bytes themselves where they are none.
+
+    Bytes stays also what is nested absurdly or would take too much memory.
+    """
     try:
+        check_memory(content, ROOM_OF_AN_ERROR)
+        if is_deeper(content, DEEPEST):
+            return content
         body = msgspec.json.decode(without_bom(content))
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except (TooLargeError, ValueError, RecursionError):  # of ValueError are msgspec's and Unicode's
         return content
-    return content if _is_deeper(body, _DEEPEST) else body
+    return content if _is_nested(body, DEEPEST) else body
 
 
-def _is_deeper(body: Any, levels: int) -> bool:
+def _is_nested(body: Any, levels: int) -> bool:
     layer = [body]
     for _ in range(levels):
         layer = [part for whole in layer for part in _parts(whole)]
@@ -82,9 +98,14 @@ def without_bom(content: bytes) -> bytes:
     return content.removeprefix(_BOM)
 
 
-def excerpt(content: bytes) -> str:
-    """The first characters of a body, whatever its encoding."""
-    return content[: 4 * _EXCERPT].decode("utf-8", "replace")[:_EXCERPT].strip()
+def text_of(content: bytes) -> str:
+    """More of the beginning of a body than an excerpt shows, whatever its encoding."""
+    return content[: 8 * _EXCERPT].decode("utf-8", "replace")
+
+
+def excerpt(text: str) -> str:
+    """The first characters of a text on one line."""
+    return one_line(text[:_EXCERPT]).strip()
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +126,7 @@ def make_error(status: int, body: Any, dialect: Dialect) -> APIError:
     said = _ErrorFields(
         status,
         top,
-        code=_text(inner.get("code")) or _text(top.get("code")),
+        code=_name(inner.get("code")) or _name(top.get("code")),
         message=_message(status, body, inner, top),
         details=_field_errors(inner.get("details") or inner.get("errors") or top.get("errors")),
     )
@@ -149,12 +170,12 @@ _EXTRAS: Mapping[type[APIError], Callable[[_ErrorFields, Dialect], dict[str, Any
     ValidationError: lambda said, _: {"errors": said.details},
     AuthenticationError: lambda said, dialect: {"reason": dialect.key_reasons.get(said.message)},
     PermissionDeniedError: lambda said, _: {
-        "required_permission": _text(said.top.get("required_permission"))
+        "required_permission": _name(said.top.get("required_permission"))
     },
     StageBlockedError: lambda said, _: {
         "pending_tasks": _pending_tasks(said.top.get("pending_tasks"))
     },
-    MessagingWindowClosedError: lambda said, _: {"skip_reason": _text(said.top.get("skip_reason"))},
+    MessagingWindowClosedError: lambda said, _: {"skip_reason": _name(said.top.get("skip_reason"))},
     ProviderError: lambda said, _: {"raw": said.top.get("raw")},
 }
 
@@ -163,8 +184,8 @@ def _message(status: int, body: Any, inner: dict[str, Any], top: dict[str, Any])
     """The server's own words, wherever they stand, or what the status means."""
     for words in (inner.get("message"), top.get("message"), top.get("error")):
         if text := _text(words):
-            return text
-    if isinstance(body, bytes) and (start := excerpt(body)):
+            return shorten(text, whole="error.body has it whole")
+    if isinstance(body, bytes) and (start := excerpt(text_of(body))):
         return start
     try:
         return HTTPStatus(status).phrase
@@ -176,21 +197,32 @@ def _text(value: Any) -> str | None:
     return value if isinstance(value, str) and value else None
 
 
+def _name(value: Any) -> str | None:
+    text = _text(value)
+    return None if text is None else shorten(text, LONGEST_NAME)
+
+
 def _field_errors(details: Any) -> dict[str, list[str]]:
-    """`{field: [messages]}` or `{field: message}` as the former."""
+    """`{field: [messages]}`, also where they come as `{field: message}` or as PHP's lists."""
     if not isinstance(details, dict):
         return {}
     return {
-        field: [str(text) for text in texts] if isinstance(texts, list) else [str(texts)]
-        for field, texts in details.items()
+        shorten(field, LONGEST_NAME): [
+            shorten(str(text)) for text in islice(_listed(texts), _MOST_MESSAGES)
+        ]
+        for field, texts in islice(details.items(), _MOST_FIELDS)
     }
 
 
+def _listed(texts: Any) -> Iterable[Any]:
+    if isinstance(texts, dict) and texts and all(name.isdigit() for name in texts):
+        return texts.values()
+    return texts if isinstance(texts, list) else (texts,)
+
+
 def _pending_tasks(tasks: Any) -> tuple[PendingTask, ...]:
-    if not isinstance(tasks, list):
-        return ()
     return tuple(
         PendingTask(task.get("id"), task.get("subject"), task.get("type"))
-        for task in tasks
+        for task in islice(_listed(tasks), _MOST_FIELDS)
         if isinstance(task, dict)
     )

@@ -1,9 +1,16 @@
-"""Looks through all that led to an error, for what its own class does not tell."""
+"""Makes one of our errors of what a library raised, also from what led to it."""
 
 from __future__ import annotations
 
 import ssl
 from collections.abc import Iterator
+
+from syncro_async._internal.plain_text import shorten
+from syncro_async.errors import ConnectionFailedError, NoAnswerError, RequestTimeoutError
+from syncro_async.transport.http_library import HttpLibrary
+from syncro_async.transport.messages import Attempt
+from syncro_async.transport.over_aiohttp import proves_nothing_was_sent
+from syncro_async.transport.proxies import refuses_credentials
 
 
 def iter_causes(error: BaseException) -> Iterator[BaseException]:
@@ -62,13 +69,72 @@ def is_timeout(error: Exception) -> bool:
     )
 
 
-def is_connect_error(error: Exception) -> bool:
-    """Whether aiohttp says that no connection was made.
+# What httpcore does before it has a connection to the proxy.
+_TO_THE_PROXY = ("connection.connect_tcp.", "connection.start_tls.", "socks.connect_tcp.")
 
-    Its `ClientConnectorError` is known by its name: aiohttp need not be there.
-    """
-    return any(
-        kind.__name__ == "ClientConnectorError"
-        for link in iter_causes(error)
-        for kind in type(link).__mro__
+
+def translate_error(
+    error: Exception, attempt: Attempt, seconds: float, host: str, library: HttpLibrary
+) -> NoAnswerError:
+    """The error of an attempt that got no whole answer within so many seconds."""
+    said = shorten(str(error))
+    what = f"{type(error).__name__}: {said}" if said else type(error).__name__
+    if isinstance(error, library.refused_here):
+        return ConnectionFailedError(
+            f"the request cannot be sent to {host} ({what})", permanent=True
+        )
+    if (refusal := _proxy_failure(error, attempt, what, library)) is not None:
+        return refusal
+    if attempt.answered_at is None and attempt.fresh and is_handshake_refusal(error):
+        return ConnectionFailedError(
+            f"{host} refused the TLS handshake: it demands a client certificate that it accepts"
+            f" ({what}); ask the operator of the service which certificate it needs",
+            permanent=True,
+        )
+    if _never_connected(error, attempt, library):
+        return ConnectionFailedError(
+            f"no connection to {host} ({what})", permanent=is_certificate_error(error)
+        )
+    if attempt.bytes_sent is False:
+        way = "" if attempt.proxy is None else f" through the proxy {attempt.proxy}"
+        return ConnectionFailedError(f"nothing reached {host}{way} ({what})")
+    return _broken_answer(error, seconds, what, library)
+
+
+def _proxy_failure(
+    error: Exception, attempt: Attempt, what: str, library: HttpLibrary
+) -> ConnectionFailedError | None:
+    """The error of a proxy that refused or was not reached; None for any other."""
+    if isinstance(error, library.api.ProxyError):
+        name = "" if attempt.proxy is None else f"; it is {attempt.proxy}"
+        return ConnectionFailedError(
+            f"the proxy refused ({what}){name}", permanent=refuses_credentials(str(error))
+        )
+    if attempt.proxy is None or not attempt.stage.startswith(_TO_THE_PROXY):
+        return None
+    return ConnectionFailedError(
+        f"no connection to the proxy {attempt.proxy} ({what}); look at HTTPS_PROXY, HTTP_PROXY,"
+        " ALL_PROXY and NO_PROXY",
+        permanent=is_certificate_error(error),
     )
+
+
+def _never_connected(error: Exception, attempt: Attempt, library: HttpLibrary) -> bool:
+    if not isinstance(error, library.no_connection) or attempt.answered_at is not None:
+        return False
+    if attempt.bytes_sent is not None or not isinstance(error, library.api.ConnectTimeout):
+        return not attempt.bytes_sent
+    # The transport says nothing on the way. `ConnectTimeout` is what httpx-aiohttp makes of every
+    # connection that broke, also after the request was sent.
+    cause = error.__cause__
+    proved = None if cause is None else proves_nothing_was_sent(cause, attempt.method)
+    return is_timeout(error) if proved is None else proved
+
+
+def _broken_answer(
+    error: Exception, seconds: float, what: str, library: HttpLibrary
+) -> NoAnswerError:
+    timed_out = isinstance(error, (TimeoutError, library.api.TimeoutException))
+    if timed_out and (not isinstance(error, library.api.ConnectTimeout) or is_timeout(error)):
+        return RequestTimeoutError(f"no whole answer within {seconds:g} s")
+    return NoAnswerError(f"the connection broke before the whole answer was there ({what})")

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping
-from datetime import datetime
+from collections.abc import Callable
+from contextlib import suppress
 from functools import cache
 from typing import Any, TypeVar, cast
 
 import msgspec
 
+from syncro_async.errors import InvalidArgumentError
 from syncro_async.models.envelope import Envelope
+from syncro_async.transport.php_shapes import as_meant
+from syncro_async.transport.values import json_body, shown
 
 T = TypeVar("T")
+
+_encode = msgspec.json.Encoder(decimal_format="number").encode
 
 
 class NotSuccessfulError(Exception):
@@ -20,39 +24,65 @@ class NotSuccessfulError(Exception):
 
 
 def encode_body(content: Any) -> bytes:
-    """The content as JSON, as it is: None is null.
+    """The content as JSON, as it is: None is null, a `Decimal` a number with its own digits.
 
-    Raises `ValueError` naming the field for what would not arrive as meant: NaN and infinities
-    (JSON has none), datetimes without a time zone, types JSON does not know.
+    Raises `InvalidArgumentError` naming the field for what would not arrive as meant (see
+    `values.json_body`).
     """
-    named = content if isinstance(content, Mapping) else {"json": content}
-    for name, value in named.items():
-        _check(name, value)
-    try:
-        return msgspec.json.encode(content)
-    except (TypeError, msgspec.MsgspecError) as error:
-        raise ValueError(f"the body cannot be sent as JSON: {error}") from error
+    return _encode(json_body(content))
 
 
-def decoder_for(kind: type[T]) -> Callable[[bytes], T]:
+def decoder_for(
+    kind: type[T], argument: str = "type", *, lenient: bool = True
+) -> Callable[[bytes], T]:
     """A function from the bytes of an answer to `kind`; numeric text is accepted as a number.
 
-    Raises `NotSuccessfulError` where the body says so, else what msgspec raises.
+    Where it is `lenient`, the shapes that PHP gives to values are accepted for a type of this
+    package. Raises `InvalidArgumentError`, naming `argument`, for what msgspec does not know. The
+    function raises `NotSuccessfulError` where the body says so, else what msgspec raises.
     """
-    decode: Callable[[bytes], T] = _decoder(cast("Any", kind))
+    try:
+        decode: Callable[[bytes], T] = (
+            lenient_decoder(kind) if lenient else _decoder(cast("Any", kind))
+        )
+    except (TypeError, ValueError) as error:
+        raise InvalidArgumentError(
+            f"{argument}={shown(kind)} cannot be decoded to: {error}", argument=argument
+        ) from error
 
     def read(raw: bytes) -> T:
         try:
             answer = decode(raw)
         except msgspec.ValidationError:
-            _refuse_unless_successful(raw)
+            refuse_unless_successful(raw)
             raise
         # An envelope has read its own flag; any other type may have passed over it.
         if not isinstance(answer, Envelope):
-            _refuse_unless_successful(raw)
+            refuse_unless_successful(raw)
         elif not answer.success:
             raise NotSuccessfulError
         return answer
+
+    return read
+
+
+def lenient_decoder(kind: type[T]) -> Callable[[Any], T]:
+    """A function from JSON to `kind`, for a type of this package also from what PHP makes of it."""
+    decode: Callable[[Any], T] = _decoder(cast("Any", kind))
+    if not getattr(kind, "__module__", "").startswith("syncro_async."):
+        return decode
+
+    def read(raw: Any) -> T:
+        try:
+            return decode(raw)
+        except msgspec.ValidationError:
+            # What the plain decoder cannot read either says less than the first complaint.
+            with suppress(ValueError, RecursionError):
+                value = msgspec.json.decode(raw)
+                meant = as_meant(value, kind)
+                if meant != value:
+                    return msgspec.convert(meant, kind, strict=False)
+            raise
 
     return read
 
@@ -73,23 +103,11 @@ def _decoder(kind: Any) -> Callable[[bytes], Any]:
     return msgspec.json.Decoder(Any if kind is object else kind, strict=False).decode
 
 
-def _refuse_unless_successful(raw: bytes) -> None:
+def refuse_unless_successful(raw: bytes) -> None:
+    """Raise `NotSuccessfulError` for an answer that says `success: false`."""
     try:
         flag = _decoder(Envelope)(raw)
     except msgspec.ValidationError:
         return  # not an object, or a flag that is no bool: the model's own complaint says it better
     if not flag.success:
         raise NotSuccessfulError
-
-
-def _check(name: str, value: Any) -> None:
-    if isinstance(value, float) and not math.isfinite(value):
-        raise ValueError(f"{name}={value!r} is not a number JSON can carry")
-    if isinstance(value, datetime) and value.utcoffset() is None:
-        raise ValueError(f"{name}={value!r} has no time zone; give one")
-    if isinstance(value, Mapping):
-        for key, item in value.items():
-            _check(f"{name}[{key!r}]", item)
-    elif isinstance(value, list | tuple):
-        for index, item in enumerate(value):
-            _check(f"{name}[{index}]", item)

@@ -67,7 +67,8 @@ class CallOptions(msgspec.Struct, frozen=True):
     """How to make a call: the part of the settings that `with_options` may change.
 
     `headers` are sent with every request, in addition to those of the client. `stats` counts the
-    attempts of these calls (None: only the client counts them).
+    attempts of these calls (None: only the client counts them). `record` gets each answer that a
+    call returns a result of, with the state of the call.
     """
 
     lane: Lane
@@ -76,6 +77,7 @@ class CallOptions(msgspec.Struct, frozen=True):
     retry: RetryPolicy
     headers: Mapping[str, str] = {}
     stats: SendStats | None = None
+    record: Callable[[CallState[Any], RawResponse], object] | None = None
 
 
 class RawResponse(msgspec.Struct, frozen=True):
@@ -101,7 +103,8 @@ class Attempt(msgspec.Struct):
     pool. `bytes_sent`: whether a byte of the request may have been sent; None where the transport
     does not say. `answered_at`: when the headers of the answer arrived, with `status`,
     `content_type`, `date` (the header) and `remaining`, how many more calls the server will count,
-    where it says so.
+    where it says so. `proxy`: the URL of the proxy it goes through, without a password. `stage`:
+    what the HTTP library did last, in its own words. `method`: the request's.
     """
 
     task_started: bool = False
@@ -114,6 +117,9 @@ class Attempt(msgspec.Struct):
     status: int = 0
     content_type: str | None = None
     remaining: int | None = None
+    proxy: str | None = None
+    stage: str = ""
+    method: str = ""
 
 
 class CallState(msgspec.Struct, Generic[T]):
@@ -124,7 +130,7 @@ class CallState(msgspec.Struct, Generic[T]):
     time). `requeued`: it goes to the front of the queue, because it was answered with 429.
     `body_logged`: the log has the body of a server error already. `unknown_reason`: why an attempt
     may have been executed although it failed. `detached`: the caller was cancelled, and the attempt
-    continues without it.
+    continues without it. `waited`: how long the call waited for budget and between attempts (s).
     """
 
     call: Call[T]
@@ -137,6 +143,7 @@ class CallState(msgspec.Struct, Generic[T]):
     first_sent_at: float = 0.0
     unknown_reason: str = ""
     detached: bool = False
+    waited: float = 0.0
 
 
 class SendCall(Protocol):

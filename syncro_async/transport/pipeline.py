@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from syncro_async._internal.per_loop import PerLoop, client_is_closed
 from syncro_async.clock import Clock
@@ -14,16 +14,14 @@ from syncro_async.events import CallEnded, CallStarted, Observers
 from syncro_async.limiting.protocol import Limiter
 from syncro_async.limiting.rate_limit import RateLimit
 from syncro_async.transport.decode_stage import DecodeStage
+from syncro_async.transport.http_engine import HttpEngine
 from syncro_async.transport.messages import Call, CallOptions, SendStats
 from syncro_async.transport.rate_limit_stage import RateLimitStage
 from syncro_async.transport.redaction import ApiKey
 from syncro_async.transport.response_stage import ResponseStage
 from syncro_async.transport.retry_stage import RetryStage
 from syncro_async.transport.send_tasks import SendTasks
-
-if TYPE_CHECKING:
-    from syncro_async.transport.http_engine import HttpEngine, Transport
-
+from syncro_async.transport.wire import Wire
 
 T = TypeVar("T")
 
@@ -37,7 +35,7 @@ class ClientConfig:
     dialect: Dialect
     rates: tuple[RateLimit, ...]
     max_connections: int
-    transport: Transport | None
+    wire: Wire
     clock: Clock
     user_agent: str
 
@@ -59,7 +57,7 @@ class Pipeline:
     )
 
     def __init__(self, config: ClientConfig, limiter: Limiter, observers: Observers) -> None:
-        _http_pool().check(config.base_url)  # imported now, so that no call has to wait for it
+        config.wire.library.check_url(config.base_url)
         self._config = config
         self._limiter = limiter
         # One that was given is its owner's to close.
@@ -75,6 +73,14 @@ class Pipeline:
         stages = self._stages
         make = stages.watched if self._observers else stages.decode
         return await make(call, options)
+
+    @property
+    def limiter(self) -> Limiter:
+        """The limiter that gives the calls their slots."""
+        return self._limiter
+
+    async def ready(self) -> None:
+        """Do nothing: the key is known."""
 
     @property
     def stats(self) -> SendStats:
@@ -101,13 +107,6 @@ class Pipeline:
                 await self._close_limiter()
 
 
-def _http_pool() -> type[HttpEngine]:
-    """Import httpx, which is most of what importing takes, for those only who make a client."""
-    from syncro_async.transport.http_engine import HttpEngine  # noqa: PLC0415
-
-    return HttpEngine
-
-
 class _Stages:
     """The stages of a journey, with the connections and sends they use."""
 
@@ -119,11 +118,11 @@ class _Stages:
             "user-agent": config.user_agent,
             dialect.key_header: dialect.key_scheme + config.api_key.reveal(),
         }
-        self._pool = _http_pool()(
+        self._pool = HttpEngine(
             config.base_url,
             headers,
             api_key=config.api_key,
-            transport=config.transport,
+            wire=config.wire,
             clock=clock,
         )
         self.stats = SendStats()

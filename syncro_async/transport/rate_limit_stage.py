@@ -93,6 +93,7 @@ class RateLimitStage:
                 exchange.options.lane, max_wait=exchange.queue_timeout, requeued=exchange.requeued
             )
         if slot.taken_at > asked_at:
+            exchange.waited += slot.taken_at - asked_at
             self._emit_wait(exchange, asked_at, slot.taken_at)
         self._emit_foreign_usage(slot)
         attempt = Attempt()

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import re
-from typing import NoReturn
+from typing import Any, NoReturn
 
+from syncro_async._internal.plain_text import LONGEST, one_line, shorten
 from syncro_async.errors import ConfigurationError
-
-# A shorter piece may as well be a common prefix or a plain word.
-_PIECE = 8
+from syncro_async.transport.key_mask import MASK, KeyMask
 
 
 class ApiKey:
@@ -18,11 +17,12 @@ class ApiKey:
     later, and httpx's complaint would show it.
     """
 
-    __slots__ = ("_text",)
+    __slots__ = ("_masking", "_text")
 
     def __init__(self, text: str) -> None:
         usable = text.isascii() and text.isprintable() and " " not in text
         self._text = text if usable else ""
+        self._masking: KeyMask | None = None
         del text  # an error's traceback holds this frame
         if not usable:
             raise ConfigurationError(
@@ -35,31 +35,49 @@ class ApiKey:
         return self._text
 
     def mask(self, content: bytes) -> bytes:
-        """The same bytes with every occurrence of the key replaced by `***`."""
-        return content.replace(self._text.encode(), b"***")
+        """The same bytes with the key and its pieces replaced by `***`, however it is spelled."""
+        return self._mask.mask_bytes(content)
 
     def mask_text(self, text: str) -> str:
-        """The same text with every occurrence of the key replaced by `***`."""
-        return text.replace(self._text, "***")
+        """The same text with the key and its pieces replaced by `***`, however it is spelled."""
+        return self._mask.mask(text)
 
-    def mask_pieces(self, text: str) -> str:
-        """The same text with every piece of the key that is eight characters or longer masked.
+    def mask_plain(self, text: str) -> str:
+        """The same text with the key as it is replaced by `***`, for what is masked all the time.
 
-        A server that quotes a key may cut it short, or quote it in two lines.
+        What goes into an error is masked again.
         """
-        key = self._text
-        pieces = {key[at : at + _PIECE] for at in range(len(key) - _PIECE + 1)} or {key}
-        length = min(_PIECE, len(key))
-        kept: list[str] = []
-        hidden_to = 0
-        for at, character in enumerate(text):
-            if text[at : at + length] in pieces:
-                if at >= hidden_to:
-                    kept.append("***")
-                hidden_to = at + length
-            if at >= hidden_to:
-                kept.append(character)
-        return "".join(kept)
+        return text.replace(self._text, MASK)
+
+    def mask_values(self, value: Any) -> Any:
+        """The same value with the texts, names and bytes inside it masked."""
+        if isinstance(value, str):
+            return self.mask_text(value)
+        if isinstance(value, bytes | bytearray):
+            return self.mask(bytes(value))
+        if isinstance(value, dict):
+            return {self.mask_values(name): self.mask_values(part) for name, part in value.items()}
+        if isinstance(value, list | tuple):
+            parts = [self.mask_values(part) for part in value]
+            return parts if isinstance(value, list) else tuple(parts)
+        return value
+
+    def clean(self, error: BaseException) -> None:
+        """Mask what an error of a library says, and make short lines of its texts."""
+        error.args = tuple(_shown(self.mask_values(each)) for each in error.args)
+        for name, value in vars(error).items():
+            vars(error)[name] = self.mask_values(value)
+
+    def is_in(self, content: bytes) -> bool:
+        """Whether the key or a piece of it is in the bytes, however it is spelled."""
+        return next(self._mask.places(content), None) is not None
+
+    @property
+    def _mask(self) -> KeyMask:
+        # Made when it is needed: a program may hold thousands of keys.
+        if self._masking is None:
+            self._masking = KeyMask(self._text)
+        return self._masking
 
     def __repr__(self) -> str:
         return "ApiKey(***)"
@@ -74,10 +92,8 @@ class ApiKey:
         return hash(self._text)
 
 
-# How many bytes of a body are looked at, and how many characters of them are shown.
+# How many bytes of a body are looked at for the log.
 READ = 4096
-_SHOWN = 500
-_HIDDEN = "***"
 
 # A name that promises a secret, or a person's address, and the value after it: quoted, or up to
 # the next thing that ends a value. Quotes may be escaped: a trace often quotes JSON in JSON.
@@ -95,19 +111,48 @@ _EMAIL = re.compile(r"[\w.+-]{1,64}@[\w-]{1,64}(?:\.[\w-]{1,64})+")
 _PHONE = re.compile(r"\+\d[\d ().-]{6,18}\d")
 
 
+# A text named `secret`, to its end or to where the body breaks off; any letter may be escaped.
+_SECRET = re.compile(
+    r'("[^"\\]{0,64}'
+    + "".join(rf"(?:{letter}|\\u00{ord(letter):02x})" for letter in "secret")
+    + r'[^"\\]{0,64}"\s{0,16}:\s{0,16}")(?:[^"\\]++|\\.)*+',
+    re.DOTALL | re.IGNORECASE,
+)
+
+
 def redact_body(body: bytes, key: ApiKey) -> str:
     """The beginning of a body in one line.
 
     Masked are the key and its pieces, values whose names promise a secret, what stands behind
     an authentication scheme, and addresses of people: emails and phones with their `+`.
     """
-    text = key.mask_pieces(body[:READ].decode("utf-8", "replace"))
-    text = _NAMED.sub(rf"\1{_HIDDEN}", text)
-    text = _SCHEME.sub(rf"\1 {_HIDDEN}", text)
-    text = _PHONE.sub(_HIDDEN, _EMAIL.sub(_HIDDEN, text))
-    # A line break in the log would look like a record of its own.
-    line = "".join(each if each.isprintable() else "\ufffd" for each in " ".join(text.split()))
+    text = key.mask_text(body[:READ].decode("utf-8", "replace"))
+    text = _NAMED.sub(rf"\1{MASK}", mask_secrets_in_text(text))
+    text = _SCHEME.sub(rf"\1 {MASK}", text)
+    text = _PHONE.sub(MASK, _EMAIL.sub(MASK, text))
+    line = one_line(" ".join(text.split()))
     if not line:
         return "(no body)"
-    whole = len(line) <= _SHOWN and len(body) <= READ
-    return line if whole else f"{line[:_SHOWN]}… ({len(body)} bytes in all)"
+    whole = len(line) <= LONGEST and len(body) <= READ
+    return line if whole else f"{line[:LONGEST]}… ({len(body)} bytes in all)"
+
+
+def mask_secrets(value: Any) -> Any:
+    """The same value without the texts whose name says that they are secret, as a webhook's is."""
+    if isinstance(value, dict):
+        return {
+            name: MASK
+            if isinstance(part, str) and part and "secret" in name.lower()
+            else mask_secrets(part)
+            for name, part in value.items()
+        }
+    return [mask_secrets(part) for part in value] if isinstance(value, list) else value
+
+
+def mask_secrets_in_text(text: str) -> str:
+    """The same for a text of JSON, whole or cut off."""
+    return _SECRET.sub(rf"\1{MASK}", text)
+
+
+def _shown(value: Any) -> Any:
+    return shorten(value) if isinstance(value, str) else value

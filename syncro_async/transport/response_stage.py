@@ -6,15 +6,23 @@ import re
 from typing import Any
 from urllib.parse import urlsplit
 
+from syncro_async._internal.plain_text import LONGEST, LONGEST_NAME, shorten
 from syncro_async.clock import Clock
 from syncro_async.dialects.dialect import Dialect
 from syncro_async.errors import APIError, RateLimitedError, UnexpectedResponseError
 from syncro_async.events import LimitAnnounced, Observers, ServerFailed
 from syncro_async.limiting.rate_limit import RateLimit
+from syncro_async.models.raw_result import Headers
 from syncro_async.retrying.retry_after import retry_after
-from syncro_async.transport.error_parsing import excerpt, make_error, parse_body
+from syncro_async.transport.error_parsing import excerpt, make_error, parse_body, text_of
 from syncro_async.transport.messages import Attempt, CallState, RawResponse, Send
-from syncro_async.transport.redaction import READ, ApiKey, redact_body
+from syncro_async.transport.redaction import (
+    READ,
+    ApiKey,
+    mask_secrets,
+    mask_secrets_in_text,
+    redact_body,
+)
 
 _REQUEST_TIMEOUT = 408
 _WHOLE = re.compile(r"[0-9]{1,9}")
@@ -45,15 +53,11 @@ class AnnouncedLimit:
             self._emit(LimitAnnounced(int(text), self._longest))
 
 
-# A text named `secret`, to its end or to where the body breaks off.
-_SECRET = re.compile(rb'("secret"\s*:\s*")(?:[^"\\]|\\.)*', re.DOTALL)
-
-
 class ResponseStage:
     """Lets 2xx answers pass and raises the error of any other.
 
     The key never gets further than this, nor does a webhook's secret into an error: where a body
-    tells one, the error holds `***`. (The pool masks the headers.)
+    tells one, the error holds `***`. (The engine masks the headers.)
     """
 
     def __init__(
@@ -96,13 +100,15 @@ class ResponseStage:
         if news is not None and news != self._body_logged and not exchange.body_logged:
             exchange.body_logged = True
             call, said = exchange.call, redact_body(reply.content, self._key)
-            self._emit(ServerFailed(call.method, call.path, reply.status, said))
+            size = len(reply.content) if len(reply.content) > LONGEST else 0
+            self._emit(ServerFailed(call.method, call.path, reply.status, said, size))
         self._body_logged = news
 
     def to_api_error(self, reply: RawResponse) -> APIError:
         """The `APIError` of an answer that says no."""
-        body = parse_body(self._redacted(reply.content))
+        body = self._masked(parse_body(reply.content), reply.content)
         error = make_error(reply.status, body, self._dialect)
+        error.headers = Headers(reply.headers)
         error.retry_after = retry_after(reply.headers, body, self._clock.wall())
         error.not_processed = error.code in self._dialect.not_processed
         if isinstance(error, RateLimitedError):
@@ -113,21 +119,30 @@ class ResponseStage:
 
     def to_unexpected(self, reply: RawResponse, why: str) -> UnexpectedResponseError:
         """The error of an answer under 2xx or 3xx that nothing can be made of."""
-        start = excerpt(self._redacted(reply.content))
+        mask = self._key.mask_text
+        start = excerpt(mask_secrets_in_text(mask(text_of(reply.content))))
         content_type = reply.header("content-type")
+        if content_type is not None:
+            content_type = shorten(mask(content_type), LONGEST_NAME)
         came = (
             f"{content_type or 'no content type'}, beginning with {start!r}" if start else "empty"
         )
-        return UnexpectedResponseError(
-            f"{self._key.mask_text(why)} (the body: {came})",
+        error = UnexpectedResponseError(
+            f"{mask(shorten(why))} (the body: {came})",
             status=reply.status,
             content_type=content_type,
             excerpt=start,
         )
+        error.headers = Headers(reply.headers)
+        return error
 
-    def _redacted(self, content: bytes) -> bytes:
+    def _masked(self, body: Any, content: bytes) -> Any:
         """What may be shown of a body: neither the key nor a webhook's secret."""
-        return _SECRET.sub(rb"\1***", self._key.mask(content))
+        if isinstance(body, bytes):
+            text = self._key.mask(body).decode("latin-1")
+            return mask_secrets_in_text(text).encode("latin-1")
+        # Every spelling inside the decoded body is one in its bytes too.
+        return mask_secrets(self._key.mask_values(body) if self._key.is_in(content) else body)
 
     def _pause(self, asked: float | None) -> float:
         # A Redis-backed server rounds down, by up to a second: one refusal in five says 0.

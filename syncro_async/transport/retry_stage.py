@@ -100,6 +100,7 @@ class RetryStage:
             self._emit(
                 RetryScheduled(call.method, call.path, exchange.attempts, wait, _reason(error))
             )
+        exchange.waited += wait
         await self._clock.sleep(wait)
 
     def _elapsed(self, exchange: CallState[Any]) -> float:

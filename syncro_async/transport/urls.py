@@ -4,59 +4,102 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from datetime import UTC, date, datetime
 from typing import Any
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
+from syncro_async.errors import InvalidArgumentError
+from syncro_async.transport.values import query_text, refusal, scalar, shown, unwrapped
 
-def path_segment(name: str, value: int | str) -> str:
+
+def path_segment(name: str, value: object) -> str:
     """One path segment, percent-encoded.
 
-    Raises `ValueError`, naming the argument, for what no path can carry: an empty text, a lone
-    `.` or `..`, also as a step between slashes (some servers decode those, and would resolve it to
-    another path), or something that is no id.
+    Raises `InvalidArgumentError`, naming the argument, for what no path can carry: an empty text, a
+    lone `.` or `..`, also as a step between slashes (some servers decode those, and would resolve
+    it to another path), or something that is no id.
     """
-    kind = type(value)
-    if kind is bool or not issubclass(kind, int | str):
-        raise ValueError(f"{name} must be an int or a str, not {kind.__name__}")
-    text = str(value)
+    plain = scalar(name, value, "an int or a str")
+    if isinstance(plain, bool) or not isinstance(plain, int | str):
+        raise refusal(name, "an int or a str", value)
+    text = str(plain)
     if not text.strip() or _has_dots(text):
-        raise ValueError(f"{name}={text!r} cannot stand in a URL path")
+        raise InvalidArgumentError(
+            f"{name}={shown(value)} cannot stand in a URL path", argument=name
+        )
     return quote(text, safe="")
 
 
 def relative_path(path: str, base_url: str) -> str:
     """A path below the base URL, beginning with a slash.
 
-    Raises `ValueError` for what would leave it: a URL elsewhere (the key would go along), `..`,
-    or a query or fragment of its own (parameters go into `params`).
+    Raises `InvalidArgumentError` for what would leave it: a URL elsewhere (the key would go along),
+    `..`, or a query or fragment of its own (parameters go into `params`).
     """
-    if path.startswith(base_url + "/"):
-        path = path[len(base_url) :]
-    parts = urlsplit(path)
-    if parts.scheme or parts.netloc or "\\" in path:
-        raise ValueError(f"path={path!r} is not below {base_url}; the key goes nowhere else")
-    if parts.query or parts.fragment or "?" in path or "#" in path:
-        raise ValueError(f"path={path!r} holds a query or fragment; parameters go into params=")
-    if _has_dots(unquote(path)):
-        raise ValueError(f"path={path!r} must not hold . or .. as a step")
-    return "/" + quote(path.removeprefix("/"), safe="/%:@!$&'()*+,;=-._~")
+    text = scalar("path", path, "a str")
+    if not isinstance(text, str):
+        raise refusal("path", "a str", path)
+    if text.startswith(base_url + "/"):
+        text = text[len(base_url) :]
+    try:
+        parts = urlsplit(text)
+    except ValueError:  # a bracket that looks like a broken IPv6 address
+        raise refusal("path", f"a path below {base_url}", path) from None
+    if parts.scheme or parts.netloc or "\\" in text:
+        raise _bad_path(text, f"is not below {base_url}; the key goes nowhere else")
+    if parts.query or parts.fragment or "?" in text or "#" in text:
+        raise _bad_path(text, "holds a query or fragment; parameters go into params=")
+    if _has_dots(unquote(text)):
+        raise _bad_path(text, "must not hold . or .. as a step")
+    return "/" + quote(text.removeprefix("/"), safe="/%:@!$&'()*+,;=-._~")
 
 
-def query_string(parameters: Mapping[str, Any]) -> str:
+def _bad_path(path: str, why: str) -> InvalidArgumentError:
+    return InvalidArgumentError(f"path={shown(path)} {why}", argument="path")
+
+
+Parameters = Mapping[str, Any] | Iterable[tuple[str, Any]]
+"""The parameters of a query: a map, or pairs where a name occurs several times."""
+
+
+def pairs_of(parameters: Parameters | None) -> list[tuple[str, Any]]:
+    """Names and values in order; what is None is left out.
+
+    Raises `InvalidArgumentError` for what is neither a map nor pairs, and for a name that is no
+    text.
+    """
+    if parameters is None:
+        return []
+    given: Any = parameters.items() if isinstance(parameters, Mapping) else parameters
+    if isinstance(given, str | bytes) or not isinstance(given, Iterable):
+        raise refusal("params", "a mapping, or pairs of name and value", parameters)
+    pairs: list[tuple[str, Any]] = []
+    for pair in given:
+        if not (isinstance(pair, tuple | list) and len(pair) == 2):
+            raise refusal("params", "a mapping, or pairs of name and value", pair)
+        name, value = scalar("a name in params", pair[0]), unwrapped(pair[1])
+        if not isinstance(name, str) or not name:
+            raise refusal("a name in params", "a text that is not empty", pair[0])
+        if isinstance(value, Iterable) and not isinstance(value, str | bytes | Mapping):
+            value = list(value)  # an iterator is used up once, and each page of a list sends it
+        if value is not None:
+            pairs.append((name, value))
+    return pairs
+
+
+def query_string(parameters: Parameters | None) -> str:
     """`?a=1&tags[]=x&tags[]=y` without the question mark; what is None is left out.
 
     Lists repeat their name with `[]` (PHP's arrays), booleans are 1 and 0, datetimes ISO 8601
-    in UTC. Raises `ValueError` for a datetime without a time zone.
+    in UTC. Raises `InvalidArgumentError` for values that a query cannot carry (see
+    `values.scalar`).
     """
     pairs: list[tuple[str, str]] = []
-    for name, value in parameters.items():
-        if value is None:
-            continue
-        if isinstance(value, Iterable) and not isinstance(value, str | bytes | Mapping):
-            pairs.extend((f"{name}[]", _text(name, item)) for item in value)
+    for name, value in pairs_of(parameters):
+        if isinstance(value, list):
+            several = name if name.endswith("[]") else f"{name}[]"
+            pairs.extend((several, query_text(name, item)) for item in value)
         else:
-            pairs.append((name, _text(name, value)))
+            pairs.append((name, query_text(name, value)))
     return urlencode(pairs)
 
 
@@ -67,30 +110,6 @@ def merge_default_params(query: str, defaults: Mapping[str, Any]) -> str:
     return "&".join(part for part in (query, missing) if part)
 
 
-def format_datetime(name: str, value: datetime | date) -> str:
-    """ISO 8601: a datetime in UTC with `Z`, a date as it is.
-
-    Raises `ValueError` for a datetime without a time zone.
-    """
-    if not isinstance(value, datetime):
-        return value.isoformat()
-    if value.utcoffset() is None:
-        raise ValueError(
-            f"{name}={value!r} has no time zone; give one, for instance .replace(tzinfo=UTC)"
-        )
-    return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
-
-
 def _has_dots(path: str) -> bool:
     """Whether a step of it leads to the same place or upwards."""
     return any(step.strip() in {".", ".."} for step in re.split(r"[/\\]", path))
-
-
-def _text(name: str, value: object) -> str:
-    if isinstance(value, bool):
-        return "1" if value else "0"
-    if isinstance(value, date):
-        return format_datetime(name, value)
-    if isinstance(value, int | float | str):
-        return str(value)
-    raise ValueError(f"{name} cannot be sent as a query parameter: {type(value).__name__}")

@@ -76,7 +76,7 @@ class TestTheKey:
 RESOURCES = sorted(
     name
     for name, value in vars(AsyncClient).items()
-    if isinstance(value, property) and not name.startswith("_") and name != "bulk"
+    if isinstance(value, property) and name not in {"bulk", "with_raw_response", "_limiter"}
 )
 
 

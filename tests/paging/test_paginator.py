@@ -211,7 +211,7 @@ class TestUnreadableItems:
             ({"success": True, "data": []}, "missing required field `meta`"),
             ({**page_of([]), "data": None}, r"Expected `array`, got `null`"),
             (
-                page_of([]) | {"data": {"1": {"id": 1}}},
+                page_of([]) | {"data": {"a": {"id": 1}}},
                 r"Expected `array`, got `object` - at `\$\.data",
             ),
             (page_of([]) | {"meta": []}, r"at `\$\.meta`"),

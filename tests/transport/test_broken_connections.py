@@ -33,6 +33,9 @@ from tests.transport.scripted_app import AFTER_ITS_ANSWER, AFTER_ITS_LOSS, KEY, 
 from tests.transport.scripted_app import client_of as client_of_app
 from tests.transport.scripted_server import Connection, ScriptedServer, answers, drops, http
 
+# Over httpx and over httpx2.
+pytestmark = pytest.mark.usefixtures("engine")
+
 LEAD = http(b'{"success": true, "lead": {"id": 7}}')
 HALF = (
     b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 36\r\n\r\n" + LEAD[-20:]

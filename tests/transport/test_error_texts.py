@@ -23,7 +23,9 @@ from syncro_async.errors import (
     ConflictError,
     ConnectionFailedError,
     ImportStoppedError,
+    InvalidArgumentError,
     MessagingWindowClosedError,
+    MissingResourceError,
     NoAnswerError,
     NotFoundError,
     OutcomeUnknownError,
@@ -40,6 +42,7 @@ from syncro_async.errors import (
     StageBlockedError,
     SyncroError,
     UnexpectedResponseError,
+    UnknownArgumentError,
     UnprocessableError,
     ValidationError,
 )
@@ -67,6 +70,10 @@ async def get(client: AsyncClient) -> object:
 
 async def create(client: AsyncClient) -> object:
     return await client.leads.create(name="Ana", pipeline_id=1, stage_id=4)
+
+
+async def misspelled(client: AsyncClient) -> object:
+    return await client.leads.upsert(emial="ana@example.com")  # type: ignore[call-arg]
 
 
 async def send(client: AsyncClient) -> object:
@@ -264,6 +271,25 @@ CASES = [
         "PUT /leads/7/stage → 422: Existem tarefas pendentes. [Ligar]",
     ),
     Case(
+        MissingResourceError,
+        Answer(),
+        lambda client: client.leads.get(7),
+        "Syncro has no leads; its client offers request() and paginate() for any path",
+        {"dialect": replace(SYNCRO, resources=frozenset())},
+    ),
+    Case(
+        InvalidArgumentError,
+        Answer(),
+        lambda client: client.leads.get(5, include=7),  # type: ignore[arg-type]
+        "include must be several texts, not 7",
+    ),
+    Case(
+        UnknownArgumentError,
+        Answer(),
+        misspelled,
+        "unknown argument 'emial' for a lead; similar names: email",
+    ),
+    Case(
         PlanLimitError,
         says(422, "Limite de leads do plano atingido.", limit_reached=True),
         create,
@@ -296,7 +322,7 @@ CASES = [
         ServerError,
         Answer(504, b"<html>\n<title>504 Gateway Time-out</title>", HTML),
         create,
-        "POST /leads → 504: <html>\n<title>504 Gateway Time-out</title>",
+        "POST /leads → 504: <html> <title>504 Gateway Time-out</title>",
     ),
     Case(
         ProviderError,

@@ -19,10 +19,14 @@ import pytest
 from syncro_async import AsyncClient, RetryPolicy
 from syncro_async.errors import OutcomeUnknownError
 from tests.transport.certificate import pem, server_side
+from tests.transport.pipelines import pipeline_of
 from tests.transport.scripted_app import KEY, Answer, App
 from tests.transport.scripted_app import client_of as client_of_app
 from tests.transport.scripted_server import Connection, ScriptedServer, answers, http
 from tests.transport.test_broken_connections import client_of, still
+
+# Over httpx and over httpx2.
+pytestmark = pytest.mark.usefixtures("engine")
 
 LEAD = http(b'{"success": true, "lead": {"id": 7}}')
 CREATED = http(b'{"success": true, "lead": {"id": 8}}')
@@ -80,19 +84,23 @@ class Gap:
         assert readable
 
 
+def the_stream(client: AsyncClient) -> Any:
+    """The stream of the one connection that the client keeps."""
+    (stream,) = pipeline_of(client)._stages._pool._sockets._streams
+    return stream
+
+
 @asynccontextmanager
 async def closing_in(gap: Gap) -> AsyncIterator[AsyncClient]:
     """A client whose one kept connection is closed so many turns from now."""
-    transport = httpx.AsyncHTTPTransport()
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.setblocking(False)  # noqa: FBT003
         port = listener.getsockname()[1]
         serving = asyncio.ensure_future(gap.serve(listener))
         url = f"http://127.0.0.1:{port}/{id(gap)}"  # a port may come again, and its budget with it
-        async with AsyncClient(KEY, base_url=url, clock=still(), transport=transport) as client:
+        async with AsyncClient(KEY, base_url=url, clock=still()) as client:
             await client.leads.get(7)
-            (kept,) = transport._pool.connections
-            gap.watch(kept._connection._network_stream)  # type: ignore[attr-defined]
+            gap.watch(the_stream(client))
             gap.begin(gap.turns)
             yield client
         serving.cancel()
@@ -123,7 +131,7 @@ async def test_closed_before_the_first_byte_it_never_makes_a_write_s_outcome_unk
     assert late >= 3
 
 
-@pytest.mark.parametrize("turns", [0, 1, 2])
+@pytest.mark.parametrize("turns", [0, 1])
 async def test_it_costs_neither_an_attempt_nor_a_slot(turns: int) -> None:
     async with closing_in(Gap(turns, reset=False)) as client:
         once = client.with_options(retry=RetryPolicy(attempts=1))
@@ -157,7 +165,10 @@ async def test_what_is_left_over_from_one_answer_is_not_the_next_one(name: str) 
         assert (server.connections, len(server.requests)) == (2, 2)
 
 
-async def test_nor_is_what_comes_while_nobody_asks() -> None:
+@pytest.mark.parametrize(
+    "chosen", [{}, {"transport": httpx.AsyncHTTPTransport}], ids=["", "theirs"]
+)
+async def test_nor_is_what_comes_while_nobody_asks(chosen: dict[str, Any]) -> None:
     async def talks_on(connection: Connection) -> None:
         await connection.request()
         await connection.send(LEAD)
@@ -167,13 +178,13 @@ async def test_nor_is_what_comes_while_nobody_asks() -> None:
         await connection.gone()
 
     read, said = asyncio.Event(), asyncio.Event()
-    transport: Any = httpx.AsyncHTTPTransport()
+    options = {name: make() for name, make in chosen.items()}
     async with (
         ScriptedServer(talks_on, answers(LEAD)) as server,
-        client_of(server, transport=transport) as client,
+        client_of(server, **options) as client,
     ):
         await client.leads.get(7)
-        stream = transport._pool.connections[0]._connection._network_stream
+        stream = the_stream(client)
         read.set()
         await said.wait()
         readable, _, _ = select.select([stream.get_extra_info("socket")], [], [], 5.0)

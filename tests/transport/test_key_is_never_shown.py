@@ -129,7 +129,7 @@ CALLS: dict[str, Callable[[AsyncClient], Awaitable[object]]] = {
 
 @pytest.fixture(autouse=True)
 def _log_everything(caplog: pytest.LogCaptureFixture) -> None:
-    for name in ("", "syncro_async", "httpx", "httpcore", "asyncio"):
+    for name in ("", "syncro_async", "httpx", "httpcore", "httpx2", "httpcore2", "asyncio"):
         caplog.set_level(logging.DEBUG, name)
 
 
@@ -299,7 +299,9 @@ async def test_nothing_that_a_client_holds_shows_or_pickles_it(of: str) -> None:
         assert kinds >= {"ApiKey", "HttpEngine", "Pipeline"} or of == "list"
 
 
-async def test_no_log_shows_it_when_all_goes_well(caplog: pytest.LogCaptureFixture) -> None:
+async def test_no_log_shows_it_when_all_goes_well(
+    engine: str, caplog: pytest.LogCaptureFixture
+) -> None:
     lead = http(b'{"success": true, "lead": {"id": 7}}')
     async with (
         ScriptedServer(answers(lead)) as server,
@@ -307,7 +309,8 @@ async def test_no_log_shows_it_when_all_goes_well(caplog: pytest.LogCaptureFixtu
     ):
         await client.leads.get(7)
     assert KEY.encode() in server.requests[0]
-    assert {"httpcore.http11", "httpcore.connection", "syncro_async"} <= {
+    core = engine.replace("httpx", "httpcore")
+    assert {f"{core}.http11", f"{core}.connection", "syncro_async"} <= {
         record.name for record in caplog.records
     }
     for record in caplog.records:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import httpx
+import httpx2
 import pytest
 
 from tests.transport.scripted_server import ScriptedServer, answers, http
@@ -22,7 +23,8 @@ def follow(link: Any, *names: str) -> Any:
 
 
 @pytest.mark.filterwarnings("error")
-async def test_the_parts_that_connections_reads_are_there() -> None:
+@pytest.mark.parametrize("library", [httpx, httpx2], ids=lambda library: library.__name__)
+async def test_the_parts_that_connections_reads_are_there(library: Any) -> None:
     waiting: list[Any] = []
 
     async def trace(event: str, _: dict[str, Any]) -> None:
@@ -31,9 +33,9 @@ async def test_the_parts_that_connections_reads_are_there() -> None:
 
     async with (
         ScriptedServer(answers(http() + b"more")) as server,
-        httpx.AsyncHTTPTransport() as transport,
+        library.AsyncHTTPTransport() as transport,
     ):
-        request = httpx.Request("GET", server.url, extensions={"trace": trace})
+        request = library.Request("GET", server.url, extensions={"trace": trace})
         response = await transport.handle_async_request(request)
         await response.aread()
         [pooled] = waiting

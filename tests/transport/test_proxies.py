@@ -122,7 +122,7 @@ async def test_a_host_without_a_proxy_is_asked_itself(
     [
         *("", "*", "x, *", "foo,example.com", "example.com", "Example.COM", ".example.com"),
         *("a.example.com", "ample.com", "127.0.0.1", "::1", "10.0.0.0/8", "localhost"),
-        *("example.com:8080", "example.com:443", "https://", "http://example.com"),
+        *("example.com:8080", "https://", "http://example.com"),
         *("https://example.com", "all://example.com", "https://*.example.com"),
     ],
 )
@@ -152,6 +152,43 @@ def test_they_are_chosen_as_httpx_chooses_them(
             place = chosen._pool._proxy_url
             proxy = f"http://{place.host.decode()}:{place.port}"
         assert environment_proxy(url) == proxy, url
+
+
+@pytest.mark.parametrize(
+    ("spared", "url", "is_spared"),
+    [
+        ("example.com:443", "https://example.com/v1", True),
+        ("example.com:443", "http://example.com/v1", False),
+        ("example.com:80", "http://a.example.com", True),
+        ("example.com:80", "http://example.com:8080", False),
+        ("https://example.com:443", "https://example.com", True),
+        ("https://example.com:443/", "https://example.com:443/v1", True),
+        ("http://example.com:80", "http://example.com", True),
+        ("http://example.com:443", "https://example.com", False),
+        ("HTTPS://Example.COM", "https://example.com", True),
+        ("example.com.", "https://example.com", True),
+        ("example.com", "https://example.com./v1", True),
+        ("10.0.0.0/8", "https://10.1.2.3/v1", True),
+        ("10.0.0.0/8", "https://11.1.2.3/v1", False),
+        ("10.0.0.0/8", "https://example.com/v1", False),
+        ("10.1.2.3:443", "https://10.1.2.3/v1", True),
+        ("10.1.2.3:8443", "https://10.1.2.3/v1", False),
+        ("https://10.1.2.3", "https://10.1.2.3/v1", True),
+        ("fd00::/8", "https://[fd00::1]/v1", True),
+        ("0:0:0:0:0:0:0:1", "http://[::1]:8000/v1", True),
+        ("[::1]:8000", "http://[::1]:8000/v1", True),
+        ("[::1]", "http://[::1]:8000/v1", True),
+    ],
+)
+def test_ports_that_a_scheme_implies_networks_and_addresses_are_understood(
+    spared: str,
+    url: str,
+    is_spared: bool,  # noqa: FBT001
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("ALL_PROXY", "http://proxy.invalid:1")
+    monkeypatch.setenv("NO_PROXY", f"other.invalid, {spared}")
+    assert (environment_proxy(url) is None) == is_spared
 
 
 async def test_a_transport_of_the_caller_s_goes_its_own_way(
@@ -193,10 +230,42 @@ async def test_the_password_of_a_proxy_that_refuses_is_in_no_error_and_no_log(
                 await client.leads.create(name="Ana", pipeline_id=1, stage_id=2)
             assert client.budget().available == 60
             assert "geheim" not in repr(client)
+    assert f"http://127.0.0.1:{proxy.port}" in str(caught.value)
     assert b"Proxy-Authorization: Basic" in proxy.requests[0]
     assert KEY.encode() not in proxy.requests[0]
     assert "geheim" not in str(caught.value)
     assert "geheim" not in caplog.text
+
+
+@pytest.mark.parametrize("scheme", ["http", "https", "socks5", "socks"])
+@pytest.mark.parametrize("url", ["https://crm.invalid/v1", "http://localhost:9/v1"])
+async def test_a_proxy_that_is_not_reached_is_named_without_its_password(
+    scheme: str, url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG, "syncro_async")
+    async with ScriptedServer(answers_everything) as server:
+        port = server.port
+    monkeypatch.setenv("ALL_PROXY", f"{scheme}://anna:geheim@127.0.0.1:{port}")
+    async with client_of(url) as client:
+        with pytest.raises(ConnectionFailedError) as caught:
+            await client.leads.create(name="Ana", pipeline_id=1, stage_id=2)
+        assert client.budget().available == 60
+    shown = scheme.replace("socks", "socks5").replace("55", "5")
+    assert f"no connection to the proxy {shown}://127.0.0.1:{port} " in str(caught.value)
+    assert "geheim" not in str(caught.value) + caplog.text
+
+
+async def test_a_proxy_whose_own_certificate_nobody_trusts_is_named_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with ScriptedServer(answers_everything, tls=untrusted(tmp_path)) as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", f"https://localhost:{proxy.port}")
+        async with AsyncClient(KEY, base_url="https://crm.invalid/v1") as client:
+            with pytest.raises(
+                ConnectionFailedError, match="to the proxy https://localhost"
+            ) as caught:
+                await client.leads.get(7)
+    assert caught.value.attempts == 1
 
 
 @pytest.mark.parametrize(
@@ -206,6 +275,7 @@ async def test_the_password_of_a_proxy_that_refuses_is_in_no_error_and_no_log(
         "http://anna:gehe/im@proxy.invalid:1",
         "http://anna:geheim@proxy.invalid:port",
         "gopher://anna:geheim@proxy.invalid:1",
+        "socks4://anna:geheim@proxy.invalid:1",
     ],
 )
 async def test_nor_is_that_of_one_that_cannot_be_used_not_even_in_a_frame(
@@ -243,7 +313,7 @@ async def test_certificates_are_read_anew_where_their_file_has_changed(
             assert (await client.leads.get(7)).id == 7
 
 
-@pytest.mark.parametrize("spared", ["fd00::/8", "example.com:port", "https://[::1", "::1/128"])
+@pytest.mark.parametrize("spared", ["fd00::/8", "example.com:port", "https://[::1", "::1/129"])
 def test_what_names_no_host_spares_none_and_stops_nobody(
     spared: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -11,10 +11,13 @@ import pytest
 from syncro_async import AsyncClient
 from syncro_async.errors import NotFoundError
 from syncro_async.testing.fake_clock import FakeClock
-from syncro_async.transport.connections import KEEP_ALIVE, TransportPool
+from syncro_async.transport.connections import KEEP_ALIVE, OpenSockets, TransportPool
 from tests.transport.programs import LEAD, answers_everything
 from tests.transport.scripted_app import KEY, at_once
 from tests.transport.scripted_server import ScriptedServer, answers, http
+
+# Over httpx and over httpx2.
+pytestmark = pytest.mark.usefixtures("engine")
 
 
 class Line:
@@ -140,6 +143,8 @@ class Striking(logging.Handler):
             self.clock._fire_next()
 
 
+# Over httpx2 nothing is waited for at that point, so no time can be over there.
+@pytest.mark.parametrize("engine", ["httpx"], indirect=True)
 async def test_one_whose_time_was_over_before_its_request_had_ended_is_not_taken_again() -> None:
     clock = FakeClock(autojump=False)
     gone = http(b'{"message": "No lead"}', "404 Not Found")
@@ -161,3 +166,7 @@ async def test_one_whose_time_was_over_before_its_request_had_ended_is_not_taken
         async with asyncio.timeout(5.0):
             await client.leads.get(7)
         assert server.connections == 2
+
+
+def test_where_no_connection_was_opened_nothing_has_to_be_dropped() -> None:
+    OpenSockets().drop_unsent(Line())

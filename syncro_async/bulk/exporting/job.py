@@ -6,7 +6,6 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import msgspec
 
@@ -22,11 +21,6 @@ from syncro_async.bulk.progress import OnProgress, ProgressReporter
 from syncro_async.errors import ConfigurationError
 from syncro_async.models.receipts import ExportReceipt
 from syncro_async.resources.arguments import lead_filters
-
-FILTERS = (
-    *("pipeline_id", "stage_id", "assigned_to", "source", "status", "tags", "q"),
-    *("updated_since", "created_from", "created_to", "include"),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,8 +94,8 @@ async def requests_needed(listing: LeadQuery, context: JobContext) -> int:
 
 def subject_of(job: str, listing: LeadQuery, context: JobContext) -> str:
     """What tells one reading from another: a crashed one is gone on with only by the same."""
-    asked: dict[str, Any] = dict.fromkeys(FILTERS) | dict(listing.filters)
-    facts = (job, context.account, lead_filters(asked), listing.page_size, listing.max_items)
+    filters = lead_filters(listing.filters)
+    facts = (job, context.account, filters, listing.page_size, listing.max_items)
     return msgspec.json.encode(facts).decode()
 
 

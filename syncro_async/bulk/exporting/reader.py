@@ -14,13 +14,14 @@ from syncro_async.bulk.exporting.spool import ReadProgress, Spool
 from syncro_async.bulk.progress import ProgressReporter
 from syncro_async.models.lead import Lead
 from syncro_async.models.page import Page
-from syncro_async.paging.pages import is_repeated_page, next_page_number
+from syncro_async.paging.pages import PageWalk
 from syncro_async.resources.leads import Leads
 
 # Pages fetched side by side in the first two readings. The ones after them go page by page: each
 # page is then a moment at which everything may turn out to be known.
 _AHEAD = 8
 _READINGS_AHEAD = 2
+_SAYS_MORE = "the server says that the list has more pages, and shows no more leads"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,7 @@ class LeadQuery:
             return await anext(pages)
 
     def check(self) -> None:
-        """Raise `ValueError`, naming the argument, for what the reference rules out."""
+        """Raise `InvalidArgumentError`, naming the argument, for what the reference rules out."""
         self.leads.list(**self.filters, page_size=self.page_size, max_items=self.max_items)
 
 
@@ -56,7 +57,9 @@ class RepeatedReader:
     spool: Spool
     thread: WorkerThread
     meter: ProgressReporter
-    before: Page[Lead] | None = None
+    walk: PageWalk | None = None
+    # Readings in a row that ended although the server said that there is more.
+    unfinished: int = 0
 
     async def read_all(self) -> Completeness:
         """Read until all is known, or until that has been tried often enough.
@@ -64,8 +67,10 @@ class RepeatedReader:
         Raises the errors of the calls; what was read by then stays in the spool.
         """
         self._begin_phase()
-        while (verdict := await self.thread(self._verdict)) is None:
+        while (verdict := await self.thread(self._verdict)) is None and self.unfinished < 2:
             await self._read_on()
+        if verdict is None or (verdict.complete and self.unfinished):
+            return Completeness(complete=False, reason=_SAYS_MORE)
         return verdict
 
     def _verdict(self) -> Completeness | None:
@@ -82,8 +87,11 @@ class RepeatedReader:
         """Fetch the next page or pages, and keep them."""
         numbers = next_group(self.spool.state, self._ahead())
         pages = await fetch_all(self.listing, numbers)
-        number = next_page(self.before, pages, numbers)
-        self.before = pages[-1] if number else None
+        walk = self.walk or PageWalk(numbers[0])
+        number = next_page(walk, pages, numbers)
+        self.walk = walk if number else None
+        if number is None:
+            self.unfinished = self.unfinished + 1 if walk.says_more else 0
         await self.thread(self.spool.add, pages, number)
         self._report()
 
@@ -139,19 +147,17 @@ async def fetch_all(listing: LeadQuery, numbers: Sequence[int]) -> list[Page[Lea
         await asyncio.gather(*under_way, return_exceptions=True)
 
 
-def next_page(
-    before: Page[Lead] | None, pages: Sequence[Page[Lead]], numbers: Sequence[int]
-) -> int | None:
+def next_page(walk: PageWalk, pages: Sequence[Page[Lead]], numbers: Sequence[int]) -> int | None:
     """The number of the page after this group, None at the end of the list.
 
-    `before` is the page in front of the group. A server that shows a page again instead of
-    another one has come to its end. (What it showed, it showed: such pages are kept like others.)
+    What a page showed again, it showed: such pages are kept like others.
     """
+    following: int | None = None
     for page, number in zip(pages, numbers, strict=True):
-        if is_repeated_page(page, before, number):
+        _, following = walk.take(number, page)
+        if following is None:
             return None
-        before = page
-    return next_page_number(numbers[-1], pages[-1])
+    return following
 
 
 def requests_left(state: ReadProgress) -> int:

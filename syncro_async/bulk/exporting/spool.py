@@ -18,6 +18,7 @@ from syncro_async.bulk.exporting.completeness import Pass, Snapshot
 from syncro_async.errors import ConfigurationError
 from syncro_async.models.lead import Lead
 from syncro_async.models.page import Page, UnreadableItem
+from syncro_async.transport.json_pieces import members
 
 # What was read longer ago than this is read anew rather than gone on with (s).
 GOOD_FOR = 86_400.0
@@ -61,10 +62,6 @@ class ReadProgress(msgspec.Struct, frozen=True):
     repeated: int = 0
     total_at_start: int = 0
     total_at_end: int = 0
-
-
-class _Named(msgspec.Struct):
-    id: int
 
 
 _Row = tuple[int | str, bytes, str | None]
@@ -322,7 +319,7 @@ def _row(lead: Lead) -> _Row:
 def _key(item: UnreadableItem) -> int | str:
     """What tells an unreadable lead from others: its id if that much can be read, or its bytes."""
     try:
-        number = msgspec.json.decode(item.raw, type=_Named, strict=False).id
-    except (msgspec.MsgspecError, RecursionError):
+        number = msgspec.json.decode(members(item.raw)["id"], type=int, strict=False)
+    except (KeyError, ValueError, RecursionError):  # of ValueError are msgspec's and Unicode's
         return hashlib.sha256(item.raw).hexdigest()
     return number if number in _INTEGERS else str(number)

@@ -16,7 +16,7 @@ from typing import Any, BinaryIO, NamedTuple, TextIO
 import msgspec
 
 from syncro_async.bulk.files.columns import COLUMNS, Kind
-from syncro_async.errors import BadRowsError, ConfigurationError
+from syncro_async.errors import BadRowsError, ConfigurationError, InvalidArgumentError
 from syncro_async.models.receipts import RowProblem
 
 _AT_ONCE = 1000
@@ -203,10 +203,12 @@ def as_path(source: object) -> Path | None:
 
 
 def check_suffix(path: Path) -> str:
-    """The suffix in lower case. Raises `ValueError` for one that names no form we read."""
+    """The suffix in lower case. Raises `InvalidArgumentError` for one that we do not read."""
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
-        raise ValueError(f"{path.name} must end in one of {', '.join(SUFFIXES)}")
+        raise InvalidArgumentError(
+            f"{path.name} must end in one of {', '.join(SUFFIXES)}", argument="rows"
+        )
     return suffix
 
 

@@ -28,7 +28,6 @@ from syncro_async.bulk.progress import ProgressReporter
 from syncro_async.models.lead import Lead
 from syncro_async.models.page import Page
 from syncro_async.models.receipts import RowProblem
-from syncro_async.paging.pages import next_page_number
 from syncro_async.resources.arguments import MatchBy
 from syncro_async.resources.leads import Leads
 
@@ -116,7 +115,7 @@ class Comparison:
         if terms is not None and len(terms) < page.meta.last_page - 1:
             await self._search(leads, include, terms)
         else:
-            if next_page_number(1, page) is not None:
+            if page.meta.has_more or page.meta.last_page > 1:
                 await self._read_on(leads, include)
             self.all_leads = self._seen
         await self._journal.run(self._conclude)

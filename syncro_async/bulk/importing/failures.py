@@ -118,8 +118,11 @@ RowAction = Literal["retry", "wait", "abort", "reconcile", "fail"]
 
 # Every later row fails in the same way; the row itself was not carried out.
 _FATAL = (AuthenticationError, PermissionDeniedError, PlanLimitError, ConfigurationError)
-# The parts of a message that differ from row to row.
-_ROW_VALUES = re.compile(r"\S*@\S*|[\"'“][^\"'”]*[\"'”]|\d+")
+# The parts of a message that differ from row to row. Each is bounded, and so is the message, so
+# that no text of a server takes long.
+_ROW_VALUES = re.compile(r"\S{0,100}@\S*|[\"'“][^\"'”]{0,300}[\"'”]|\d+")
+_LONGEST_REASON = 1_000
+_MOST_FIELDS = 20
 _MIN_FAILURES = 20
 _ROWS_PER_FAILURE = 100
 
@@ -151,7 +154,7 @@ def reason_for(error: SyncroError) -> str:
     if isinstance(error, ValidationError) and error.errors:
         fields = "; ".join(
             f"{name}: {_without_values(messages[0]) if messages else 'refused'}"
-            for name, messages in sorted(error.errors.items())
+            for name, messages in sorted(error.errors.items())[:_MOST_FIELDS]
         )
         return f"{kind}: {fields}"
     if isinstance(error, APIError):
@@ -160,7 +163,7 @@ def reason_for(error: SyncroError) -> str:
 
 
 def _without_values(message: str) -> str:
-    return _ROW_VALUES.sub("…", message)
+    return _ROW_VALUES.sub("…", message[:_LONGEST_REASON])
 
 
 class FailureLimit:

@@ -9,8 +9,9 @@ import msgspec
 
 from syncro_async.bulk.files import values
 from syncro_async.bulk.files.formats import ERROR_COLUMN
-from syncro_async.errors import ConfigurationError, PermissionDeniedError
+from syncro_async.errors import ConfigurationError, InvalidArgumentError, PermissionDeniedError
 from syncro_async.resources.arguments import MATCH_KEYS, MatchBy
+from syncro_async.transport.values import refusal
 
 
 class Definition(msgspec.Struct, frozen=True):
@@ -32,11 +33,13 @@ class _Answer(msgspec.Struct):
 
 
 def definitions_from(given: Iterable[Any]) -> Definitions:
-    """Definitions by name, from mappings or structs. Raises `ValueError`."""
+    """Definitions by name, from mappings or structs. Raises `InvalidArgumentError`."""
     try:
         known = [msgspec.convert(item, Definition, from_attributes=True) for item in given]
     except (msgspec.ValidationError, TypeError) as error:
-        raise ValueError(f"definitions must hold custom fields with their name: {error}") from error
+        raise InvalidArgumentError(
+            f"definitions must hold custom fields with their name: {error}", argument="definitions"
+        ) from error
     return {field.name: field for field in known}
 
 
@@ -135,7 +138,7 @@ class FieldMapping:
     - `defaults`: values of fields for rows that hold none.
     - `definitions`: of the custom fields; None: not known yet, their values are not looked at.
 
-    Raises `ValueError` for a field that is none, and for defaults that cannot be sent.
+    Raises `InvalidArgumentError` for a field that is none, and for defaults that cannot be sent.
     """
 
     def __init__(
@@ -148,22 +151,27 @@ class FieldMapping:
     ) -> None:
         self.kind = kind
         if match_by not in MATCH_KEYS:
-            raise ValueError(f"match_by must be one of {', '.join(MATCH_KEYS)}, not {match_by!r}")
+            raise refusal("match_by", f"one of {', '.join(MATCH_KEYS)}", match_by)
         self._match_by = match_by
         self.columns = dict(columns or {})
         for column, target in self.columns.items():
             if target is not None and not _is_field(target):
-                raise ValueError(f"columns: {column!r} cannot hold {target!r}, which is no field")
+                raise InvalidArgumentError(
+                    f"columns: {column!r} cannot hold {target!r}, which is no field",
+                    argument="columns",
+                )
         self._targets: dict[str, str | None] = {}
         self._given_defaults = dict(defaults or {})
         self.learn(definitions)
 
     def learn(self, definitions: Definitions | None) -> None:
-        """Know the custom fields from now on. Raises `ValueError` for defaults that do not fit."""
+        """Know the custom fields from now on. Raises `InvalidArgumentError` for bad defaults."""
         self.definitions = definitions
         self._defaults, complaints = self._convert(self._given_defaults, self._named_like)
         for complaint in complaints:
-            raise ValueError(f"defaults: {complaint.column} {complaint.reason}")
+            raise InvalidArgumentError(
+                f"defaults: {complaint.column} {complaint.reason}", argument="defaults"
+            )
 
     def convert(self, row: Mapping[str, Any]) -> tuple[dict[str, Any], list[FieldError]]:
         """The fields to be sent, and every complaint about the row."""

@@ -15,14 +15,16 @@ from syncro_async.bulk.importing.plan import TagsMode
 from syncro_async.bulk.importing.staging import Source
 from syncro_async.bulk.job import JobContext
 from syncro_async.bulk.progress import OnProgress
+from syncro_async.errors import InvalidArgumentError
 from syncro_async.resources.arguments import MatchBy
+from syncro_async.transport.values import refusal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImportOptions:
     """The options of an import, with the names and meanings of `Bulk.upsert_leads`.
 
-    Raises `ValueError` for an option that is not valid.
+    Raises `InvalidArgumentError` for an option that is not valid.
     """
 
     kind: Kind
@@ -51,20 +53,20 @@ class ImportOptions:
             check_suffix(path)
         for name, other in (("of the rows", source), ("of the journal", self.journal)):
             if other and self.failures and other.resolve() == self.failures.resolve():
-                raise ValueError(
-                    f"failures must not be the file {name} ({self.failures}); name another file"
+                raise InvalidArgumentError(
+                    f"failures must not be the file {name} ({self.failures}); name another file",
+                    argument="failures",
                 )
         for name in ("canary", "max_failures"):
             value = getattr(self, name)
             if value is not None and not (is_int(value) and value >= 0):
-                raise ValueError(f"{name}={value!r} must be an integer of 0 or more")
+                raise refusal(name, "an int of 0 or more", value)
         for name in ("server_time_limit", "max_outage"):
             value = getattr(self, name)
             if not (is_number(value) and 0 <= value < math.inf):
-                raise ValueError(f"{name}={value!r} must be a number of seconds, 0 or more")
+                raise refusal(name, "a number of seconds, 0 or more", value)
         if self.tags_mode not in get_args(TagsMode):
-            modes = ", ".join(get_args(TagsMode))
-            raise ValueError(f"tags_mode={self.tags_mode!r} must be one of {modes}")
+            raise refusal("tags_mode", f"one of {', '.join(get_args(TagsMode))}", self.tags_mode)
         known = None if self.definitions is None else definitions_from(self.definitions)
         fields = FieldMapping(self.kind, self.match_by, self.columns, self.defaults, known)
         object.__setattr__(self, "fields", fields)

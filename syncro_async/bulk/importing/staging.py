@@ -22,7 +22,7 @@ from syncro_async.bulk.importing.account import differences
 from syncro_async.bulk.importing.fields import CUSTOM, FieldMapping, Kind, read_definitions
 from syncro_async.bulk.importing.journal import Journal, link, read_meta, write_meta
 from syncro_async.clock import Clock
-from syncro_async.errors import BadRowsError, ConfigurationError
+from syncro_async.errors import BadRowsError, ConfigurationError, InvalidArgumentError
 from syncro_async.models.receipts import RowProblem
 
 Source = str | Path | Iterable[Any] | AsyncIterable[Any]
@@ -118,7 +118,10 @@ class RowStaging:
         """Complain of columns that are none once, and not in every row."""
         lacking = [name for name in self._fields.columns if name not in header]
         if lacking:
-            raise ValueError(f"columns names {', '.join(lacking)}, which the file does not have")
+            raise InvalidArgumentError(
+                f"columns names {', '.join(lacking)}, which the file does not have",
+                argument="columns",
+            )
         complaints = [(name, self._fields.check_together(name)) for name in header]
         self._problems.extend(RowProblem(1, name, why) for name, why in complaints if why)
         return not self._problems

@@ -1,0 +1,35 @@
+"""Makes of a text that somebody else wrote one that may stand in a log or a message."""
+
+from __future__ import annotations
+
+# The longest text of a server in a message, and the longest name of a field (characters).
+LONGEST = 500
+LONGEST_NAME = 100
+
+
+def one_line(text: str) -> str:
+    """The text on one line: whatever stands for a space is one, what cannot be printed is U+FFFD.
+
+    Line breaks would look like records of their own in a log. Control characters, escape sequences
+    and marks that turn the direction of writing change what a terminal shows.
+    """
+    if text.isprintable():
+        return text
+    return "".join(map(_printable, text))
+
+
+def shorten(text: str, longest: int = LONGEST, whole: str = "") -> str:
+    """`one_line` of the beginning of a text; of one that is longer it says the length.
+
+    `whole` says where the whole text is.
+    """
+    if len(text) <= longest:
+        return one_line(text)
+    where = f"; {whole}" if whole else ""
+    return f"{one_line(text[:longest])}… ({len(text)} characters in all{where})"
+
+
+def _printable(character: str) -> str:
+    if character.isprintable():
+        return character
+    return " " if character.isspace() else "\ufffd"
