@@ -71,6 +71,8 @@ if TYPE_CHECKING:
         RowChange,
         RowProblem,
         SyncReceipt,
+        UndoneRow,
+        UndoSummary,
     )
     from syncro_async.models.task import Task
     from syncro_async.models.webhook import NewWebhook, Webhook, Webhooks
@@ -153,6 +155,8 @@ __all__ = [
     "SyncroError",
     "SystemClock",
     "Task",
+    "UndoSummary",
+    "UndoneRow",
     "UnexpectedResponseError",
     "UnknownArgumentError",
     "UnprocessableError",
@@ -203,6 +207,7 @@ _NAMES_IN = {
     "syncro_async.paging.paginator": "Paginator",
     "syncro_async.models.receipts": (
         "ExportReceipt FailureGroup ImportSummary RowChange RowProblem SyncReceipt "
+        "UndoneRow UndoSummary "
     ),
     "syncro_async.resources.arguments": "LeadFields LeadFilters",
     "syncro_async.retrying.policy": "RetryPolicy",

@@ -30,6 +30,8 @@ BULK = {
     "RowProblem",
     "Succeeded",
     "SyncReceipt",
+    "UndoSummary",
+    "UndoneRow",
 }
 MODELS = {
     "Account",

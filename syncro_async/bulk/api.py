@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterable, Mapping
 from dataclasses import fields
 from os import PathLike
+from pathlib import Path
 from typing import Any, Literal, TypeVar, Unpack
 
 from syncro_async.bulk.concurrent_map import Function, Items, MapContext
@@ -18,10 +19,11 @@ from syncro_async.bulk.importing.job import Import
 from syncro_async.bulk.importing.options import ImportOptions
 from syncro_async.bulk.importing.plan import TagsMode
 from syncro_async.bulk.importing.staging import Source
+from syncro_async.bulk.importing.undo import undo_import
 from syncro_async.bulk.job import Job, JobContext
 from syncro_async.bulk.progress import OnProgress
 from syncro_async.bulk.syncing import job as syncing
-from syncro_async.models.receipts import ExportReceipt, ImportSummary, SyncReceipt
+from syncro_async.models.receipts import ExportReceipt, ImportSummary, SyncReceipt, UndoSummary
 from syncro_async.resources.arguments import LeadFilters, MatchBy
 from syncro_async.resources.keywords import show_keywords
 
@@ -253,6 +255,7 @@ class Bulk(Exports):
         diff: bool = True,
         tags_mode: TagsMode = "add",
         allow_sales: bool = False,
+        report: str | PathLike[str] | None = None,
         dry_run: bool = False,
         on_progress: OnProgress | None = None,
     ) -> ImportSummary:
@@ -297,6 +300,8 @@ class Bulk(Exports):
           own.
         - `allow_sales`: send rows that move leads to a won or lost stage, which records a sale or
           a loss. By default such an import is refused, and the message counts the rows.
+        - `report`: a `.jsonl` file with one line for each row: its line, outcome, lead id, and each
+          field that changed with its old and new value. `undo_import` takes an import back by it.
         - `dry_run`: compare, and send nothing; `summary.changes` says what would be, with the
           counts and lead ids of the real run.
         - `on_progress`: is given a `Progress` after each row, see `ProgressBar`.
@@ -323,6 +328,7 @@ class Bulk(Exports):
         server_time_limit: float = 30.0,
         max_outage: float = 900.0,
         allow_sales: bool = False,
+        report: str | PathLike[str] | None = None,
         dry_run: bool = False,
         on_progress: OnProgress | None = None,
     ) -> ImportSummary:
@@ -336,10 +342,28 @@ class Bulk(Exports):
         by itself.
 
         - `rows`, `columns`, `defaults`, `definitions`, `journal`, `failures`, `canary`,
-          `max_failures`, `server_time_limit`, `max_outage`, `allow_sales`, `dry_run`,
-          `on_progress`: as for `upsert_leads`.
+          `max_failures`, `server_time_limit`, `max_outage`, `allow_sales`, `report`,
+          `dry_run`, `on_progress`: as for `upsert_leads`.
         """
         return await Import(self._context, _import_options("create", locals())).run()
+
+    async def undo_import(
+        self, report: str | PathLike[str], *, dry_run: bool = False
+    ) -> UndoSummary:
+        """Take an import back: delete the leads that it created, restore what it changed.
+
+        A lead is deleted only if it still has the name and the keys of its row, and a field is
+        restored only if it still has the value that the import gave it. What was empty before
+        cannot be emptied again, because no request of the API empties a field. A sale or a loss
+        that a stage has recorded is not taken back either. It may be run again after an error.
+
+        - `report`: the file that the import wrote with `report=`
+        - `dry_run`: read the leads and say what would be done, and do nothing
+
+        Raises `InvalidArgumentError` for a file that is not a report, `OSError`, and the errors of
+        `syncro_async.errors` as `leads.list` and `leads.upsert` do.
+        """
+        return await undo_import(self._context, Path(report), dry_run=dry_run)
 
     async def plan_import(
         self,

@@ -101,6 +101,39 @@ class ImportSummary(msgspec.Struct, frozen=True):
         return self.total - done - self.failed - self.in_doubt
 
 
+class UndoneRow(msgspec.Struct, frozen=True):
+    """What became of a row when its import was taken back.
+
+    - `line`: the line of the row in its source
+    - `what`: `"deleted"` (the lead that it created), `"restored"` (what it changed), `"gone"` (the
+      lead does not exist any more) or `"kept"`
+    - `lead_id`: the lead
+    - `changes`: the fields that were restored, each with its value before and after
+    - `reason`: why something was kept as it is, None for nothing
+    """
+
+    line: int
+    what: Literal["deleted", "restored", "gone", "kept"]
+    lead_id: int
+    changes: dict[str, tuple[Any, Any]] = {}
+    reason: str | None = None
+
+
+class UndoSummary(msgspec.Struct, frozen=True):
+    """The result of taking an import back.
+
+    - `rows`: each row that had created or changed a lead
+    - `requests`: the requests that were sent
+    """
+
+    rows: tuple[UndoneRow, ...]
+    requests: int
+
+    def count(self, what: str) -> int:
+        """The number of rows of which that became; `what` as in `UndoneRow`."""
+        return sum(row.what == what for row in self.rows)
+
+
 class ExportReceipt(msgspec.Struct, frozen=True):
     """The result of an export: what is in the file, and whether that is the complete list.
 

@@ -56,7 +56,7 @@ def write_failures(
     if source is not None and source.suffix.lower() == ".csv":
         columns = columns_of([dict.fromkeys(csv_header(source)), dict.fromkeys(columns)])
     columns = [name for name in columns if name != ERROR_COLUMN] + [ERROR_COLUMN]
-    with _replacing(path) as part:
+    with replacing(path) as part:
         match check_suffix(path):
             case ".csv":
                 _write_csv(part, columns, rows)
@@ -96,7 +96,7 @@ def check_writable(path: Path) -> None:
 
 
 @contextmanager
-def _replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path) -> Iterator[Path]:
     """Yield a temporary file, which becomes `path` when the block ends without an error."""
     target = path.resolve()
     part = _new_part(target)

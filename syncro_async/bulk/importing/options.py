@@ -12,6 +12,7 @@ from syncro_async._internal.checks import is_int, is_number
 from syncro_async.bulk.files.formats import as_path, check_suffix
 from syncro_async.bulk.importing.fields import FieldMapping, Kind, definitions_from
 from syncro_async.bulk.importing.plan import TagsMode
+from syncro_async.bulk.importing.report import check_report
 from syncro_async.bulk.importing.staging import Source
 from syncro_async.bulk.job import JobContext
 from syncro_async.bulk.progress import OnProgress
@@ -65,6 +66,8 @@ class ImportOptions:
             value = getattr(self, name)
             if not (is_number(value) and 0 <= value < math.inf):
                 raise refusal(name, "a number of seconds, 0 or more", value)
+        if self.report is not None:
+            check_report(self.report)
         if self.tags_mode not in get_args(TagsMode):
             raise refusal("tags_mode", f"one of {', '.join(get_args(TagsMode))}", self.tags_mode)
         known = None if self.definitions is None else definitions_from(self.definitions)
