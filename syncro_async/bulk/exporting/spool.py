@@ -84,7 +84,7 @@ class Spool:
         self.state = ReadProgress("", 0.0)
         self._discarded = False
         # SQLite would say of a missing folder only that it is "unable to open database file".
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o666))
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
         self._file = _locked(path, _ATTEMPTS)
 
     def begin(self, subject: str, now: float, *, resume: bool) -> None:
