@@ -29,6 +29,7 @@ LONG = (
     "tests/limiting/test_window_property.py",
     "tests/sandbox",
     "tests/test_benchmarks.py",
+    "tests/system/test_fuzz_wire.py",
     "tests/system/test_processes.py",
     "tests/system/test_simulation.py",
     "tests/testing/test_testing_kit.py",
@@ -177,6 +178,14 @@ def soak(session: nox.Session) -> None:
     """Half a minute of faults, every call accounted for; `-- --seconds 600` for the long form."""
     session.install("-e", ".[sandbox]")
     session.run("python", str(HERE / "benchmarks" / "soak.py"), *session.posargs)
+
+
+@nox.session
+def fuzz(session: nox.Session) -> None:
+    """Five minutes of calls to a server that answers anything; `-- --case 4711` for one again."""
+    session.install("-e", ".")
+    options = session.posargs or ["--seconds", "300"]
+    session.run("python", str(HERE / "benchmarks" / "fuzz_wire.py"), *options)
 
 
 @nox.session

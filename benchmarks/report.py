@@ -38,6 +38,7 @@ QUESTIONS = (
     "import_time",
     "budget_used",
     "queueing",
+    "lanes",
     "many_keys",
     "peers_cost",
     "peers_limit",

@@ -25,6 +25,7 @@ from syncro_async.resources.account import Account, Users
 from syncro_async.resources.any_list import AnyList
 from syncro_async.resources.custom_fields import CustomFields
 from syncro_async.resources.leads import Leads
+from syncro_async.resources.name_cache import NameCache
 from syncro_async.resources.pipelines import Pipelines
 from syncro_async.resources.raw_client import RawClient
 from syncro_async.resources.resource import Calls, Record, resource_property
@@ -165,6 +166,7 @@ class AsyncClient(AnyList):
         self._settings = Settings(wiring, checked_options(calls))
         self._emit = emit = Observers(observers)
         self._pipeline = _pipeline_for(source, wiring, limiter, emit, timeout=timeout)
+        self._names = NameCache(wiring.clock)
         self._account = f"{wiring.base_url} {account_of(source)}"
 
     leads = resource_property("leads", Leads, "The calls about leads.")
@@ -239,14 +241,16 @@ class AsyncClient(AnyList):
         changes: dict[str, Any] = {
             name: value for name, value in given.items() if value is not _UNCHANGED
         }
-        config = self._settings.config
+        config, names = self._settings.config, self._names
         if dialect is not _UNCHANGED:
             config = replace(config, dialect=check_dialect_variant(config.dialect, dialect))
             changes["headers"] = dialect.headers
+            names = NameCache(config.clock)  # the headers may name another person's account
         options = checked_options(structs.replace(self._settings.options, **changes))
         return self._view(
             _settings=Settings(config, options),
             _explicit_lane=self._explicit_lane if lane is _UNCHANGED else lane,
+            _names=names,
         )
 
     def budget(self) -> Budget:
@@ -255,7 +259,11 @@ class AsyncClient(AnyList):
         That is right now, unless the limiter is shared: then as of the last request or
         `refresh_budget()`.
         """
-        return self._limiter.budget()
+        budget = self._limiter.budget()
+        left = self._pipeline.retries_left(self._settings.options.retry)
+        # A limiter of the user's own may give something else.
+        known = isinstance(budget, Budget)
+        return structs.replace(budget, retries_left=left) if known else budget
 
     async def refresh_budget(self) -> Budget:
         """Ask the limiter for the current budget; sends no request and takes no slot.
@@ -264,7 +272,7 @@ class AsyncClient(AnyList):
         """
         await self._pipeline.ready()
         await self._limiter.refresh()
-        return self._limiter.budget()
+        return self.budget()
 
     @overload
     async def request(
@@ -375,8 +383,10 @@ class AsyncClient(AnyList):
         return view
 
     def _recording(self, record: Record) -> AsyncClient:
+        config = self._settings.config
         options = structs.replace(self._settings.options, record=record)
-        return self._view(_settings=Settings(self._settings.config, options))
+        # A list that is kept has no answer to show.
+        return self._view(_settings=Settings(config, options), _names=NameCache(config.clock))
 
     def _calls_of(self, resource: str) -> Calls:
         self._settings.config.dialect.check_resource(resource)
@@ -384,7 +394,7 @@ class AsyncClient(AnyList):
         def recording(record: Record) -> Calls:
             return self._recording(record)._calls_of(resource)  # noqa: SLF001  # of this class
 
-        return Calls(self._send, self._paginate, self._emit, recording)
+        return Calls(self._send, self._paginate, self._emit, self._names, recording)
 
     async def _send(self, call: Call[T], /) -> T:
         settings = self._settings

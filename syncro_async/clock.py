@@ -6,7 +6,11 @@ import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from functools import partial
+from typing import Any, Protocol
+
+# The longest time (s) until a timer looks at the clock again.
+_LONGEST_TIMER = 5.0
 
 
 class Timer(Protocol):
@@ -44,8 +48,8 @@ class SystemClock:
     """The machine's own clock. All instances are equal, so clients with it share one limiter."""
 
     def monotonic(self) -> float:
-        """Seconds since an arbitrary moment, from `time.monotonic`."""
-        return time.monotonic()
+        """Seconds since an arbitrary moment; they go on while the machine sleeps."""
+        return _elapsed()
 
     def wall(self) -> float:
         """Seconds since 1970-01-01 UTC, from `time.time`."""
@@ -59,9 +63,55 @@ class SystemClock:
         await asyncio.sleep(seconds)
 
     def call_at(self, when: float, callback: Callable[[], object]) -> Timer:
-        """Set a timer on the running event loop, whose clock may start elsewhere.
+        """Set a timer on the running event loop; it is at most 5 s late after the machine slept.
 
         - `when`: the time of `monotonic()` at which `callback` is called.
         """
-        loop = asyncio.get_running_loop()
-        return loop.call_later(max(0.0, when - time.monotonic()), callback)
+        return SystemTimer(when, callback, asyncio.get_running_loop(), _elapsed)
+
+
+class SystemTimer:
+    """A timer that looks at the clock every few seconds.
+
+    The clock of an event loop stands still while the machine sleeps, and ours goes on.
+    """
+
+    def __init__(
+        self,
+        when: float,
+        callback: Callable[[], object],
+        loop: asyncio.AbstractEventLoop,
+        elapsed: Callable[[], float],
+    ) -> None:
+        self._when = when
+        self._callback = callback
+        self._loop = loop
+        self._elapsed = elapsed
+        self._start()
+
+    def cancel(self) -> None:
+        """Make sure that the callback does not run."""
+        self._handle.cancel()
+
+    def _start(self) -> None:
+        left = self._when - self._elapsed()
+        if left <= _LONGEST_TIMER:
+            self._handle = self._loop.call_later(max(0.0, left), self._callback)
+        else:
+            self._handle = self._loop.call_later(_LONGEST_TIMER, self._start)
+
+
+def clock_of_elapsed_time(system: Any = time) -> Callable[[], float]:
+    """The system's clock that goes on during suspend, where it has one.
+
+    Linux has CLOCK_BOOTTIME. CLOCK_MONOTONIC of macOS, and `time.monotonic` of Windows, go on too.
+    """
+    for name in ("CLOCK_BOOTTIME", "CLOCK_MONOTONIC"):
+        number = getattr(system, name, None)
+        if number is not None:
+            return partial(system.clock_gettime, number)
+    monotonic: Callable[[], float] = system.monotonic
+    return monotonic
+
+
+_elapsed = clock_of_elapsed_time()

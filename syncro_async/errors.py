@@ -43,6 +43,7 @@ from typing import Any, Literal, NamedTuple
 
 from syncro_async._internal.error_text import first_few, format_error, format_groups, format_wait
 from syncro_async._internal.plain_text import LONGEST_NAME, one_line, shorten
+from syncro_async._internal.tracebacks import short_traceback
 from syncro_async.models.raw_result import Headers
 from syncro_async.models.receipts import FailureGroup, ImportSummary, RowProblem, group_problems
 
@@ -82,6 +83,10 @@ class SyncroError(Exception):
     def __reduce__(self) -> tuple[Any, ...]:
         # Without the constructor, whose arguments the state already holds.
         return type(self).__new__, (type(self), *self.args), {**vars(self), "args": self.args}
+
+    def _render_traceback_(self) -> list[str]:
+        """The traceback that IPython shows: only the caller's frames."""
+        return short_traceback(self)
 
     def __str__(self) -> str:
         """`GET /leads/7 → 503: Down. [asks to wait 9 s] (2 attempts)`, as far as it is known."""

@@ -100,6 +100,21 @@ class RetryScheduled(msgspec.Struct, frozen=True):
     reason: str
 
 
+class RetryRefused(msgspec.Struct, frozen=True):
+    """The call may be tried again, but the client's stock of retries is used up.
+
+    It raises its error, or waits for the stock when it is a call of a bulk job (`waits`). `again`:
+    the retry before was refused, too. `attempt` attempts were made so far.
+    """
+
+    method: str
+    path: str
+    attempt: int
+    reason: str
+    waits: bool
+    again: bool = False
+
+
 class ServerFailed(msgspec.Struct, frozen=True):
     """The server answered 5xx; `body` is the beginning of what it said, without secrets.
 
@@ -116,10 +131,14 @@ class ServerFailed(msgspec.Struct, frozen=True):
 
 
 class GateClosed(msgspec.Struct, frozen=True):
-    """A 429 pauses every call of the key for `seconds`."""
+    """A 429 pauses every call of the key for `seconds`.
+
+    `again`: the key was paused already. Calls that are in flight together are refused together.
+    """
 
     seconds: float
     at: float
+    again: bool = False
 
 
 class BudgetLowered(msgspec.Struct, frozen=True):
@@ -168,6 +187,7 @@ Event = (
     | AnswerReceived
     | AttemptFailed
     | RetryScheduled
+    | RetryRefused
     | GateClosed
     | BudgetLowered
     | ItemUnreadable
@@ -224,16 +244,15 @@ def log_event(event: Event) -> None:
             level = logging.INFO if again or lane == "bulk" else logging.WARNING
             line = "%s %s waited %.1f s for budget (%s lane)"
             logger.log(level, line, method, path, seconds, lane)
-        case GateClosed(seconds):
+        case GateClosed(seconds, again=False):
             logger.warning("the server answered 429: every call of this key waits %.1f s", seconds)
         case BudgetLowered(foreign_estimate):
             logger.warning(
                 "somebody else uses this key; calls of each window left to them from now on: %d",
                 foreign_estimate,
             )
-        case RetryScheduled(method, path, attempt, delay, reason):
-            line = "%s %s: attempt %d failed (%s), again in %.1f s"
-            logger.info(line, method, path, attempt, one_line(reason), delay)
+        case RetryScheduled() | RetryRefused():
+            _log_retry(event)
         case ItemUnreadable(path, index, reason):
             line = "%s: item %d of the page is unreadable: %s"
             logger.warning(line, path, index, one_line(reason))
@@ -254,3 +273,17 @@ def log_event(event: Event) -> None:
             logger.warning(line, method, path, one_line(outcome))
         case _:
             logger.debug("%s", event)
+
+
+def _log_retry(event: RetryScheduled | RetryRefused) -> None:
+    failed = event.method, event.path, event.attempt, one_line(event.reason)
+    if isinstance(event, RetryScheduled):
+        logger.info("%s %s: attempt %d failed (%s), again in %.1f s", *failed, event.delay)
+        return
+    logger.log(
+        logging.INFO if event.again else logging.WARNING,
+        "%s %s: attempt %d failed (%s) and is not repeated: too many calls of this client failed,"
+        " its stock of retries (RetryPolicy.quota) is used up; %s",
+        *failed,
+        "the bulk job waits for the server" if event.waits else "the call raises its error",
+    )

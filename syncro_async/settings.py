@@ -4,30 +4,66 @@ from __future__ import annotations
 
 import math
 import os
+import ssl
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from ipaddress import ip_address
+from typing import TYPE_CHECKING, Any, Literal, TypedDict
 from urllib.parse import urlsplit, urlunsplit
 
 from syncro_async._internal.checks import is_int, is_number
-from syncro_async.clock import SystemClock
+from syncro_async.clock import Clock, SystemClock
 from syncro_async.dialects.dialect import Dialect
 from syncro_async.errors import ConfigurationError
+from syncro_async.events import Observer
 from syncro_async.limiting.context import checked_lane
-from syncro_async.limiting.protocol import Limiter
+from syncro_async.limiting.protocol import Lane, Limiter
 from syncro_async.limiting.rate_limit import RateLimit, as_rates
 from syncro_async.limiting.registry import in_process_limiter, key_hash
+from syncro_async.limiting.service_name import service_name
 from syncro_async.retrying.policy import RetryPolicy
 from syncro_async.transport.messages import CallOptions
 from syncro_async.transport.pipeline import ClientConfig
 from syncro_async.transport.redaction import ApiKey
 from syncro_async.transport.rotating_key import AskKey
 
+if TYPE_CHECKING:
+    from aiolimiter import AsyncLimiter
+
+    from syncro_async.transport.http_library import Transport
+else:
+    AsyncLimiter = Transport = Any  # loaded on first use
+
 MEMORY = "memory://"
 # One budget for all programs of this user on this machine.
 HOST = "host"
+
+
+class SharedOptions(TypedDict, total=False):
+    """The options of `AsyncClient` that are the same for every server."""
+
+    dialect: Dialect
+    rate_limit: RateLimit | Sequence[RateLimit] | None
+    limiter: str | Limiter | AsyncLimiter | None
+    lane: Lane
+    max_wait: float | None
+    retry: RetryPolicy | None
+    timeout: float
+    max_connections: int
+    observers: Iterable[Observer]
+    engine: Literal["httpx", "httpx2"] | None
+
+
+class ClientOptions(SharedOptions, total=False):
+    """The options of `AsyncClient`, for functions that pass them on."""
+
+    api_key: str | AskKey | None
+    base_url: str | None
+    transport: Transport | None
+    tls: ssl.SSLContext | None
+    clock: Clock | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,17 +215,17 @@ def limiter_from(given: object, config: ClientConfig, *, timeout: float) -> Limi
 
         return limiter_object(given, config.clock)
     url = given or os.environ.get(f"{config.dialect.environment}_LIMITER") or MEMORY
-    base_url, rates, clock = config.base_url, config.rates, config.clock
+    service, rates, clock = service_name(config.base_url), config.rates, config.clock
     try:
         # "host" coordinates programs that send real requests in real time.
         simulated = config.wire.transport is not None or not isinstance(clock, SystemClock)
         if url == MEMORY or (url == HOST and simulated):
-            return in_process_limiter(base_url, config.api_key.reveal(), rates, clock)
+            return in_process_limiter(service, config.api_key.reveal(), rates, clock)
         # Here and not above: most programs need neither databases nor Redis for it.
         from syncro_async.limiting.from_url import host_limiter, shared_limiter  # noqa: PLC0415
 
         shared = host_limiter if url == HOST else partial(shared_limiter, url)
-        return shared(base_url, config.api_key.reveal(), rates, timeout=timeout, clock=clock)
+        return shared(service, config.api_key.reveal(), rates, timeout=timeout, clock=clock)
     except ConfigurationError as error:
         raise error.with_traceback(None) from None  # its frame holds the key
 

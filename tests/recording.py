@@ -14,11 +14,13 @@ from syncro_async.resources.account import Account, Users
 from syncro_async.resources.arguments import PageRange
 from syncro_async.resources.custom_fields import CustomFields
 from syncro_async.resources.leads import Leads
+from syncro_async.resources.name_cache import NameCache
 from syncro_async.resources.pipelines import Pipelines
 from syncro_async.resources.resource import Calls
 from syncro_async.resources.tasks import Tasks
 from syncro_async.resources.webhooks import Webhooks
 from syncro_async.resources.whatsapp import WhatsApp
+from syncro_async.testing.fake_clock import FakeClock
 from syncro_async.transport.messages import Call
 
 T = TypeVar("T")
@@ -57,7 +59,8 @@ class Recorder:
 
     @property
     def _calls(self) -> Calls:
-        return Calls(self.perform, self.paginate, self.told.append, lambda _: self._calls)
+        names = NameCache(FakeClock())
+        return Calls(self.perform, self.paginate, self.told.append, names, lambda _: self._calls)
 
     @property
     def leads(self) -> Leads:

@@ -20,6 +20,7 @@ FIRST_ROW = {
     "import_time": "`import syncro_async` against `import httpx`",
     "budget_used": "429s in a full budget",
     "queueing": "a slot that is free",
+    "lanes": "visitors refused beside bulk",
     "many_keys": "calls a second with many keys against one key without a limit",
     "peers_cost": "CPU a call, side by side",
     "peers_limit": "70 calls at a limit of 60 in 0.5 s: makespan",

@@ -20,6 +20,7 @@ from syncro_async.events import (
     LimitAnnounced,
     Observers,
     RequestSent,
+    RetryRefused,
     RetryScheduled,
     ServerFailed,
     SlotWaited,
@@ -168,6 +169,24 @@ class TestTheLog:
                 RetryScheduled("GET", "/leads", 2, 1.25, "ServerError: não"),
                 logging.INFO,
                 "GET /leads: attempt 2 failed (ServerError: não), again in 1.2 s",
+            ),
+            (
+                RetryRefused("GET", "/leads", 1, "ServerError: 500", waits=False),
+                logging.WARNING,
+                (
+                    "GET /leads: attempt 1 failed (ServerError: 500) and is not repeated: too many"
+                    " calls of this client failed, its stock of retries (RetryPolicy.quota) is used"
+                    " up; the call raises its error"
+                ),
+            ),
+            (
+                RetryRefused("GET", "/leads", 2, "ServerError: 500", waits=True, again=True),
+                logging.INFO,
+                (
+                    "GET /leads: attempt 2 failed (ServerError: 500) and is not repeated: too many"
+                    " calls of this client failed, its stock of retries (RetryPolicy.quota) is used"
+                    " up; the bulk job waits for the server"
+                ),
             ),
             (
                 ServerFailed("GET", "/leads", 502, "<h1>Bad gateway</h1>"),

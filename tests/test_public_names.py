@@ -109,6 +109,7 @@ def test_every_name_it_offers_is_there() -> None:
 
 def test_the_bridge_to_fastapi_offers_exactly_these_names() -> None:
     assert set(fastapi.__all__) == {
+        "ERROR_RESPONSES",
         "StructResponse",
         "SyncroDep",
         "add_error_handlers",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from datetime import UTC, date, datetime, time
 from pathlib import Path
-from typing import Annotated, Any, assert_type
+from typing import Annotated, Any, Unpack, assert_type
 
 import msgspec
 import pandas as pd
@@ -30,6 +30,8 @@ from syncro_async import (
     ImportStoppedError,
     ImportSummary,
     Lead,
+    LeadFields,
+    LeadFilters,
     Limiter,
     LostReason,
     NewWebhook,
@@ -45,6 +47,7 @@ from syncro_async import (
     ProviderError,
     RateLimit,
     RateLimitedError,
+    RawResult,
     RetryPolicy,
     RowProblem,
     SentMessage,
@@ -102,9 +105,23 @@ async def making_a_client(limiter: Limiter) -> None:
 
 
 async def a_client_in_a_test() -> None:
-    async with sandbox_client(leads=10) as syncro:
+    async with sandbox_client(leads=10, max_wait=1.0, lane="bulk") as syncro:
         assert_type(syncro, AsyncClient)
     assert_type(assert_within_limit([0.0, 1], calls=60, seconds=60), int)
+
+
+async def keys_that_rotate() -> None:
+    async def ask() -> str:
+        return "crm_x"
+
+    AsyncClient(ask)
+    AsyncClient(lambda: "crm_x")
+
+
+async def passing_filters_on(syncro: AsyncClient, **filters: Unpack[LeadFilters]) -> list[Lead]:
+    fields: LeadFields = {"name": "Ana", "value": 5}
+    await syncro.leads.upsert(**fields, match_by="email")
+    return await syncro.leads.list(**filters, page_size=50).collect()
 
 
 async def what_is_left(syncro: AsyncClient) -> None:
@@ -169,8 +186,9 @@ async def reading_leads(syncro: AsyncClient) -> None:
         assert_type(page.items, list[Lead])
         assert_type(page.meta, PageMeta)
     assert_type(await leads.collect(), list[Lead])
-    assert_type(await leads.to_dataframe("polars"), pl.DataFrame)
-    assert_type(await leads.to_dataframe("pandas"), pd.DataFrame)
+    assert_type(await leads.to_dataframe(pl.DataFrame), pl.DataFrame)
+    assert_type(await leads.to_dataframe(pd.DataFrame), pd.DataFrame)
+    assert_type(await leads.to_dataframe("polars"), Any)
     assert_type(await leads.to_dataframe(), Any)
     assert_type(await leads.first(), Lead | None)
     assert_type(await leads.count(), int)
@@ -181,6 +199,14 @@ async def reading_leads(syncro: AsyncClient) -> None:
 
 async def one_lead(syncro: AsyncClient) -> None:
     assert_type(await syncro.leads.get(7), Lead)
+    raw = await syncro.with_raw_response.leads.get(7, include="conversation")
+    assert_type(raw, RawResult[Lead])
+    assert_type(raw.parsed, Lead)
+    assert_type(raw.headers["date"], str)
+    assert_type(await syncro.tasks.with_raw_response.list(), RawResult[Page[Task]])
+    assert_type(await syncro.with_raw_response.request("GET", "/x"), RawResult[Any])
+    typed = await syncro.with_raw_response.request("GET", "/x", type=Answer)
+    assert_type(typed, RawResult[Answer])
     lead = await syncro.leads.get(7, include=["owner", "tasks"])
     assert_type(lead.id, int)
     assert_type(lead.name, str | None)

@@ -11,6 +11,11 @@ from syncro_async.models.receipts import FailureGroup
 _FEW = 5
 
 
+def counted(number: int, noun: str) -> str:
+    """Return the number and the noun, in the plural unless the number is 1: `"1 lead"`."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def format_error(call: str, verdict: str, message: str, detail: str, attempts: int) -> str:
     """`CALL VERDICT: MESSAGE [DETAIL] (2 attempts)`, without what is not known."""
     result = " ".join(filter(None, (call, verdict)))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import date, datetime
 
 import msgspec
 
@@ -12,7 +12,13 @@ import msgspec
 _MOST_ROWS = 50
 _LONGEST = 120
 _MOST_PARTS = 10
-_STYLE = ' style="text-align:left;vertical-align:top"'
+_TEXT = ' style="text-align:left;vertical-align:top"'
+_LINE = ' style="text-align:left;vertical-align:top;white-space:nowrap"'
+_NUMBER = ' style="text-align:right;vertical-align:top;white-space:nowrap"'
+# A longer text may be wrapped: the line of a table has to fit a screen.
+_SHORT = 24
+# Fields of the structs of this package that are durations.
+_SECONDS = frozenset({"window", "next_free_in", "gate_closed_for", "seconds", "seconds_left"})
 
 
 def record_table(record: msgspec.Struct) -> str:
@@ -21,7 +27,7 @@ def record_table(record: msgspec.Struct) -> str:
     A struct is shown by it in a notebook when its class says `_repr_html_ = record_table`.
     """
     lines = [
-        f"<tr><th{_STYLE}>{_safe(name)}</th><td{_STYLE}>{_safe(_shown(value))}</td></tr>"
+        f"<tr><th{_LINE}>{_safe(name)}</th><td{_TEXT}>{_safe(_with_unit(name, value))}</td></tr>"
         for name, value in _fields(record).items()
         if _holds_something(value)
     ]
@@ -34,14 +40,31 @@ def rows_table(rows: Sequence[object], caption: str = "") -> str:
     names = dict.fromkeys(
         name for row in shown for name, value in row.items() if _holds_something(value)
     )
-    lines = ["".join(["<tr>", *(f"<th{_STYLE}>{_safe(name)}</th>" for name in names), "</tr>"])]
+    styles = {name: _style_of([row.get(name) for row in shown]) for name in names}
+    heads = (f"<th{style}>{_safe(name)}</th>" for name, style in styles.items())
+    lines = ["".join(["<tr>", *heads, "</tr>"])]
     for row in shown:
-        cells = (f"<td{_STYLE}>{_safe(_shown(row.get(name)))}</td>" for name in names)
+        cells = (f"<td{styles[name]}>{_safe(_shown(row.get(name)))}</td>" for name in names)
         lines.append("".join(["<tr>", *cells, "</tr>"]))
     said = [caption or f"{len(rows):,} in all"]
     if len(rows) > len(shown):
         said.append(f"the first {len(shown)} are shown")
     return _table(", ".join(said), lines if names else [])
+
+
+def _style_of(column: Sequence[object]) -> str:
+    """Numbers to the right; numbers, dates and short texts are not wrapped."""
+    held = [value for value in column if _holds_something(value)]
+    if all(isinstance(value, int | float) and not isinstance(value, bool) for value in held):
+        return _NUMBER
+    whole = all(len(_shown(value)) <= _SHORT or isinstance(value, date) for value in held)
+    return _LINE if whole else _TEXT
+
+
+def _with_unit(name: str, value: object) -> str:
+    if name in _SECONDS and isinstance(value, int | float):
+        return f"{value:,.1f} s"
+    return _shown(value)
 
 
 def _table(caption: str, lines: Iterable[str]) -> str:

@@ -12,6 +12,8 @@ from typing import Any, Literal, TypeVar, Unpack
 from syncro_async.bulk.concurrent_map import Function, Items, MapContext
 from syncro_async.bulk.estimates import Plan, make_plan
 from syncro_async.bulk.exporting import job as exporting
+from syncro_async.bulk.exporting.destination import csv_layout, destination_of
+from syncro_async.bulk.exporting.job import Verify
 from syncro_async.bulk.exporting.reader import LeadQuery
 from syncro_async.bulk.files.formats import as_path
 from syncro_async.bulk.importing.fields import Kind
@@ -24,10 +26,12 @@ from syncro_async.bulk.job import Job, JobContext
 from syncro_async.bulk.progress import OnProgress
 from syncro_async.bulk.syncing import job as syncing
 from syncro_async.models.receipts import ExportReceipt, ImportSummary, SyncReceipt, UndoSummary
+from syncro_async.models.types import ListRelation
 from syncro_async.resources.arguments import LeadFilters, MatchBy
 from syncro_async.resources.keywords import show_keywords
 
-Form = Literal["jsonl", "csv", "parquet"]
+Form = Literal["jsonl", "csv", "xlsx", "parquet"]
+Decimal = Literal["point", "comma"]
 
 
 class Exports:
@@ -44,36 +48,57 @@ class Exports:
         page_size: int = 200,
         max_items: int | None = None,
         format: Form | None = None,
+        delimiter: str = ",",
+        bom: bool = False,
+        decimal: Decimal = "point",
+        force: bool = False,
+        verify: Verify = "once",
         resume: bool = True,
         on_progress: OnProgress | None = None,
         **filters: Unpack[LeadFilters],
     ) -> ExportReceipt:
-        """Export the account's leads, or those that pass every filter given, to a file.
+        """Export the account's leads to a file, all of them or those that pass every filter.
 
-        `destination` ends in `.jsonl`, `.csv` or `.parquet` (extra `parquet`), or `format` says
-        which it is. The file gets its name when it is whole; until then what was read is kept in
-        `DESTINATION.resume`, and after a crash, an error or Ctrl-C the same call goes on from
-        there, within a day; with `resume=False` it begins anew. Leads that cannot be read go as
-        they came to `DESTINATION.unreadable.jsonl`.
+            receipt = await syncro.bulk.export_leads("vip.csv", tags=["vip"])
 
-        The list is read until it is proved that no lead was missed while others came and went
-        (`ExportReceipt.complete`): one request for a list on one page, as a rule two readings of
-        any other, and at most 25.
+        The file appears when it is complete. Until then the leads are kept in
+        `DESTINATION.resume`. Leads that cannot be read are written as they came to
+        `DESTINATION.unreadable.jsonl`. Only the owner can read these files.
 
-        Raises `ConfigurationError` for a destination that cannot be, or that another run is
-        writing; `OSError` for what the file system refuses, before the first request where that
-        can be known; the other errors of `syncro_async.errors` as `leads.list` does.
-
+        - `destination`: the file; it ends in `.jsonl`, `.csv`, `.xlsx` (extra `files`) or
+          `.parquet` (extra `parquet`). An earlier export is replaced, any other file is not.
         - `pipeline_id`, `stage_id`, `assigned_to`, `source`, `status`, `tags`, `q`,
-          `updated_since`, `created_from`, `created_to`, `include`: the filters of `leads.list`.
-        - `page_size`: leads a page, 1 to 200 (default 200).
-        - `max_items`: the export ends after so many leads (None: at the end of the list).
-        - `on_progress`: is given a `Progress` after each step, see `ProgressBar`.
+          `updated_since`, `created_from`, `created_to`, `include`: as in `leads.list`
+        - `page_size`: the leads for each request, 1 to 200
+        - `max_items`: the largest number of leads; None: no limit
+        - `format`: the format, when the name of the file does not say it
+        - `delimiter`: the character between the cells of a CSV file: `,` `;` `|` or a tab
+        - `bom`: start a CSV file with the byte order mark, by which Excel knows UTF-8
+        - `decimal`: `"comma"` writes 1234,5 in a CSV file, `"point"` 1234.5
+        - `force`: replace any file at `destination`
+        - `verify`: `"once"` reads the leads that are older than two days once, and proves that none
+          of them was missed; a list with another filter than `created_from` and `created_to` is
+          read twice all the same. `"twice"` reads every list twice, and assumes less.
+          `ExportReceipt.assumption` and docs/bulk.md say what each assumes. A list on one page
+          takes one request, and no list is read more than 25 times.
+        - `resume`: continue an interrupted export to this file, for a day; False: begin again
+        - `on_progress`: called with a `Progress` after each page or group of pages
+
+        Raises `ConfigurationError` for a destination that cannot be written, that no export has
+        made, or that another run writes; `OSError` for what the file system refuses, before the
+        first request where that can be known; the other errors of `syncro_async.errors` as
+        `leads.list` does.
         """
         listing = self._listing(filters, page_size, max_items)
-        to = exporting.destination_of(destination, format)
+        layout = csv_layout(delimiter, bom=bom, decimal=decimal)
+        to = destination_of(destination, format, layout, force=force)
         return await exporting.export_leads(
-            listing, to, self._context, resume=resume, on_progress=on_progress
+            listing,
+            to,
+            self._context,
+            verify=exporting.checked_verify(verify),
+            resume=resume,
+            on_progress=on_progress,
         )
 
     @show_keywords(LeadFilters)
@@ -82,19 +107,22 @@ class Exports:
         *,
         page_size: int = 200,
         max_items: int | None = None,
+        verify: Verify = "once",
         **filters: Unpack[LeadFilters],
     ) -> Plan:
-        """Foresee an export by the budget as it stands; costs one request, for the count.
+        """Estimate how long an export takes with the present budget; sends one request.
 
-        Counted are the two readings of a list that stands still. Raises what `leads.list` and its
-        first page do.
+        The estimate is for a list that does not change. Raises what `leads.list` and its first page
+        raise.
 
         - `pipeline_id`, `stage_id`, `assigned_to`, `source`, `status`, `tags`, `q`,
-          `updated_since`, `created_from`, `created_to`, `include`: the filters of `leads.list`.
-        - `page_size`, `max_items`: as for `export_leads`.
+          `updated_since`, `created_from`, `created_to`, `include`: the filters of `leads.list`
+        - `page_size`, `max_items`, `verify`: as for `export_leads`
         """
         requests = await exporting.requests_needed(
-            self._listing(filters, page_size, max_items), self._context
+            self._listing(filters, page_size, max_items),
+            self._context,
+            once=exporting.checked_verify(verify) == "once",
         )
         return make_plan(requests, self._context)
 
@@ -103,7 +131,7 @@ class Exports:
         database: str | os.PathLike[str],
         *,
         table: str = "leads",
-        include: str | Iterable[str] | None = None,
+        include: ListRelation | Iterable[ListRelation] | None = None,
         full: bool = False,
         page_size: int = 200,
         resume: bool = True,
@@ -145,7 +173,7 @@ class Exports:
         database: str | os.PathLike[str],
         *,
         table: str = "leads",
-        include: str | Iterable[str] | None = None,
+        include: ListRelation | Iterable[ListRelation] | None = None,
         full: bool = False,
         page_size: int = 200,
     ) -> Plan:

@@ -1,4 +1,4 @@
-"""Calls a function for many items, some at a time, and hands out what became of each."""
+"""Calls a function for many items, several at a time, and yields the outcome of each."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ R = TypeVar("R")
 
 
 class Succeeded(msgspec.Struct, Generic[T, R], frozen=True):
-    """The function returned `value` for the `item` that stood at `index` (from 0)."""
+    """The function returned `value` for the `item` with this `index` (from 0)."""
 
     index: int
     item: T
@@ -31,7 +31,7 @@ class Succeeded(msgspec.Struct, Generic[T, R], frozen=True):
 
 
 class Failed(msgspec.Struct, Generic[T], frozen=True):
-    """The function raised `error` for the `item` that stood at `index` (from 0)."""
+    """The function raised `error` for the `item` with this `index` (from 0)."""
 
     index: int
     item: T
@@ -43,7 +43,10 @@ Items = Iterable[T] | AsyncIterable[T]
 
 
 class Outcomes(Generic[T, R]):
-    """What `async with client.bulk.map(…)` gives: outcomes as they finish, or in order, once."""
+    """The outcomes of `client.bulk.map(…)`, as they finish or in the order of the items.
+
+    They can be iterated once.
+    """
 
     def __init__(
         self, function: Function[T, R], items: Items[T], concurrency: int, *, ordered: bool
@@ -51,13 +54,13 @@ class Outcomes(Generic[T, R]):
         self._function = function
         self._items = items
         self._ordered = ordered
-        self._at_work = asyncio.Semaphore(concurrency)
-        # An item keeps its room from before it is taken until its outcome has been read.
-        self._room = asyncio.Semaphore(2 * concurrency)
+        self._running = asyncio.Semaphore(concurrency)
+        # Held from before an item is taken until its outcome was read; this bounds the memory.
+        self._buffered = asyncio.Semaphore(2 * concurrency)
         self._unread: deque[asyncio.Task[Succeeded[T, R] | Failed[T]]] = deque()
         self._unfinished: set[asyncio.Task[Succeeded[T, R] | Failed[T]]] = set()
         self._changed = asyncio.Event()
-        self._over = False
+        self._closed = False
         self._feeder: asyncio.Task[None] | None = None
 
     def start(self, context: Context, on_finished: Callable[[], object] = int) -> None:
@@ -76,10 +79,12 @@ class Outcomes(Generic[T, R]):
 
     async def __anext__(self) -> Succeeded[T, R] | Failed[T]:
         while True:
-            if self._over:
-                raise ConfigurationError("its `async with` block was left: nothing runs any more")
+            if self._closed:
+                raise ConfigurationError(
+                    "its `async with` block was left: no more items are processed"
+                )
             if self._unread and self._unread[0].done():
-                self._room.release()
+                self._buffered.release()
                 return self._unread.popleft().result()
             if not self._unread and not self._unfinished and self._feeder and self._feeder.done():
                 self._feeder.result()  # raises what the items raised
@@ -88,13 +93,13 @@ class Outcomes(Generic[T, R]):
             await self._changed.wait()
 
     async def aclose(self) -> None:
-        """Cancel what runs, and wait until it has ended."""
-        self._over = True
+        """Cancel the calls that run, and wait until they have ended."""
+        self._closed = True
         self._changed.set()
         tasks = [*self._unfinished, *([self._feeder] if self._feeder else [])]
         for task in tasks:
             task.cancel()
-        # Their outcomes belong to items nobody asks for any more.
+        # Their outcomes are not needed any more.
         await asyncio.gather(*tasks, *self._unread, return_exceptions=True)
         self._unread.clear()
 
@@ -102,17 +107,17 @@ class Outcomes(Generic[T, R]):
         index = 0
         async with aclosing(_each(self._items)) as items:
             while True:
-                await self._at_work.acquire()
-                await self._room.acquire()
+                await self._running.acquire()
+                await self._buffered.acquire()
                 try:
                     item = await anext(items)
                 except StopAsyncIteration:
                     return
-                self._begin(index, item)
+                self._start_item(index, item)
                 index += 1
 
-    def _begin(self, index: int, item: T) -> None:
-        task = asyncio.create_task(self._work(index, item), context=self._context.copy())
+    def _start_item(self, index: int, item: T) -> None:
+        task = asyncio.create_task(self._call(index, item), context=self._context.copy())
         self._unfinished.add(task)
         if self._ordered:
             self._unread.append(task)
@@ -120,13 +125,13 @@ class Outcomes(Generic[T, R]):
 
     def _finish(self, task: asyncio.Task[Succeeded[T, R] | Failed[T]]) -> None:
         self._unfinished.discard(task)
-        self._at_work.release()
+        self._running.release()
         if not self._ordered:
             self._unread.append(task)
         self._changed.set()
         self._on_finished()
 
-    async def _work(self, index: int, item: T) -> Succeeded[T, R] | Failed[T]:
+    async def _call(self, index: int, item: T) -> Succeeded[T, R] | Failed[T]:
         try:
             return Succeeded(index, item, await self._function(item))
         except Exception as error:  # noqa: BLE001  # one item's error is that item's outcome
@@ -134,7 +139,7 @@ class Outcomes(Generic[T, R]):
 
 
 class MapContext(Generic[T, R]):
-    """An async context manager around `Outcomes`; nothing runs before and after its block."""
+    """An async context manager around `Outcomes`: calls run only while its block runs."""
 
     def __init__(
         self,
@@ -169,7 +174,7 @@ class MapContext(Generic[T, R]):
 
 
 async def _each(items: Items[T]) -> AsyncGenerator[T, None]:
-    """The items; an iterator that was made for this is closed after it, a given one is left."""
+    """Yield the items. An iterator that is made here is closed here, one that was given is not."""
     if not isinstance(items, AsyncIterable):
         for item in items:
             yield item

@@ -6,29 +6,27 @@ import math
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-import msgspec
-
 from syncro_async._internal.checks import is_int
-from syncro_async._internal.html import record_table
+from syncro_async.bulk.exporting.split import EXTRA_REQUESTS
 from syncro_async.bulk.job import JobContext
 from syncro_async.errors import InvalidArgumentError
 from syncro_async.limiting.protocol import Budget, Lane
 from syncro_async.limiting.rate_limit import RateLimit
+from syncro_async.models import base
+from syncro_async.models.types import Moment
 from syncro_async.transport.values import shown
 
 
-class Plan(msgspec.Struct, frozen=True):
+class Plan(base.Model, frozen=True):
     """A forecast: so many `requests` take `seconds`, which is until `finishes_at` (aware, UTC).
 
     It counts on this client's share of the budget alone: what others send meanwhile, and
     interactive calls still to come, make it later.
     """
 
-    _repr_html_ = record_table
-
     requests: int
     seconds: float
-    finishes_at: datetime
+    finishes_at: Moment
 
 
 def make_plan(requests: int, context: JobContext) -> Plan:
@@ -119,7 +117,13 @@ def _sent_after_now(
     return rounds * period + first + (period - first) * part / taken
 
 
-def requests_for(total: int, page_size: int) -> int:
-    """One request for a list on one page, else two readings of all pages (see `passes`)."""
+def requests_for(total: int, page_size: int, *, once: bool = False) -> int:
+    """Return how many requests the complete reading of a list of `total` leads takes.
+
+    A list on one page takes one, any other list two for each page. With `once` a long list takes
+    one for each page, and three: the first and the last look at the whole list, and the young part.
+    """
     pages = max(1, math.ceil(total / page_size))
+    if once and pages > EXTRA_REQUESTS:
+        return pages + 3
     return pages if pages == 1 else 2 * pages

@@ -86,10 +86,13 @@ class Job:
         """How a call of the job is to be made.
 
         It stands in the job's lane, or in that of the view it is made through where one was
-        chosen, for as long as it takes: `max_wait` is for calls that somebody waits for.
+        chosen, for as long as it takes: `max_wait` is for calls that somebody waits for. For the
+        same reason it waits when the client has no retries left, and does not fail.
         """
         lane = usual.lane if lane_chosen else self.context.lane
-        return msgspec.structs.replace(usual, stats=self.stats, lane=lane, max_wait=None)
+        return msgspec.structs.replace(
+            usual, stats=self.stats, lane=lane, max_wait=None, waits_for_quota=True
+        )
 
 
 _active_job: ContextVar[Job | None] = ContextVar("syncro_async.bulk", default=None)

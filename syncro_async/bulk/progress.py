@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+import html
 import logging
 import sys
 from collections.abc import Callable
-from typing import TextIO
-
-import msgspec
+from typing import Any, TextIO
 
 from syncro_async.bulk.estimates import seconds_for
 from syncro_async.bulk.job import Job
+from syncro_async.models import base
 
 logger = logging.getLogger("syncro_async")
 
 
-class Progress(msgspec.Struct, frozen=True):
+class Progress(base.Model, frozen=True):
     """How far a job is: a snapshot.
 
     `job` is `"import"`, `"export"`, `"sync"` or `"map"`, `phase` what it does now. `done` items of
@@ -53,6 +53,11 @@ class ProgressReporter:
     def seconds(self) -> float:
         """How long the job has been going on."""
         return self._clock.monotonic() - self._began
+
+    @property
+    def wall(self) -> float:
+        """The present time by this machine's clock (unix time, s)."""
+        return self._clock.wall()
 
     def phase(self, phase: str, total: int | None, done: int = 0) -> None:
         """Begin a phase of `total` items, of which `done` were through before."""
@@ -110,13 +115,18 @@ _WIDTH = 20
 _PARTS = " ▏▎▍▌▋▊▉█"
 # How often a log gets a line (s).
 _MINUTE = 60.0
+# How often the display of a notebook is updated (s).
+_REDRAW_EVERY = 0.2
 
 
 class ProgressBar:
     """For `on_progress`: `sending:  38%|███████▌            | 190/500 [03:10<05:10, 1.0/s]`.
 
-    In a terminal and in a notebook the line is drawn anew with every step; anywhere else, in the
-    log of a cron job say, there is a line a minute, and one at the end of each phase.
+    In a notebook it is one display that is updated, and in a terminal one line that is drawn anew.
+    Anywhere else, in the log of a cron job say, there is a line a minute, and one at the end of
+    each phase.
+
+    `stream`: the stream to write to; the default is the notebook's display, or stderr.
 
         summary = await syncro.bulk.upsert_leads("leads.csv", on_progress=ProgressBar())
 
@@ -125,23 +135,70 @@ class ProgressBar:
 
     def __init__(self, stream: TextIO | None = None) -> None:
         self._stream = stream or sys.stderr
-        self._redraws = self._stream.isatty() or type(self._stream).__module__.startswith("ipyk")
+        in_notebook = type(self._stream).__module__.startswith("ipyk")
+        self._display = _Display() if in_notebook and stream is None else None
+        self.redraws = in_notebook or self._stream.isatty()
         self._phase = ""
+        self._line = ""
         self._reported_at = float("-inf")
         self._width = 0
 
     def __call__(self, progress: Progress) -> None:
         """Draw it."""
         line, over = line_of(progress), progress.done == progress.total
-        if self._redraws:
-            begins_anew = "\n" if self._phase not in {"", progress.phase} else "\r"
-            self._stream.write(begins_anew + line.ljust(self._width) + ("\n" if over else ""))
-            self._phase = "" if over else progress.phase
-            self._width = 0 if over else len(line)
+        if self._display is not None:
+            self._line = line
+            if over or abs(progress.seconds - self._reported_at) >= _REDRAW_EVERY:
+                self._reported_at = progress.seconds
+                self._display.show(line)
+        elif self.redraws:
+            self._redraw(progress.phase, line, over=over)
         elif over or progress.seconds - self._reported_at >= _MINUTE:
             self._reported_at = progress.seconds
             self._stream.write(f"{progress.job} {line}\n")
         self._stream.flush()
+
+    def _redraw(self, phase: str, line: str, *, over: bool) -> None:
+        if self._phase not in {"", phase}:
+            self._stream.write("\n")
+            self._width = 0
+        self._draw(line)
+        self._phase, self._line = phase, line
+        if over:
+            self._stream.write("\n")
+            self._phase, self._line, self._width = "", "", 0
+
+    def note(self, text: str) -> None:
+        """Show a `text` after the line until the next progress; in a log it is a line."""
+        line = f"{self._line} {text}".lstrip()
+        if self._display is not None:
+            self._display.show(line)
+        elif self.redraws:
+            self._draw(line)
+        else:
+            self._stream.write(f"{text}\n")
+        self._stream.flush()
+
+    def _draw(self, line: str) -> None:
+        self._stream.write(f"\r{line.ljust(self._width)}")
+        self._width = len(line)
+
+
+class _Display:
+    """The display of a notebook: one output, whose text is replaced."""
+
+    def __init__(self) -> None:
+        self._handle: Any = None
+
+    def show(self, line: str) -> None:
+        from IPython import display  # noqa: PLC0415  # there in a notebook, and only there
+
+        create: Any = display.display
+        shown = {"text/plain": line, "text/html": f"<pre>{html.escape(line)}</pre>"}
+        if self._handle is None:
+            self._handle = create(shown, raw=True, display_id=True)
+        else:
+            self._handle.update(shown, raw=True)
 
 
 def line_of(progress: Progress) -> str:

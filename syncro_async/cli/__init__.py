@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
+from syncro_async.cli.encoding import any_encoding
 from syncro_async.cli.exits import CommandFailedError, extra, report_exit
 
 
@@ -15,9 +16,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     code: 0 done, 1 failed, 2 wrong usage, 130 interrupted. Without the extra `cli` it prints on
     stderr how to install it, and returns 1.
     """
-    try:
-        with extra("cli"):
-            from syncro_async.cli.app import run  # noqa: PLC0415  # typer comes with an extra
-    except (CommandFailedError, KeyboardInterrupt) as error:
-        return report_exit(error, debug=False)
-    return run(sys.argv[1:] if argv is None else argv)
+    with any_encoding():
+        try:
+            with extra("cli"):
+                from syncro_async.cli.app import run  # noqa: PLC0415  # typer comes with an extra
+        except (CommandFailedError, KeyboardInterrupt) as error:
+            return report_exit(error, debug=False)
+        return run(sys.argv[1:] if argv is None else argv)

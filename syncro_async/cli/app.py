@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import typer
 
@@ -12,8 +16,14 @@ from syncro_async.cli import options
 from syncro_async.cli.budget import BudgetArguments, show_budget
 from syncro_async.cli.demo import demo
 from syncro_async.cli.doctor import run_doctor
-from syncro_async.cli.exits import report_exit
-from syncro_async.cli.export_sync import ExportArguments, SyncArguments, export_leads, sync_leads
+from syncro_async.cli.exits import DONE, report_exit
+from syncro_async.cli.export_sync import (
+    ExportArguments,
+    ExportFile,
+    SyncArguments,
+    export_leads,
+    sync_leads,
+)
 from syncro_async.cli.import_leads import import_leads, order_of
 from syncro_async.cli.output import configure_logging
 from syncro_async.cli.sandbox import SandboxArguments, serve
@@ -40,13 +50,13 @@ _BUDGET_HELP = (
     "included when --limiter or SYNCRO_LIMITER names the limiter that they share."
 )
 _EXPORT_HELP = (
-    "Export leads to FILE, which appears when the last one is written; an earlier FILE is "
-    "replaced. The list is read until it is proved that no lead was missed while others came and "
-    "went, as a rule twice; where it cannot be proved, the exit code is 1. Stopped earlier, what "
-    "was read is kept in FILE.resume, and the same command goes on from there. Leads that cannot "
-    "be read go as they came to FILE.unreadable.jsonl, and the exit code is 1. In CSV every field "
-    "is a column, lists and objects are JSON, and text a spreadsheet would run as a formula gets "
-    "an apostrophe in front (phones stay as they are)."
+    "Export leads to FILE, which appears when it is complete. An earlier export is replaced, any "
+    "other file only with --force. The list is read until it is proved "
+    "that no lead was missed while others were created and deleted; if that cannot be proved, the "
+    "exit code is 1. After an interruption the leads read so far are kept in FILE.resume, and the "
+    "same command continues. Leads that cannot be read are written to FILE.unreadable.jsonl, and "
+    "the exit code is 1. In CSV every field is a column, lists and objects are JSON, and a text "
+    "that a spreadsheet would run as a formula gets an apostrophe in front (phones do not)."
 )
 _SYNC_HELP = (
     "Bring a table of DB up to date: a SQLite file, or DuckDB where it ends in .duckdb. The first "
@@ -76,8 +86,16 @@ _DOCTOR_HELP = (
 )
 _EXITS = "Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted."
 
-app = typer.Typer(add_completion=False)
-leads_app = typer.Typer(help="Leads.")
+# The help is plain text: it fits any width and any encoding.
+_STYLE: dict[str, Any] = {
+    "rich_markup_mode": None,
+    "context_settings": {"help_option_names": ["-h", "--help"]},
+    "invoke_without_command": True,
+}
+_COMPLETION = "_SYNCRO_COMPLETE"
+
+app = typer.Typer(**_STYLE)
+leads_app = typer.Typer(**_STYLE)
 app.add_typer(leads_app, name="leads")
 
 
@@ -88,6 +106,8 @@ def run(argv: Sequence[str]) -> int:
     """
     global_options = Globals()
     command = typer.main.get_command(app)
+    if _COMPLETION in os.environ:
+        return _complete(command)
     try:
         # Not command.main(): it handles Ctrl-C and closed pipes itself.
         with command.make_context("syncro", list(argv), obj=global_options) as context:
@@ -100,6 +120,19 @@ def run(argv: Sequence[str]) -> int:
         return report_exit(error, debug=global_options.debug)
 
 
+def _complete(command: Any) -> int:
+    """Answer the shell's completion, which asks by an environment variable."""
+    with suppress(SystemExit):
+        command.main([], prog_name="syncro")
+    return DONE
+
+
+def _print_help_if_bare(ctx: typer.Context) -> None:
+    if ctx.invoked_subcommand is None:
+        sys.stdout.write(f"{ctx.get_help()}\n")
+        raise typer.Exit
+
+
 @app.callback(help=f"The Syncro CRM API from the command line. {_KEY_NOTE} {_EXITS}")
 def _globals(
     ctx: typer.Context,
@@ -108,14 +141,32 @@ def _globals(
     debug: options.Debug = False,
 ) -> None:
     ctx.obj.debug = debug
+    _print_help_if_bare(ctx)
 
 
-@app.command("demo", help="Export, import and sync with a sandbox at full speed; it needs no key.")
+@leads_app.callback()
+def _leads(ctx: typer.Context) -> None:
+    """Export, import and sync leads."""
+    _print_help_if_bare(ctx)
+
+
+@app.command(
+    "demo",
+    short_help="Try export, import and sync; no key.",
+    help=(
+        "Export, import and sync with a sandbox at full speed; it needs no key. The files are kept "
+        "in the folder syncro-demo."
+    ),
+)
 def _demo(*, leads: options.HowMany = 30_000, minute: options.Minute = 5.0) -> Job:
     return partial(demo, leads, minute)
 
 
-@app.command("sandbox", help="Serve an emulated API on a port until Ctrl-C; it needs no key.")
+@app.command(
+    "sandbox",
+    short_help="Serve an emulated API; no key.",
+    help="Serve an emulated API on a port until Ctrl-C; it needs no key.",
+)
 def _sandbox(
     *,
     host: options.Host = "127.0.0.1",
@@ -128,7 +179,9 @@ def _sandbox(
     return partial(serve, SandboxArguments(host, port, leads, minute, window, php_quirks))
 
 
-@app.command("budget", help=f"{_BUDGET_HELP} {_KEY_NOTE}")
+@app.command(
+    "budget", short_help="Show the key's request budget.", help=f"{_BUDGET_HELP} {_KEY_NOTE}"
+)
 def _budget(
     *,
     base_url: options.BaseUrl = None,
@@ -136,20 +189,35 @@ def _budget(
     watch: options.Watch = False,
     every: options.Every = 0.5,
     seconds: options.ForSeconds = None,
+    as_json: options.AsJson = False,
 ) -> Job:
-    return partial(show_budget, BudgetArguments(base_url, limiter, watch, every, seconds))
+    arguments = BudgetArguments(base_url, limiter, watch, every, seconds, as_json)
+    return partial(show_budget, arguments)
 
 
-@app.command("doctor", help=f"{_DOCTOR_HELP} {_KEY_NOTE}")
-def _doctor(*, base_url: options.BaseUrl = None, limiter: options.LimiterUrl = None) -> Job:
-    return partial(run_doctor, base_url, limiter)
+@app.command(
+    "doctor", short_help="Check key, account, clock and budget.", help=f"{_DOCTOR_HELP} {_KEY_NOTE}"
+)
+def _doctor(
+    *,
+    base_url: options.BaseUrl = None,
+    limiter: options.LimiterUrl = None,
+    as_json: options.AsJson = False,
+) -> Job:
+    return partial(run_doctor, base_url, limiter, as_json=as_json)
 
 
-@leads_app.command("export", help=f"{_EXPORT_HELP} {_KEY_NOTE} {_EXITS}")
+@leads_app.command(
+    "export", short_help="Export leads to a file.", help=f"{_EXPORT_HELP} {_KEY_NOTE} {_EXITS}"
+)
 def _export(
     file: options.File,
     *,
     form: options.Form = None,
+    delimiter: options.Delimiter = ",",
+    bom: options.Bom = False,
+    decimal: options.Decimal = "point",
+    force: options.Force = False,
     pipeline_id: options.PipelineId = None,
     stage_id: options.StageId = None,
     assigned_to: options.AssignedTo = None,
@@ -163,21 +231,28 @@ def _export(
     include: options.Include = None,
     max_items: options.MaxItems = None,
     page_size: options.PageSize = 200,
+    verify: options.Verify = "once",
     plan: options.PlanOnly = False,
     resume: options.Resume = True,
     lane: options.InLane = None,
     limiter: options.LimiterUrl = None,
     base_url: options.BaseUrl = None,
+    as_json: options.AsJson = False,
 ) -> Job:
     given = locals()
-    filters = {name: given[name] for name in _FILTERS}
+    filters = {name: given[name] for name in (*_FILTERS, "verify")}
     connection = Connection(base_url, lane, limiter)
+    separator = "\t" if delimiter == "tab" else delimiter
+    layout = {"delimiter": separator, "bom": bom, "decimal": decimal}
+    to = ExportFile(file, form, layout, force)
     return partial(
-        export_leads, ExportArguments(file, form, filters, connection, bool(resume), plan)
+        export_leads, ExportArguments(to, filters, connection, bool(resume), plan, as_json)
     )
 
 
-@leads_app.command("import", help=f"{_IMPORT_HELP} {_KEY_NOTE} {_EXITS}")
+@leads_app.command(
+    "import", short_help="Import leads from a file.", help=f"{_IMPORT_HELP} {_KEY_NOTE} {_EXITS}"
+)
 def _import(
     file: options.ImportFile,
     *,
@@ -202,11 +277,14 @@ def _import(
     lane: options.InLane = None,
     limiter: options.LimiterUrl = None,
     base_url: options.BaseUrl = None,
+    as_json: options.AsJson = False,
 ) -> Job:
     return partial(import_leads, order_of(locals()))
 
 
-@leads_app.command("undo", help=f"{_UNDO_HELP} {_KEY_NOTE} {_EXITS}")
+@leads_app.command(
+    "undo", short_help="Take an import back.", help=f"{_UNDO_HELP} {_KEY_NOTE} {_EXITS}"
+)
 def _undo(
     report: options.UndoReport,
     *,
@@ -218,7 +296,9 @@ def _undo(
     return partial(undo_import, report, Connection(base_url, lane, limiter), dry_run=dry_run)
 
 
-@leads_app.command("sync", help=f"{_SYNC_HELP} {_KEY_NOTE} {_EXITS}")
+@leads_app.command(
+    "sync", short_help="Sync leads to a database.", help=f"{_SYNC_HELP} {_KEY_NOTE} {_EXITS}"
+)
 def _sync(
     database: options.DatabaseFile,
     *,
@@ -231,9 +311,10 @@ def _sync(
     lane: options.InLane = None,
     limiter: options.LimiterUrl = None,
     base_url: options.BaseUrl = None,
+    as_json: options.AsJson = False,
 ) -> Job:
     choices = {"full": full, "include": include, "page_size": page_size}
     connection = Connection(base_url, lane, limiter)
     return partial(
-        sync_leads, SyncArguments(database, table, choices, connection, bool(resume), plan)
+        sync_leads, SyncArguments(database, table, choices, connection, bool(resume), plan, as_json)
     )

@@ -15,6 +15,7 @@ from rich.text import Text
 
 from syncro_async import AsyncClient, Budget, SystemClock
 from syncro_async.cli.exits import DONE, say
+from syncro_async.cli.output import print_json
 
 _IN_MEMORY = "memory://"
 _WIDEST = 60
@@ -34,6 +35,7 @@ class BudgetArguments:
     watch: bool
     every: float
     seconds: float | None
+    as_json: bool = False
 
 
 def show_budget(arguments: BudgetArguments) -> int:
@@ -53,7 +55,11 @@ def _client(arguments: BudgetArguments) -> AsyncClient:
 
 async def _show(arguments: BudgetArguments, console: Console) -> None:
     async with _client(arguments) as client:
-        console.print(picture(await client.refresh_budget()))
+        budget = await client.refresh_budget()
+        if arguments.as_json:
+            print_json(budget)
+        else:
+            console.print(picture(budget))
 
 
 async def _watch(arguments: BudgetArguments, console: Console) -> None:
@@ -65,7 +71,9 @@ async def _watch(arguments: BudgetArguments, console: Console) -> None:
         with Live(console=console, auto_refresh=False) as live:
             while True:
                 budget = await client.refresh_budget()
-                if console.is_terminal:
+                if arguments.as_json:
+                    print_json(budget)
+                elif console.is_terminal:
                     live.update(picture(budget), refresh=True)
                 elif (now := line(budget)) != last:
                     last = now

@@ -1,4 +1,4 @@
-"""What `syncro demo` does after its export: an import, and two syncs."""
+"""`syncro demo`: an export, an import and two syncs with a sandbox, in a folder that is kept."""
 
 from __future__ import annotations
 
@@ -8,13 +8,11 @@ import sys
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from syncro_async import AsyncClient, ImportSummary, RateLimit, SyncReceipt
-from syncro_async.cli.exits import DONE, CommandFailedError, extra
+from syncro_async.cli.exits import DONE, CommandFailedError, WrongUsageError, extra
 from syncro_async.cli.output import show_progress
 from syncro_async.events import AnswerReceived, Event, Observer, RequestSent
 
@@ -70,9 +68,13 @@ def share_of_bound(tally: DemoStats, rate: RateLimit) -> float | None:
     return rounds * (rate.seconds + rate.guard + tally.mean_latency) / tally.elapsed
 
 
+FOLDER = "syncro-demo"
 FILE = "leads.jsonl"
+_DATABASE, _JOURNAL = "crm.db", "rows.journal"
+# Written first: a folder with this file is one that a demo created.
+_MARK = ".syncro-demo"
 _CALLS = 60
-_folder = partial(TemporaryDirectory, prefix="syncro-")
+_PAGE = 200
 
 
 @dataclass(slots=True)
@@ -104,39 +106,62 @@ class Result:
         bound = "not bounded: everything fits the first minute" if share is None else f"{share:.1%}"
         return (
             f"leads           {len(self.ids)} distinct of {self.leads}",
-            f"requests        {self.tally.requests}",
+            f"requests        {self.tally.requests} for {-(-self.leads // _PAGE)} pages",
             f"429s            {self.tally.refused} (client), {theirs} (sandbox)",
             f"share of bound  {bound}",
             f"seconds         {self.tally.elapsed:.2f}, with a minute of {self.rate.seconds:g} s",
-            f"file            {FILE}",
+            f"file            {Path(FOLDER, FILE)}",
         )
 
 
 def demo(leads: int, minute: float) -> int:
-    """Export `leads` sample leads into the current folder; then import and sync a few others.
+    """Export `leads` sample leads; then import and sync a few others.
 
-    What the last two need is gone afterwards. `minute` is the length of the sandbox's minute (s).
-    Raises `CommandFailedError` when a lead or row was lost or a 429 drawn.
+    The files are in the folder `syncro-demo`, which is kept. `minute` is the length of the
+    sandbox's minute (s). Raises `CommandFailedError` when a lead or row was lost or a 429 drawn,
+    and `WrongUsageError` when the folder holds files that no demo wrote.
     """
     rate = RateLimit(_CALLS, minute)
-    return _show_export(leads, rate) or _show_jobs(rate)
+    exported = _sandbox(leads, rate)
+    folder = make_folder(Path(FOLDER))
+    code = _show_export(exported, folder, leads, rate) or _show_jobs(folder, rate)
+    sys.stdout.write(f"folder          {folder.resolve()}\n")
+    return code
 
 
-def _show_export(leads: int, rate: RateLimit) -> int:
-    key, serving = _sandbox(leads, rate)
-    with serving as sandbox:
-        result = Result(leads, rate)
-        return report(asyncio.run(_export(sandbox.url, key, result)), sandbox.refused)
+def make_folder(folder: Path) -> Path:
+    """Create the folder, or remove the files of an earlier demo from it.
+
+    Raises `WrongUsageError` when it exists and no demo created it.
+    """
+    mark = folder / _MARK
+    if folder.exists() and not mark.is_file():
+        raise WrongUsageError(f"{folder} exists and is not of a demo: rename it, or work elsewhere")
+    folder.mkdir(exist_ok=True)
+    mark.touch()
+    for name in (FILE, _DATABASE, _JOURNAL):
+        (folder / name).unlink(missing_ok=True)
+    return folder
 
 
-def _show_jobs(rate: RateLimit) -> int:
+_Sandbox = tuple[str, AbstractContextManager[Any]]
+
+
+def _show_export(sandbox: _Sandbox, folder: Path, leads: int, rate: RateLimit) -> int:
+    key, serving = sandbox
+    with serving as running:
+        work = _export(running.url, key, folder / FILE, Result(leads, rate))
+        return report(asyncio.run(work), running.refused)
+
+
+def _show_jobs(folder: Path, rate: RateLimit) -> int:
     key, serving = _sandbox(BOOK, rate)
-    with serving as sandbox, _folder() as folder:
-        work = _work(sandbox.url, key, rate, Path(folder))
+    with serving as sandbox:
+        work = _work(sandbox.url, key, rate, folder)
         return report_jobs(asyncio.run(work), sandbox.refused)
 
 
-def _sandbox(leads: int, rate: RateLimit) -> tuple[str, AbstractContextManager[Any]]:
+def _sandbox(leads: int, rate: RateLimit) -> _Sandbox:
     """A key, and the block in which its sandbox is there."""
     with extra("sandbox"):
         from syncro_async.sandbox import (  # noqa: PLC0415  # comes with an extra
@@ -158,12 +183,12 @@ def report(result: Result, refused: Callable[[], int]) -> int:
     return DONE
 
 
-async def _export(url: str, key: str, result: Result) -> Result:
-    async with _client(url, key, result.rate, result.tally) as client:
-        with show_progress() as tell:
-            receipt = await client.bulk.export_leads(FILE, on_progress=tell)
+async def _export(url: str, key: str, file: Path, result: Result) -> Result:
+    with show_progress() as tell:
+        async with _client(url, key, result.rate, result.tally) as client:
+            receipt = await client.bulk.export_leads(file, on_progress=tell)
     result.complete = receipt.complete
-    result.count(Path(FILE))
+    result.count(file)
     return result
 
 
@@ -213,10 +238,10 @@ async def import_and_sync(client: AsyncClient, folder: Path) -> JobsDone:
         summary = await client.bulk.upsert_leads(
             rows,
             defaults={"pipeline_id": 1, "stage_id": 4},
-            journal=folder / "rows.journal",
+            journal=folder / _JOURNAL,
             on_progress=tell,
         )
-    database = folder / "crm.db"
+    database = folder / _DATABASE
     first = await client.bulk.sync_leads(database)
     return JobsDone(summary, first, await client.bulk.sync_leads(database))
 

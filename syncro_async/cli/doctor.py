@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import sys
 from collections.abc import Awaitable, Callable, Iterator
@@ -19,14 +20,17 @@ from syncro_async import (
     Clock,
     ConnectionFailedError,
     NoAnswerError,
+    NotFoundError,
     PermissionDeniedError,
     RateLimitedError,
     RetryPolicy,
+    ServerError,
     SyncroError,
     SystemClock,
     UnexpectedResponseError,
 )
 from syncro_async.cli.exits import DONE, FAILED, in_one_line
+from syncro_async.cli.output import print_json, show_waits
 from syncro_async.events import AnswerReceived, Event
 
 State = Literal["ok", "warn", "error"]
@@ -50,10 +54,13 @@ NOT_PROBED = (
 )
 _NOTHING = "nothing to do"
 _AFTER_ERRORS = "fix the errors above first"
+_SEE_BUDGET = "see the budget below"
 _ONE_LIMITER = "if several programs use this key, give all of them the same SYNCRO_LIMITER"
 _NOT_TRIED = SyncroError("not tried")
 # A larger difference is a wrong clock and not the time between request and response (s).
 _TOLERATED = 5.0
+_ENOUGH = 2
+_WRONG_ADDRESS = "check SYNCRO_BASE_URL: this address is not that of the API"
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,9 +96,16 @@ async def probe(client: AsyncClient) -> dict[str, Outcome]:
             outcomes[scope] = await read(client)
         except SyncroError as error:
             outcomes[scope] = error
-            if _is_final(error):
+            if _is_final(error) or _is_down(outcomes):
                 break
     return outcomes
+
+
+def _is_down(outcomes: dict[str, Outcome]) -> bool:
+    """Whether the first two reads failed on the server's side, as all further ones would."""
+    return len(outcomes) == _ENOUGH and all(
+        isinstance(outcome, ServerError) for outcome in outcomes.values()
+    )
 
 
 def checks(
@@ -120,6 +134,7 @@ def _is_final(error: SyncroError) -> bool:
         AuthenticationError
         | AccountSuspendedError
         | NoAnswerError
+        | NotFoundError  # each of these lists exists
         | RateLimitedError
         | BudgetWaitError,
     )
@@ -140,8 +155,19 @@ def _key(outcomes: dict[str, Outcome]) -> Check:
         ):
             return Check("ok", "key", "the API accepts it")
     error = next(iter(outcomes.values()))
+    if isinstance(error, BudgetWaitError):
+        return Check("warn", "key", "not checked: no call is free", _SEE_BUDGET)
     advice = "check SYNCRO_BASE_URL, the network and proxies, and run this again"
+    if isinstance(error, NotFoundError | UnexpectedResponseError):
+        advice = _WRONG_ADDRESS
+    elif isinstance(error, ServerError):
+        advice = "the server fails: run this again later"
     return Check("error", "key", f"unknown: {error}", advice)
+
+
+def _advice_for_unknown(outcomes: dict[str, Outcome]) -> str:
+    spent = any(isinstance(outcome, BudgetWaitError) for outcome in outcomes.values())
+    return _SEE_BUDGET if spent else _AFTER_ERRORS
 
 
 def _account(outcomes: dict[str, Outcome]) -> Check:
@@ -156,17 +182,20 @@ def _account(outcomes: dict[str, Outcome]) -> Check:
     if isinstance(outcome, PermissionDeniedError):
         advice = f"give the key the scope {ACCOUNT_SCOPE}, or ask the person who created it"
         return Check("warn", "account", "not readable with this key", advice)
-    return Check("warn", "account", "unknown", _AFTER_ERRORS)
+    return Check("warn", "account", "unknown", _advice_for_unknown(outcomes))
 
 
 def _scopes(outcomes: dict[str, Outcome]) -> Iterator[Check]:
     granted, unknown, warnings = [], [], []
+    down = _is_down(outcomes)
     for scope in PROBES:
         outcome = outcomes.get(scope, _NOT_TRIED)
         if not isinstance(outcome, SyncroError):
             granted.append(scope)
-        elif outcome is _NOT_TRIED or _is_final(outcome):
+        elif outcome is _NOT_TRIED or _is_final(outcome) or down:
             unknown.append(scope)
+        elif isinstance(outcome, PermissionDeniedError) and scope == ACCOUNT_SCOPE:
+            continue  # the line of the account says it
         elif isinstance(outcome, PermissionDeniedError):
             missing = f"{outcome.required_permission or scope} is missing"
             warnings.append(Check("warn", "scope", missing, "give it to the key if you need it"))
@@ -177,7 +206,8 @@ def _scopes(outcomes: dict[str, Outcome]) -> Iterator[Check]:
         yield Check("ok", "scopes", ", ".join(granted))
     yield from warnings
     if unknown:
-        yield Check("warn", "scopes", f"unknown: {', '.join(unknown)}", _AFTER_ERRORS)
+        advice = _advice_for_unknown(outcomes)
+        yield Check("warn", "scopes", f"unknown: {', '.join(unknown)}", advice)
     advice = "a call without its scope raises PermissionDeniedError with the name of the scope"
     yield Check("warn", "scopes", f"not tested by reads: {', '.join(NOT_PROBED)}", advice)
 
@@ -208,8 +238,9 @@ def _budget(outcomes: dict[str, Outcome], budget: Budget) -> Check:
             what = f"the server answered 429 and asks for {outcome.retry_after:.0f} s"
             return Check("error", "budget", what, f"try again then; {_ONE_LIMITER}")
         if isinstance(outcome, BudgetWaitError):
-            advice = f"try again in {outcome.wait_needed:.0f} s"
-            return Check("warn", "budget", "used by other programs", advice)
+            what = f"all {budget.limit} calls in {budget.window:g} s are used, by other programs"
+            advice = f"run this again in {math.ceil(outcome.wait_needed)} s"
+            return Check("warn", "budget", what, advice)
     return Check(
         "ok",
         "budget",
@@ -224,12 +255,15 @@ _TIMEOUT = 10.0
 _ONCE = RetryPolicy(attempts=1, max_elapsed=0.0)
 
 
-def run_doctor(base_url: str | None, limiter: str | None) -> int:
+def run_doctor(base_url: str | None, limiter: str | None, *, as_json: bool = False) -> int:
     """Print a line for each check; returns 1 when one of them is an error."""
     results = asyncio.run(_examine(base_url, limiter))
-    for check in results:
-        sys.stdout.write(f"{line(check)}\n")
-    return FAILED if any(check.state == "error" for check in results) else DONE
+    failed = any(check.state == "error" for check in results)
+    if as_json:
+        print_json({"ok": not failed, "checks": results})
+    else:
+        sys.stdout.writelines(f"{line(check)}\n" for check in results)
+    return FAILED if failed else DONE
 
 
 def line(check: Check) -> str:
@@ -252,7 +286,8 @@ async def _examine(base_url: str | None, limiter: str | None) -> list[Check]:
     ) as client:
         try:
             await client.refresh_budget()
-            outcomes = await probe(client)
+            async with show_waits(client):
+                outcomes = await probe(client)
             budget = await client.refresh_budget()
         except ConnectionFailedError as error:
             # The client sends nothing while the shared budget is not reachable.

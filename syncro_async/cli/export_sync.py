@@ -14,22 +14,32 @@ from typing import Any
 
 from syncro_async import ExportReceipt, Plan, SyncReceipt
 from syncro_async.cli.exits import DONE, CommandFailedError, WrongUsageError, in_one_line, say
-from syncro_async.cli.output import print_plan, show_progress
+from syncro_async.cli.output import counted, print_json, print_plan, show_progress
 from syncro_async.cli.session import Connection
 
 STDOUT = "-"
 
 
 @dataclass(frozen=True, slots=True)
-class ExportArguments:
-    """What to export, and where to. `filters` are arguments of `export_leads`, as far as given."""
+class ExportFile:
+    """The file to write, its format, the layout of a CSV file, and whether to replace any file."""
 
-    file: str
+    name: str
     format_name: str | None
+    layout: Mapping[str, Any]
+    force: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ExportArguments:
+    """What to export, and where to; `filters` are arguments of `export_leads`."""
+
+    to: ExportFile
     filters: Mapping[str, Any]
     way: Connection
     resume: bool
     plan: bool
+    as_json: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +52,7 @@ class SyncArguments:
     way: Connection
     resume: bool
     plan: bool
+    as_json: bool
 
 
 def export_leads(order: ExportArguments) -> int:
@@ -51,19 +62,23 @@ def export_leads(order: ExportArguments) -> int:
     the same.
     """
     if order.plan:
-        return print_plan(asyncio.run(_plan_export(order)))
-    if order.file == STDOUT:
+        return print_plan(asyncio.run(_plan_export(order)), as_json=order.as_json)
+    if order.to.name == STDOUT:
+        if order.as_json:
+            raise WrongUsageError("--json: name a FILE, because the leads go to standard output")
         return _to_stdout(order)
     return _print_export(order, _exported(order))
 
 
 def _exported(order: ExportArguments) -> ExportReceipt:
-    with kept_in(f"{order.file}.resume"):
-        return asyncio.run(_export(order, order.file, order.format_name))
+    with kept_in(f"{order.to.name}.resume"):
+        return asyncio.run(_export(order, order.to.name, order.to.format_name))
 
 
 def _print_export(order: ExportArguments, receipt: ExportReceipt) -> int:
-    say(f"{receipt.written} leads written to {order.file}")
+    if order.as_json:
+        print_json(receipt)
+    say(f"{counted(receipt.written, 'lead')} written to {order.to.name}")
     return _conclude(receipt, f"their JSON is in {receipt.unreadable_file}")
 
 
@@ -73,8 +88,8 @@ def sync_leads(order: SyncArguments) -> int:
     Raises `CommandFailedError` when it is not proved that everything is in it.
     """
     if order.plan:
-        return print_plan(asyncio.run(_plan_sync(order)))
-    return _print_sync(_synced(order))
+        return print_plan(asyncio.run(_plan_sync(order)), as_json=order.as_json)
+    return _print_sync(_synced(order), as_json=order.as_json)
 
 
 def _synced(order: SyncArguments) -> SyncReceipt:
@@ -82,10 +97,12 @@ def _synced(order: SyncArguments) -> SyncReceipt:
         return asyncio.run(_sync(order))
 
 
-def _print_sync(receipt: SyncReceipt) -> int:
+def _print_sync(receipt: SyncReceipt, *, as_json: bool) -> int:
+    if as_json:
+        print_json(receipt)
     say(
-        f"{receipt.fetched} leads read: {receipt.inserted} new, {receipt.updated} changed,"
-        f" {receipt.deleted} gone"
+        f"{counted(receipt.fetched, 'lead')} read: {receipt.inserted} new,"
+        f" {receipt.updated} changed, {receipt.deleted} gone"
     )
     if not receipt.complete:
         raise CommandFailedError(
@@ -111,7 +128,7 @@ def _to_stdout(order: ExportArguments) -> int:
     """Export to a file that is gone afterwards: no lead may go out twice."""
     with tempfile.TemporaryDirectory(prefix="syncro-") as folder:
         file = Path(folder, "leads")
-        work = _export(order, str(file), order.format_name or "jsonl")
+        work = _export(order, str(file), order.to.format_name or "jsonl")
         return _copy_to_stdout(file, asyncio.run(work))
 
 
@@ -119,7 +136,7 @@ def _copy_to_stdout(file: Path, receipt: ExportReceipt) -> int:
     with file.open("rb") as leads:
         shutil.copyfileobj(leads, sys.stdout.buffer)
     sys.stdout.buffer.flush()
-    say(f"{receipt.written} leads written to standard output")
+    say(f"{counted(receipt.written, 'lead')} written to standard output")
     return _conclude(receipt, "export to a file to keep their JSON")
 
 
@@ -141,6 +158,8 @@ async def _export(order: ExportArguments, file: str, format_name: Any) -> Export
                 file,
                 **_given(order.filters),
                 format=format_name,
+                **order.to.layout,
+                force=order.to.force,
                 resume=order.resume,
                 on_progress=tell,
             )

@@ -21,7 +21,7 @@ from syncro_async import (
     RowChange,
 )
 from syncro_async.cli.exits import DONE, CommandFailedError, WrongUsageError, in_one_line, say
-from syncro_async.cli.output import duration, print_plan, show_progress
+from syncro_async.cli.output import duration, print_json, print_plan, show_progress
 from syncro_async.cli.session import Connection
 
 _SENDING = "sending"
@@ -39,6 +39,7 @@ class ImportArguments:
     resume: bool | None
     journal: str | None
     failures: str | None
+    as_json: bool
     connection: Connection
     settings: Mapping[str, Any] = field(default_factory=dict)
 
@@ -69,7 +70,7 @@ def order_of(options: Mapping[str, Any]) -> ImportArguments:
     if not options["create"]:
         own_names = {"match_by": "match_by", "diff": "diff", "tags_mode": "tags"}
         settings |= {name: options[option] for name, option in own_names.items()}
-    names = ("file", "create", "plan", "dry_run", "resume", "journal", "failures")
+    names = ("file", "create", "plan", "dry_run", "resume", "journal", "failures", "as_json")
     connection = Connection(options["base_url"], options["lane"], options["limiter"])
     own = {name: options[name] for name in names}
     return ImportArguments(**own, connection=connection, settings=settings)
@@ -103,7 +104,7 @@ def import_leads(arguments: ImportArguments) -> int:
     Raises `CommandFailedError` when a row failed or the import stopped early.
     """
     if arguments.plan:
-        return print_plan(asyncio.run(_plan(arguments)), " at most")
+        return print_plan(asyncio.run(_plan(arguments)), " at most", as_json=arguments.as_json)
     _check_journal(arguments)
     with _ImportExit(arguments) as import_exit:
         return _print_summary(arguments, asyncio.run(_import(arguments, import_exit.progress)))
@@ -125,6 +126,8 @@ class _ImportExit:
             _print_groups(error.groups)
             raise CommandFailedError(error.message) from error
         if isinstance(error, ImportStoppedError):
+            if arguments.as_json:
+                print_json(error.summary)
             _print_groups(error.summary.reasons)
             _print_doubts(error.summary)
             say(f"continue with: {_resume_command(arguments)}")
@@ -206,7 +209,9 @@ async def _plan(arguments: ImportArguments) -> Plan:
 
 
 def _print_summary(arguments: ImportArguments, summary: ImportSummary) -> int:
-    for change in summary.changes:
+    if arguments.as_json:
+        print_json(summary)
+    for change in () if arguments.as_json else summary.changes:
         sys.stdout.write(f"{_described(change)}\n")
     would = "would be " if arguments.dry_run else ""
     say(

@@ -35,11 +35,24 @@ def print_version(value: bool) -> None:
 
 
 File = Annotated[
-    str, typer.Argument(metavar="FILE", help="A .jsonl, .csv or .parquet file, or - for stdout.")
+    str,
+    typer.Argument(metavar="FILE", help="A .jsonl, .csv, .xlsx or .parquet file, or - for stdout."),
 ]
 Form = Annotated[
-    Literal["jsonl", "csv", "parquet"] | None,
+    Literal["jsonl", "csv", "xlsx", "parquet"] | None,
     typer.Option("--format", help="The format; default: FILE's suffix, jsonl for stdout."),
+]
+Delimiter = Annotated[
+    Literal[",", ";", "|", "tab"], typer.Option(help="CSV: the character between cells.")
+]
+Bom = Annotated[bool, typer.Option("--bom", help="CSV: start with the mark that Excel needs.")]
+Decimal = Annotated[Literal["point", "comma"], typer.Option(help="CSV: write 1234.5 or 1234,5.")]
+Force = Annotated[
+    bool, typer.Option("--force", help="Replace FILE also when no export has made it.")
+]
+Verify = Annotated[
+    Literal["once", "twice"],
+    typer.Option(help="To prove that no lead is missing: read old leads once, or all leads twice."),
 ]
 PipelineId = Annotated[int | None, typer.Option(help="Only leads in this pipeline (id).")]
 StageId = Annotated[int | None, typer.Option(help="Only leads in this stage (id).")]
@@ -56,7 +69,7 @@ When = Annotated[
     typer.Option(parser=when, metavar="WHEN", help="2026-06-30 or 2026-06-30T10:00:00Z."),
 ]
 Include = Annotated[
-    list[str] | None, typer.Option(help="Also load this relation (owner, notes…); repeatable.")
+    list[str] | None, typer.Option(help="Also load this relation, for example owner; repeatable.")
 ]
 MaxItems = Annotated[int | None, typer.Option(help="The largest number of leads.")]
 PageSize = Annotated[int, typer.Option(help="Leads for each request, 1 to 200.")]
@@ -70,6 +83,7 @@ Full = Annotated[
 PlanOnly = Annotated[
     bool, typer.Option("--plan", help="Only print how long it takes (at most one request).")
 ]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
 Resume = Annotated[
     bool | None,
     typer.Option("--resume/--no-resume", help="Continue a stopped run, or start again."),
@@ -88,7 +102,7 @@ LimiterUrl = Annotated[
     typer.Option(
         "--limiter",
         metavar="URL",
-        help="The shared budget: sqlite:///… or redis://…; default: SYNCRO_LIMITER.",
+        help="The shared budget: sqlite:///PATH or redis://HOST; default: SYNCRO_LIMITER.",
     ),
 ]
 Watch = Annotated[bool, typer.Option("--watch", help="Repeat until Ctrl-C.")]

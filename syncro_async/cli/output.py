@@ -2,19 +2,80 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import logging
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from contextvars import ContextVar
+from typing import NamedTuple
 
-from syncro_async import OnProgress, Plan, ProgressBar
+import msgspec
+
+from syncro_async import AsyncClient, Budget, OnProgress, Plan, ProgressBar, SystemClock
 from syncro_async.cli.exits import DONE
+
+# A wait that is shorter needs no line in a log (s).
+_WORTH_A_LINE = 5.0
+_bar: ContextVar[ProgressBar | None] = ContextVar("_bar", default=None)
 
 
 @contextmanager
 def show_progress() -> Iterator[OnProgress]:
     """Yield the `on_progress` of a job: it draws one line on stderr."""
-    yield ProgressBar(sys.stderr)
+    bar = ProgressBar(sys.stderr)
+    token = _bar.set(bar)
+    try:
+        yield bar
+    finally:
+        _bar.reset(token)
+
+
+@asynccontextmanager
+async def show_waits(client: AsyncClient, *, every: float = 1.0) -> AsyncIterator[None]:
+    """While the block runs, print on stderr for what the client waits, and how long.
+
+    `every`: the time between two looks at the budget (s).
+    """
+    bar = _bar.get() or ProgressBar(sys.stderr)
+    task = asyncio.create_task(_show_waits(client, bar, every))
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def _show_waits(client: AsyncClient, bar: ProgressBar, every: float) -> None:
+    clock, told = SystemClock(), False
+    while True:
+        await clock.sleep(every)
+        wait = wait_of(client.budget())
+        if wait is None:
+            told = False
+        elif bar.redraws or not (told or wait.seconds < _WORTH_A_LINE):
+            told = True
+            bar.note(f"waiting {wait.seconds:.0f} s: {wait.reason}")
+
+
+class Wait(NamedTuple):
+    """The reason for a wait, and the seconds until it ends."""
+
+    reason: str
+    seconds: float
+
+
+def wait_of(budget: Budget) -> Wait | None:
+    """The wait that the budget shows; None when no call waits."""
+    if budget.gate_closed_for > 0:
+        return Wait("the server answered 429", budget.gate_closed_for)
+    if not budget.waiting:
+        return None
+    if not budget.available:
+        calls = f"all {budget.limit} calls in {budget.window:g} s are used"
+        return Wait(calls, budget.next_free_in)
+    return Wait("interactive calls go first", budget.window / budget.limit)
 
 
 @contextmanager
@@ -37,13 +98,26 @@ def configure_logging(*, debug: bool) -> Iterator[None]:
         logger.removeHandler(handler)
 
 
-def print_plan(plan: Plan, bound: str = "") -> int:
+def print_json(result: object) -> None:
+    """Print a result as one line of JSON in ASCII, which every encoding can write."""
+    sys.stdout.write(f"{json.dumps(msgspec.to_builtins(result))}\n")
+
+
+def print_plan(plan: Plan, bound: str = "", *, as_json: bool = False) -> int:
     """Print the plan; `bound` says what kind of a number that of its requests is."""
+    if as_json:
+        print_json(plan)
+        return DONE
     sys.stdout.write(
-        f"{plan.requests} requests{bound}, {duration(plan.seconds)},"
+        f"{counted(plan.requests, 'request')}{bound}, {duration(plan.seconds)},"
         f" done at {plan.finishes_at.astimezone():%Y-%m-%d %H:%M}\n"
     )
     return DONE
+
+
+def counted(number: int, noun: str) -> str:
+    """Return the number and the noun, in the plural unless the number is 1: `"1 lead"`."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def duration(seconds: float) -> str:

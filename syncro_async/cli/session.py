@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from syncro_async import AsyncClient, Bulk, Lane
 from syncro_async.cli.exits import say
+from syncro_async.cli.output import show_waits
 from syncro_async.events import Event, GateClosed
 
 
@@ -26,10 +27,11 @@ class Connection:
             base_url=self.base_url, limiter=self.limiter, observers=(print_pauses,)
         ) as client:
             view = client if self.lane is None else client.with_options(lane=self.lane)
-            yield view.bulk
+            async with show_waits(client):
+                yield view.bulk
 
 
 def print_pauses(event: Event) -> None:
     """Print the reason for a pause after a 429."""
-    if isinstance(event, GateClosed):
+    if isinstance(event, GateClosed) and not event.again:
         say(f"syncro: the server answered 429, the next call is in {event.seconds:.0f} s")

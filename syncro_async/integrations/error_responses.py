@@ -1,14 +1,15 @@
 """The response of a web service to its clients after a failed call of the API.
 
-`ERROR_TEXTS` is the table; `docs/fastapi.md` shows it. The key belongs to the service, so a 401 or
-403 of the API is never a 401 or 403 of the service. The texts are written here; of the API's
-response only the fields of a validation error and the tasks of a blocked stage are passed on.
+`ERROR_TEXTS` is the table; `docs/fastapi.md` shows it, and `ERROR_RESPONSES` gives it to OpenAPI.
+The key belongs to the service, so a 401 or 403 of the API is never a 401 or 403 of the service. The
+texts are written here; of the API's response only the fields of a validation error and the tasks of
+a blocked stage are passed on, and of an argument that the client refuses its name and message.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -19,6 +20,7 @@ from syncro_async.errors import (
     BudgetWaitError,
     ConflictError,
     ConnectionFailedError,
+    InvalidArgumentError,
     MessagingWindowClosedError,
     NoAnswerError,
     NotFoundError,
@@ -38,6 +40,50 @@ from syncro_async.errors import (
     UnprocessableError,
     ValidationError,
 )
+from syncro_async.models import base
+
+
+class BlockingTask(base.Model, frozen=True):
+    """A mandatory task that keeps a lead in its stage."""
+
+    id: int | None = None
+    subject: str | None = None
+    type: str | None = None
+
+
+class ErrorDetails(base.Model, frozen=True):
+    """The error of a response.
+
+    - `code`: a word for programs
+    - `message`: a sentence for people
+    - `fields`: the messages of each field that is not valid, with `invalid` and `invalid_argument`
+    - `pending_tasks`: the mandatory tasks that are not done, with `stage_blocked`
+    """
+
+    code: str
+    message: str
+    fields: dict[str, list[str]] | None = None
+    pending_tasks: list[BlockingTask] | None = None
+
+
+class ErrorBody(base.Model, frozen=True):
+    """The body of every response of the error handlers."""
+
+    error: ErrorDetails
+
+
+class RequestProblem(base.Model, frozen=True):
+    """A part of a request that FastAPI does not accept."""
+
+    loc: list[str | int]
+    msg: str
+    type: str
+
+
+class RequestProblems(base.Model, frozen=True):
+    """FastAPI's own body of a 422: the request does not fit the parameters of the route."""
+
+    detail: list[RequestProblem]
 
 
 class ErrorText(NamedTuple):
@@ -82,6 +128,9 @@ ERROR_TEXTS: Mapping[type[SyncroError], ErrorText] = MappingProxyType(
         ConflictError: ErrorText(
             409, "conflict", "The object exists already, or its state does not allow the change."
         ),
+        InvalidArgumentError: ErrorText(
+            422, "invalid_argument", "A value of the request is not allowed."
+        ),
         BadRequestError: ErrorText(400, "bad_request", "The request is not valid."),
         ValidationError: ErrorText(422, "invalid", "Some fields are missing or not valid."),
         StageBlockedError: ErrorText(
@@ -119,6 +168,39 @@ ERROR_TEXTS: Mapping[type[SyncroError], ErrorText] = MappingProxyType(
         ),
     }
 )
+
+
+def _openapi_response(status: int, texts: Sequence[ErrorText]) -> dict[str, Any]:
+    described: dict[str, Any] = {
+        # FastAPI answers 422 as well, when the request does not fit the parameters of the route.
+        "model": ErrorBody | RequestProblems if status == 422 else ErrorBody,
+        "description": " ".join(text.message for text in texts),
+        "content": {"application/json": {"examples": {t.code: _example(t) for t in texts}}},
+    }
+    if status == 503:
+        described["headers"] = {"Retry-After": _RETRY_AFTER}
+    return described
+
+
+def _example(text: ErrorText) -> dict[str, Any]:
+    return {
+        "summary": text.code,
+        "value": {"error": {"code": text.code, "message": text.message}},
+    }
+
+
+_RETRY_AFTER = {"description": "The seconds to wait, where known.", "schema": {"type": "integer"}}
+
+ERROR_RESPONSES: dict[int | str, dict[str, Any]] = {
+    status: _openapi_response(
+        status, [text for text in dict.fromkeys(ERROR_TEXTS.values()) if text.status == status]
+    )
+    for status in sorted({text.status for text in ERROR_TEXTS.values()})
+}
+"""What the error handlers answer, for OpenAPI: `FastAPI(responses=ERROR_RESPONSES)`.
+
+It says also that a 422 may be FastAPI's own, for a request that does not fit the route.
+"""
 
 
 def error_response(error: SyncroError) -> ErrorResponse:
@@ -159,6 +241,8 @@ def _details(error: SyncroError) -> dict[str, Any]:
     match error:
         case ValidationError(errors=fields):
             return {"fields": fields}
+        case InvalidArgumentError(argument=argument, message=message):
+            return {"fields": {argument: [message]}}
         case StageBlockedError(pending_tasks=tasks):
             return {"pending_tasks": [task._asdict() for task in tasks]}
         case _:

@@ -9,6 +9,7 @@ from urllib.parse import parse_qsl, unquote, urlencode
 
 from syncro_async.clock import Clock
 from syncro_async.errors import ConfigurationError
+from syncro_async.limiting.budget.state import STATE_LOSS_PAUSE
 from syncro_async.limiting.host import host_file
 from syncro_async.limiting.protocol import Limiter
 from syncro_async.limiting.rate_limit import RateLimit
@@ -18,9 +19,10 @@ from syncro_async.limiting.shared.redis_store import RedisStore
 from syncro_async.limiting.shared.sqlite_store import SqliteStore
 from syncro_async.limiting.shared.store import Store, StoreHandle
 
-_REDIS = {"redis", "rediss", "unix"}
+_REDIS = {"redis", "rediss", "unix", "redis+sentinel", "rediss+sentinel"}
 _KNOWN = (
-    "memory://, host, sqlite:///path/to/file or redis://host:6379/0 (rediss:// with TLS, unix://)"
+    "memory://, host, sqlite:///path/to/file or redis://host:6379/0 (rediss:// with TLS, unix://,"
+    " redis+sentinel://)"
 )
 _LOCAL_SHARE = 0.25
 
@@ -36,7 +38,7 @@ class StoreLocation:
         """The store there. Raises `ConfigurationError` when it cannot be one."""
         if isinstance(self.address, Path):
             return SqliteStore(self.address, clock)
-        return RedisStore(self.address)
+        return RedisStore(self.address, clock)
 
 
 def location_of(url: str) -> StoreLocation:
@@ -95,6 +97,7 @@ def shared_limiter(
         timeout=timeout,
         clock=clock,
         local_share=place.local_share,
+        new_state_pause=STATE_LOSS_PAUSE,
     )
 
 

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import os
-import platform
-from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
 from platformdirs import user_state_path
 
 from syncro_async.clock import Clock
+from syncro_async.limiting.host_identity import machine_id
 
 logger = logging.getLogger("syncro_async")
 
@@ -22,7 +20,6 @@ UNUSED_AFTER = 86_400.0
 _NETWORK_FILE_SYSTEMS = frozenset(
     {"9p", "afs", "ceph", "cifs", "glusterfs", "lustre", "ncpfs", "nfs", "nfs4", "smb3", "smbfs"}
 )
-_MACHINE_ID_FILES = (Path("/etc/machine-id"), Path("/var/lib/dbus/machine-id"))
 _MOUNTS = Path("/proc/self/mounts")
 
 # The folders that could not be used, so that each is reported once.
@@ -49,21 +46,12 @@ def host_file(
             _report(place, "it is on a network file system, where file locks are not reliable")
             return None
         _delete_unused(place, clock.wall() - UNUSED_AFTER)
-        file = place / f"{key}-{machine_id(_MACHINE_ID_FILES)}.db"
+        file = place / f"{key}-{machine_id()}.db"
         os.close(os.open(file, os.O_RDWR | os.O_CREAT, 0o600))
     except OSError as error:
         _report(place, f"it cannot be written ({error.strerror or error})")
         return None
     return file
-
-
-def machine_id(files: Iterable[Path]) -> str:
-    """Sixteen characters that identify this machine: of its id, or of its name without one."""
-    for file in files:
-        with suppress(OSError):
-            if found := file.read_text(encoding="ascii", errors="replace").strip():
-                return _short_hash(found)
-    return _short_hash(platform.node())
 
 
 def file_system_of(folder: Path, mounts: str) -> str:
@@ -107,7 +95,3 @@ def _report(folder: Path, reason: str) -> None:
             folder,
             reason,
         )
-
-
-def _short_hash(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()[:16]

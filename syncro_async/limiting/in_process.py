@@ -6,10 +6,12 @@ import asyncio
 import math
 import threading
 from collections.abc import Iterable, Sequence
+from functools import partial
 
 from syncro_async.clock import Clock, Timer
-from syncro_async.limiting.budget import burst
+from syncro_async.limiting.budget import burst, lane_order
 from syncro_async.limiting.budget.lane_queue import LaneQueue, Waiter
+from syncro_async.limiting.budget.pacing import bulk_available_at, paced_after, refund, spend
 from syncro_async.limiting.budget.pause import PauseGate
 from syncro_async.limiting.budget.slot_ledger import NEWEST, SlotLedger
 from syncro_async.limiting.protocol import (
@@ -50,6 +52,8 @@ class InProcessLimiter:
         "_gate",
         "_latency",
         "_lock",
+        "_next_at",
+        "_paced_until",
         "_queue",
         "_slots",
         "_tats",
@@ -72,6 +76,8 @@ class InProcessLimiter:
         self._gate = PauseGate()
         self._timers: dict[asyncio.AbstractEventLoop, tuple[float, Timer]] = {}
         self._latency = 0.0
+        self._paced_until = 0.0
+        self._next_at = 0.0
         self._created_at = self._clock.monotonic()
         self._keep(rates)
 
@@ -119,21 +125,35 @@ class InProcessLimiter:
             idle = not self._queue and self._slots.is_idle(now)
             return idle and self._gate.closed_until <= now
 
+    def is_paced(self) -> bool:
+        """Whether interactive calls have used the key within the last ten minutes."""
+        return self._clock.monotonic() < self._paced_until
+
     async def acquire(
         self, lane: Lane, *, max_wait: float | None = None, requeued: bool = False
     ) -> Slot:
         """Wait for the right to send one request, and take it."""
         with self._lock:
             now = self._now()
-            if not self._queue and self._may_send(now):
+            if lane == "interactive":
+                # Also when it is refused: else bulk calls would soon take all slots again.
+                self._paced_until = paced_after(now)
+            due = lane == "interactive" or self._bulk_is_due()
+            if due and not self._queue and self._may_send(now):
+                if lane == "bulk":
+                    self._queue.note_bulk(self._slots.pace.advance)
                 return self._grant(now)
             if max_wait is not None:
-                place = self._queue.ahead_of(lane, requeued=requeued)
-                needed = self._forecast(now, place) - now
+                before = self._queue.before(lane, requeued=requeued)
+                needed = self._forecast(now, lane, before) - now
                 if needed > max_wait:
                     raise too_long(needed, max_wait)
             waiter = self._join(lane, now, max_wait, requeued=requeued)
-            self._schedule(waiter.loop, self._next_chance(now))
+            if lane == "interactive" and self._queue.interactive == 1:
+                # The calls that wait may be bulk calls that are not due, and a slot may be free.
+                self._dispatch()
+            else:
+                self._schedule(waiter.loop, self._next_chance(now))
         try:
             return await self._wait(waiter)
         except BaseException:
@@ -181,10 +201,10 @@ class InProcessLimiter:
                 available=self._gate.available(now, max(0, room)),
                 in_flight=self._slots.in_flight,
                 waiting=len(self._queue),
-                next_free_in=self._forecast(now, 0) - now,
+                next_free_in=self._slot_at(now, 0) - now,
                 waiting_bulk=self._queue.length("bulk"),
                 gate_closed_for=max(0.0, self._gate.closed_until - now),
-                foreign_estimate=self._slots.foreign(now),
+                foreign_estimate=self._slots.foreign_estimate(now),
                 used=self._slots.used(tightest),
             )
 
@@ -211,7 +231,8 @@ class InProcessLimiter:
                 self._reject_expiring(waiter, self._now())
 
     def _reject_expiring(self, waiter: Waiter, now: float) -> None:
-        needed = self._forecast(now, self._queue.ahead_of_waiter(waiter)) - now
+        before = self._queue.before_waiter(waiter)
+        needed = self._forecast(now, waiter.lane, before) - now
         self._queue.leave(waiter)
         # Where an estimate has just proved too hopeful, it is not repeated.
         error = too_long(max(needed, SHORTEST_ADVICE), None)
@@ -224,10 +245,16 @@ class InProcessLimiter:
             and (not self._bursts or self._bursts_available_at(now) <= now)
         )
 
+    def _bulk_is_due(self) -> bool:
+        """Whether the pacing lets a bulk call be granted now."""
+        now = self._clock.monotonic()
+        return now >= self._paced_until or self._bulk_available_at(now) <= now
+
     def _grant(self, now: float) -> Slot:
         slot = Slot(
-            taken_at=now, booked_at_grant=self._slots.take(), foreign=self._slots.foreign(now)
+            taken_at=now, booked_at_grant=self._slots.take(), foreign=self._slots.foreign_now
         )
+        self._next_at = spend(self._slots.pace, self._next_at, now)
         self._gate.enter(slot)
         if self._bursts:
             self._tats = [
@@ -252,8 +279,10 @@ class InProcessLimiter:
                 self._slots.mark_answered(now + LATE_ARRIVAL_GRACE)
             case Throttled():
                 self._slots.return_unused()
+                self._next_at = refund(self._slots.pace, self._next_at)
             case _:  # handed back
                 self._slots.return_unused()
+                self._next_at = refund(self._slots.pace, self._next_at)
                 self._tats = [
                     burst.refund(shape, tat)
                     for shape, tat in zip(self._bursts, self._tats, strict=True)
@@ -287,9 +316,9 @@ class InProcessLimiter:
             return
         now = self._clock.monotonic()
         while self._queue and self._may_send(now):
-            waiter = self._queue.next()
+            waiter = self._queue.next(self._bulk_is_due, self._slots.pace.advance)
             if waiter is None:
-                return
+                break
             waiter.slot = self._grant(now)
             if not wake(waiter, waiter.slot):
                 self._queue.return_turn(waiter.lane)
@@ -314,14 +343,33 @@ class InProcessLimiter:
             burst.room(shape, tat, now) for shape, tat in zip(self._bursts, self._tats, strict=True)
         ]
 
-    def _forecast(self, now: float, place: int) -> float:
-        """When the call with `place` others before it would be sent: an estimate."""
+    def _bulk_available_at(self, start: float, place: int = 0) -> float:
+        """When the pacing lets the bulk call with `place` others before it go, from `start` on."""
+        pace = self._slots.pace
+        return bulk_available_at(pace, self._paced_until, self._next_at, start, place)
+
+    def _slot_at(self, now: float, place: int) -> float:
+        """When the call with `place` others before it gets a slot: an estimate."""
         passes = self._gate.next_pass_at(now, place, self._latency)
 
         def leaves_at(place: int) -> float:
             return self._bursts_available_at(passes, place)
 
         return self._slots.forecast(now, place, self._latency, leaves_at)
+
+    def _forecast(self, now: float, lane: Lane, before: int) -> float:
+        """When the call with `before` others of its lane before it would be sent: an estimate."""
+        queue = self._queue
+        if lane == "interactive":
+            bulk = lane_order.bulk_before(before, queue.length("bulk"), queue.debt)
+            return self._slot_at(now, before + bulk)
+
+        def due_at(place: int) -> float:
+            passes = self._gate.next_pass_at(now, place, self._latency)
+            return self._bulk_available_at(passes, place)
+
+        interactive, slot_at = queue.interactive, partial(self._slot_at, now)
+        return lane_order.bulk_forecast(before, interactive, queue.debt, slot_at, due_at)
 
     # ------------------------------------------------------------------ timers, one a loop
 
@@ -331,7 +379,10 @@ class InProcessLimiter:
         opens_at = max(now, self._gate.closed_until)
         if free_at is None or not self._gate.available(opens_at):
             return math.inf
-        return max(free_at, opens_at, self._bursts_available_at(now))
+        when = max(free_at, opens_at, self._bursts_available_at(now))
+        if now < self._paced_until and not self._queue.interactive:
+            when = max(when, self._bulk_available_at(now))
+        return when
 
     def _is_scheduled(self, loop: asyncio.AbstractEventLoop, when: float) -> bool:
         """Whether that loop's timer fires early enough; no loop needs one that never does."""

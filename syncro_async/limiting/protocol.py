@@ -6,8 +6,8 @@ from typing import Literal, Protocol
 
 import msgspec
 
-from syncro_async._internal.html import record_table
 from syncro_async.limiting.rate_limit import RateLimit
+from syncro_async.models import base
 
 Lane = Literal["interactive", "bulk"]
 
@@ -15,17 +15,20 @@ Lane = Literal["interactive", "bulk"]
 LATE_ARRIVAL_GRACE = 5.0
 
 
-class Budget(msgspec.Struct, frozen=True):
+class Budget(base.Model, frozen=True):
     """How a key's budget stands: a snapshot, true at the moment it was taken.
 
     `limit` calls in `window` seconds is the tightest limit right now. Of its slots `available`
     may be used at once; `in_flight` belong to calls on the wire or about to be (they wait for one
     of `max_connections`). `waiting` calls stand in the queue, of them `waiting_bulk` in the bulk
-    lane. `next_free_in` is the time until a new call could be sent if it were alone (s, 0.0 when
-    one is free, an estimate while all slots are in flight), and `gate_closed_for` what is left of
-    a pause the server asked for (s). `foreign_estimate` calls of the longest window are left to
-    somebody else who uses the key: learned from 429s, forgotten when they stay away. `used`
-    slots belong to calls that were answered, and return one by one.
+    lane. `next_free_in` is the time until a new interactive call could be sent if it were alone
+    (s, 0.0 when one is free, an estimate while all slots are in flight); a bulk call can wait
+    longer, because the bulk lane is paced while interactive calls use the key. `gate_closed_for`
+    is what is left of a pause the server asked for (s). `foreign_estimate` calls of the longest
+    window are left to somebody else who uses the key: learned from 429s, forgotten when they stay
+    away, or told by the server in this window. `used` slots belong to calls that were answered, and
+    return one by one. `retries_left` retries are in the client's stock (`RetryPolicy.quota`; None:
+    it has no quota, or the snapshot is that of a limiter and not of a client).
     """
 
     limit: int
@@ -38,8 +41,7 @@ class Budget(msgspec.Struct, frozen=True):
     gate_closed_for: float = 0.0
     foreign_estimate: int = 0
     used: int = 0
-
-    _repr_html_ = record_table
+    retries_left: int | None = None
 
 
 class Slot(msgspec.Struct, eq=False):

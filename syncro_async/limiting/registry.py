@@ -47,7 +47,7 @@ class _Draining:
         for limiter in self._limiters.copy():
             # In this order, or one that is used and left again meanwhile would be lost.
             self._limiters.discard(limiter)
-            if not limiter.is_idle():
+            if limiter.is_paced() or not limiter.is_idle():
                 self._limiters.add(limiter)
         # Looking only when there are twice as many keeps the cost of 10,000 keys linear.
         self._many = max(_MANY, 2 * len(self._limiters))

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
-import msgspec
-
+from syncro_async.models import base
 from syncro_async.models.types import Role
 
 # The reference names `plan` without its type.
 Plan = str | int | dict[str, Any] | list[Any]
 
 
-class Account(msgspec.Struct, frozen=True, kw_only=True):
+class Account(base.Model, frozen=True, kw_only=True):
     """The account that the key belongs to (API reference, 'Account').
 
     - `id`, `name`: its id and name; `plan`: as the server sends it.
@@ -23,7 +22,7 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
     plan: Plan | None = None
 
 
-class User(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class User(base.Model, frozen=True, kw_only=True, gc=False):
     """A member of the account (API reference, 'Account').
 
     - `id`: what `assigned_to` takes; `name`, `email`: of the person.

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import msgspec
-
+from syncro_async.models import base
 from syncro_async.models.types import FieldType
 
 
-class CustomField(msgspec.Struct, frozen=True, kw_only=True):
+class CustomField(base.Model, frozen=True, kw_only=True):
     """The definition of a custom field (API reference, 'Custom fields').
 
     - `id`: its id; `name`: its key in a lead's `custom_fields`; `label`: what people see.

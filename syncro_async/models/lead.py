@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from datetime import date
 
-import msgspec
 from msgspec import UNSET, UnsetType
 from msgspec.structs import force_setattr
 
-from syncro_async._internal.html import record_table
+from syncro_async.models import base
 from syncro_async.models.relations import (
     ActiveSequence,
     Conversation,
@@ -25,21 +24,21 @@ from syncro_async.models.relations import (
 from syncro_async.models.types import Amount, Map, Moment
 
 
-class PipelineReference(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class PipelineReference(base.Model, frozen=True, kw_only=True, gc=False):
     """A pipeline by id and name."""
 
     id: int
     name: str | None = None
 
 
-class StageReference(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class StageReference(base.Model, frozen=True, kw_only=True, gc=False):
     """A stage of a pipeline by id and name."""
 
     id: int
     name: str | None = None
 
 
-class Lead(msgspec.Struct, frozen=True, kw_only=True, repr_omit_defaults=True):
+class Lead(base.Model, frozen=True, kw_only=True, repr_omit_defaults=True):
     """A lead as the server sent it (API reference, 'Leads'). Names are those on the wire.
 
     Only `id` is always there. A plain field is `None` when the answer lacks it or says null: the
@@ -109,15 +108,13 @@ class Lead(msgspec.Struct, frozen=True, kw_only=True, repr_omit_defaults=True):
     events: list[LeadEvent] | UnsetType = UNSET
     conversation: Conversation | UnsetType | None = UNSET
 
-    _repr_html_ = record_table
-
     def __post_init__(self) -> None:
         for name in ("custom_fields", "contact_totals"):
             if type(getattr(self, name)) is list:
                 force_setattr(self, name, {})
 
 
-class UpsertResult(msgspec.Struct, frozen=True):
+class UpsertResult(base.Model, frozen=True):
     """The result of `leads.upsert` (API reference, 'Leads').
 
     - `created`: True for a new lead, False for one that was found and updated.
@@ -128,7 +125,7 @@ class UpsertResult(msgspec.Struct, frozen=True):
     lead: Lead
 
 
-class Enrollment(msgspec.Struct, frozen=True, gc=False):
+class Enrollment(base.Model, frozen=True, gc=False):
     """The result of `leads.enroll` and `leads.unenroll` (API reference, 'Leads').
 
     - `lead_id`, `sequence_id`: the lead and the sequence.
@@ -143,7 +140,7 @@ class Enrollment(msgspec.Struct, frozen=True, gc=False):
     next_step_at: Moment | None = None
 
 
-class SentMessage(msgspec.Struct, frozen=True, gc=False):
+class SentMessage(base.Model, frozen=True, gc=False):
     """The ids of a message that the provider has accepted (API reference, 'Leads').
 
     - `conversation_id`, `message_id`: ids of the API.

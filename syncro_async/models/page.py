@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Generic, SupportsIndex, TypeVar, overload
 
-import msgspec
-
 from syncro_async._internal.html import rows_table
+from syncro_async.models import base
+from syncro_async.models.types import Moment
 
 T = TypeVar("T")
 
@@ -30,7 +29,7 @@ class Rows(list[T]):
         return rows_table(self)
 
 
-class PageMeta(msgspec.Struct, frozen=True):
+class PageMeta(base.Model, frozen=True):
     """The position of a page in its list (API reference, "Errors and limits", Pagination).
 
     - `total`: the items of all pages; `per_page`: the items of a full page.
@@ -48,7 +47,7 @@ class PageMeta(msgspec.Struct, frozen=True):
     has_more: bool | None = None
 
 
-class UnreadableItem(msgspec.Struct, frozen=True):
+class UnreadableItem(base.Model, frozen=True):
     """An item that does not fit its model.
 
     - `index`: its place in the page, counted from 0.
@@ -60,7 +59,7 @@ class UnreadableItem(msgspec.Struct, frozen=True):
     reason: str
 
 
-class Page(msgspec.Struct, Generic[T], frozen=True):
+class Page(base.Model, Generic[T], frozen=True):
     """One page of a list.
 
     - `items`: the items in the server's order, without those that cannot be read.
@@ -75,7 +74,7 @@ class Page(msgspec.Struct, Generic[T], frozen=True):
     items: list[T]
     meta: PageMeta
     unreadable: tuple[UnreadableItem, ...] = ()
-    answered_at: datetime | None = None
+    answered_at: Moment | None = None
     next_cursor: str | None = None
 
     def _repr_html_(self) -> str:

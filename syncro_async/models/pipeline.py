@@ -9,9 +9,10 @@ from typing import Protocol, TypeVar
 import msgspec
 
 from syncro_async._internal.html import rows_table
+from syncro_async.models import base
 
 
-class Stage(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class Stage(base.Model, frozen=True, kw_only=True, gc=False):
     """A stage of a pipeline.
 
     - `id`, `name`: its id and name; `color`: as the server sends it.
@@ -25,7 +26,7 @@ class Stage(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     is_lost: bool | None = None
 
 
-class Pipeline(msgspec.Struct, frozen=True, kw_only=True):
+class Pipeline(base.Model, frozen=True, kw_only=True):
     """A pipeline.
 
     - `id`, `name`: its id and name.
@@ -37,7 +38,7 @@ class Pipeline(msgspec.Struct, frozen=True, kw_only=True):
     stages: list[Stage] = msgspec.field(default_factory=list)
 
 
-class LostReason(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class LostReason(base.Model, frozen=True, kw_only=True, gc=False):
     """A reason for which deals are lost.
 
     - `id`: what `leads.mark_lost` takes as `reason_id`; `name`: what people see.
@@ -47,7 +48,7 @@ class LostReason(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     name: str | None = None
 
 
-class Pipelines(msgspec.Struct, frozen=True):
+class Pipelines(base.Model, frozen=True):
     """The account's pipelines and lost reasons (API reference, 'Pipelines').
 
     The names that people see lead to the ids that calls take:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime
 from typing import Any, Literal, NamedTuple
 
 import msgspec
 
-from syncro_async._internal.html import record_table
+from syncro_async.models import base
+from syncro_async.models.types import Moment
 
 
 class RowProblem(NamedTuple):
@@ -26,7 +26,7 @@ class RowProblem(NamedTuple):
     value: Any = None
 
 
-class FailureGroup(msgspec.Struct, frozen=True):
+class FailureGroup(base.Model, frozen=True):
     """Rows that failed for one reason.
 
     - `reason`: why they failed.
@@ -38,7 +38,7 @@ class FailureGroup(msgspec.Struct, frozen=True):
     lines: tuple[int, ...]
 
 
-class RowChange(msgspec.Struct, frozen=True):
+class RowChange(base.Model, frozen=True):
     """The change that a row makes to its lead.
 
     - `line`: the line of the row in its source
@@ -53,7 +53,7 @@ class RowChange(msgspec.Struct, frozen=True):
     fields: dict[str, tuple[Any, Any]]
 
 
-class ImportSummary(msgspec.Struct, frozen=True):
+class ImportSummary(base.Model, frozen=True):
     """The result of an import.
 
         summary = await syncro.bulk.upsert_leads("leads.csv")
@@ -77,8 +77,6 @@ class ImportSummary(msgspec.Struct, frozen=True):
     The rows are counted over all runs with one journal.
     """
 
-    _repr_html_ = record_table
-
     total: int
     created: int
     updated: int
@@ -101,7 +99,7 @@ class ImportSummary(msgspec.Struct, frozen=True):
         return self.total - done - self.failed - self.in_doubt
 
 
-class UndoneRow(msgspec.Struct, frozen=True):
+class UndoneRow(base.Model, frozen=True):
     """What became of a row when its import was taken back.
 
     - `line`: the line of the row in its source
@@ -115,11 +113,11 @@ class UndoneRow(msgspec.Struct, frozen=True):
     line: int
     what: Literal["deleted", "restored", "gone", "kept"]
     lead_id: int
-    changes: dict[str, tuple[Any, Any]] = {}
+    changes: dict[str, tuple[Any, Any]] = msgspec.field(default_factory=dict)
     reason: str | None = None
 
 
-class UndoSummary(msgspec.Struct, frozen=True):
+class UndoSummary(base.Model, frozen=True):
     """The result of taking an import back.
 
     - `rows`: each row that had created or changed a lead
@@ -134,10 +132,10 @@ class UndoSummary(msgspec.Struct, frozen=True):
         return sum(row.what == what for row in self.rows)
 
 
-class ExportReceipt(msgspec.Struct, frozen=True):
+class ExportReceipt(base.Model, frozen=True):
     """The result of an export: what is in the file, and whether that is the complete list.
 
-        receipt = await syncro.bulk.export_leads("leads.csv")
+        receipt = await syncro.bulk.export_leads("all-leads.csv")
         if not receipt.complete and not receipt.truncated:
             print(receipt.reason)
 
@@ -153,9 +151,11 @@ class ExportReceipt(msgspec.Struct, frozen=True):
     - `truncated`: True when the export stopped at `max_items`.
     - `unreadable`: the number of leads that could not be read.
     - `unreadable_file`: the path of the file with their JSON; None when `unreadable` is 0.
+    - `proof`: what proves that the server showed every lead: `"page"` (the list is on one page),
+      `"once"` (the leads that are older than two days were read once) or `"twice"` (every lead was
+      shown before and after one moment); None when nothing proves it. docs/bulk.md has the proofs.
+    - `assumption`: what the proof takes for granted, as a sentence; None without a proof.
     """
-
-    _repr_html_ = record_table
 
     written: int
     seen: int
@@ -167,9 +167,11 @@ class ExportReceipt(msgspec.Struct, frozen=True):
     truncated: bool = False
     unreadable: int = 0
     unreadable_file: str | None = None
+    proof: Literal["page", "once", "twice"] | None = None
+    assumption: str | None = None
 
 
-class SyncReceipt(msgspec.Struct, frozen=True):
+class SyncReceipt(base.Model, frozen=True):
     """The result of a sync.
 
         receipt = await syncro.bulk.sync_leads("crm.db")
@@ -179,7 +181,8 @@ class SyncReceipt(msgspec.Struct, frozen=True):
     - `inserted`, `updated`: the number of rows that are new in the table, or different now.
     - `since`: the run read the leads that changed after this time; None when it read all leads.
     - `until`: every change before this time is in the table, and the next run reads the changes
-      after it. None before the first complete run.
+      after it. It is earlier than the newest date that a lead shows. None before the first complete
+      run, and as long as no lead shows a date.
     - `deleted`: the number of rows that were removed because their leads no longer exist. Only a
       run that reads all leads finds them.
     - `complete`: False when some leads may be missing. Then the leads that were read are in the
@@ -188,13 +191,11 @@ class SyncReceipt(msgspec.Struct, frozen=True):
     - `unreadable`: the number of leads that could not be read.
     """
 
-    _repr_html_ = record_table
-
     fetched: int
     inserted: int
     updated: int
-    since: datetime | None
-    until: datetime | None
+    since: Moment | None = None
+    until: Moment | None = None
     deleted: int = 0
     complete: bool = True
     reason: str | None = None

@@ -5,8 +5,7 @@ from __future__ import annotations
 from datetime import date
 from typing import Any
 
-import msgspec
-
+from syncro_async.models import base
 from syncro_async.models.types import Amount, Moment, TaskPriority, TaskStatus, TaskType
 
 # The reference names `author`, `closed_by`, `lost_by` and `performed_by` without their type.
@@ -14,7 +13,7 @@ Person = int | str | dict[str, Any]
 
 
 # gc=False where every field is a scalar: such a struct can never be part of a cycle.
-class Owner(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class Owner(base.Model, frozen=True, kw_only=True, gc=False):
     """The user a lead is assigned to (`include=["owner"]`)."""
 
     id: int
@@ -22,7 +21,7 @@ class Owner(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     email: str | None = None
 
 
-class LeadProduct(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class LeadProduct(base.Model, frozen=True, kw_only=True, gc=False):
     """A product in the deal (`include=["products"]`); `discount_percent` counts 0 to 100."""
 
     id: int
@@ -34,7 +33,7 @@ class LeadProduct(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     total: Amount | None = None
 
 
-class LeadContact(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class LeadContact(base.Model, frozen=True, kw_only=True, gc=False):
     """A further person of the deal (`include=["contacts"]`)."""
 
     id: int
@@ -45,7 +44,7 @@ class LeadContact(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     is_primary: bool | None = None
 
 
-class Note(msgspec.Struct, frozen=True, kw_only=True):
+class Note(base.Model, frozen=True, kw_only=True):
     """A note on the lead (`include=["notes"]`). `author` is as the server sends it."""
 
     id: int
@@ -54,7 +53,7 @@ class Note(msgspec.Struct, frozen=True, kw_only=True):
     created_at: Moment | None = None
 
 
-class Sale(msgspec.Struct, frozen=True, kw_only=True):
+class Sale(base.Model, frozen=True, kw_only=True):
     """A deal won (`include=["sales"]`). `closed_by` is as the server sends it."""
 
     id: int
@@ -64,7 +63,7 @@ class Sale(msgspec.Struct, frozen=True, kw_only=True):
     closed_at: Moment | None = None
 
 
-class LostSale(msgspec.Struct, frozen=True, kw_only=True):
+class LostSale(base.Model, frozen=True, kw_only=True):
     """A deal lost (`include=["sales"]`). `lost_by` is as the server sends it."""
 
     id: int
@@ -74,7 +73,7 @@ class LostSale(msgspec.Struct, frozen=True, kw_only=True):
     lost_by: Person | None = None
 
 
-class LeadTask(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class LeadTask(base.Model, frozen=True, kw_only=True, gc=False):
     """A task of the lead (`include=["tasks"]`); `due_time` is text such as `14:30`."""
 
     id: int
@@ -88,7 +87,7 @@ class LeadTask(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     assigned_to: int | None = None
 
 
-class ActiveSequence(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class ActiveSequence(base.Model, frozen=True, kw_only=True, gc=False):
     """The nurture sequence the lead is in now (`include=["sequences"]`)."""
 
     id: int
@@ -98,7 +97,7 @@ class ActiveSequence(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     status: str | None = None
 
 
-class LeadSequence(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class LeadSequence(base.Model, frozen=True, kw_only=True, gc=False):
     """One enrollment of the lead, past or present (`include=["sequences"]`).
 
     `id` is that of the enrollment, `sequence_id` that of the sequence.
@@ -111,7 +110,7 @@ class LeadSequence(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     next_step_at: Moment | None = None
 
 
-class LeadEvent(msgspec.Struct, frozen=True, kw_only=True):
+class LeadEvent(base.Model, frozen=True, kw_only=True):
     """Something that happened to the lead (`include=["events"]`, one lead at a time).
 
     `performed_by` is as the server sends it.
@@ -124,7 +123,7 @@ class LeadEvent(msgspec.Struct, frozen=True, kw_only=True):
     created_at: Moment | None = None
 
 
-class Conversation(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class Conversation(base.Model, frozen=True, kw_only=True, gc=False):
     """The lead's WhatsApp conversation (`include=["conversation"]`, one lead at a time).
 
     `instance_id` is that of the connected number.

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from datetime import date
 
-import msgspec
-
+from syncro_async.models import base
 from syncro_async.models.types import Moment, TaskPriority, TaskStatus, TaskType
 
 
-class TaskLead(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class TaskLead(base.Model, frozen=True, kw_only=True, gc=False):
     """The lead a task is for, in short."""
 
     id: int
@@ -18,14 +17,14 @@ class TaskLead(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     email: str | None = None
 
 
-class Assignee(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class Assignee(base.Model, frozen=True, kw_only=True, gc=False):
     """The user who is to do a task, in short."""
 
     id: int
     name: str | None = None
 
 
-class Task(msgspec.Struct, frozen=True, kw_only=True, repr_omit_defaults=True):
+class Task(base.Model, frozen=True, kw_only=True, repr_omit_defaults=True):
     """A task as the server sent it (API reference, 'Tasks'). Names are those on the wire.
 
     Only `id` is always there; what the answer lacks or says is null is `None`.

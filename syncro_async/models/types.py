@@ -26,6 +26,11 @@ if TYPE_CHECKING:
     )
     Provider = Literal["waha", "cloud_api"] | str
     TemplateStatus = Literal["APPROVED", "PENDING", "REJECTED", "PAUSED", "DISABLED"] | str
+    ListRelation = (
+        Literal["owner", "products", "contacts", "notes", "sales", "tasks", "sequences", "score"]
+        | str
+    )
+    Relation = ListRelation | Literal["siblings", "events", "conversation"]
     WebhookSource = Literal["api", "n8n"] | str
     WebhookEvent = (
         Literal["lead.created", "lead.updated", "lead.stage_changed", "lead.won", "task.completed"]
@@ -33,7 +38,7 @@ if TYPE_CHECKING:
     )
 else:
     TaskType = TaskPriority = TaskStatus = Role = FieldType = Provider = str
-    TemplateStatus = WebhookSource = WebhookEvent = str
+    TemplateStatus = WebhookSource = WebhookEvent = ListRelation = Relation = str
 if TYPE_CHECKING:
     Map = dict[str, Any]
 else:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import msgspec
-
+from syncro_async._internal.html import rows_table
+from syncro_async.models import base
 from syncro_async.models.types import Moment, WebhookEvent, WebhookSource
 
 
-class Webhook(msgspec.Struct, frozen=True, kw_only=True):
+class Webhook(base.Model, frozen=True, kw_only=True):
     """A subscription (API reference, 'Webhook subscriptions').
 
     - `id`: its id; `target_url`: the URL that the server calls for each of the `events`.
@@ -33,7 +33,7 @@ class Webhook(msgspec.Struct, frozen=True, kw_only=True):
     created_at: Moment | None = None
 
 
-class Webhooks(msgspec.Struct, frozen=True):
+class Webhooks(base.Model, frozen=True):
     """The account's subscriptions.
 
     - `webhooks`: all of them.
@@ -44,7 +44,7 @@ class Webhooks(msgspec.Struct, frozen=True):
     supported_events: list[WebhookEvent]
 
 
-class NewWebhook(msgspec.Struct, frozen=True, kw_only=True):
+class NewWebhook(base.Model, frozen=True, kw_only=True):
     """A subscription that was just created (API reference, 'Webhook subscriptions').
 
     - `id`: its id; `events`: what it is about.
@@ -59,6 +59,9 @@ class NewWebhook(msgspec.Struct, frozen=True, kw_only=True):
     def __repr__(self) -> str:
         shown = ", ".join(f"{name}={value!r}" for name, value in self.__rich_repr__())
         return f"NewWebhook({shown})"
+
+    def _repr_html_(self) -> str:
+        return rows_table([dict(self.__rich_repr__())], "NewWebhook")
 
     def __rich_repr__(self) -> list[tuple[str, Any]]:
         return [("id", self.id), ("secret", self.secret and "***"), ("events", self.events)]

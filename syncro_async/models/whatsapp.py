@@ -6,10 +6,11 @@ from typing import Any
 
 import msgspec
 
+from syncro_async.models import base
 from syncro_async.models.types import Provider
 
 
-class WhatsAppInstance(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class WhatsAppInstance(base.Model, frozen=True, kw_only=True, gc=False):
     """A connected number (API reference, 'WhatsApp').
 
     - `id`: the `instance_id` of messages; `display_name`, `phone_number`: what people see.
@@ -31,7 +32,7 @@ class WhatsAppInstance(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     has_window_restriction: bool | None = None
 
 
-class WhatsAppTemplate(msgspec.Struct, frozen=True, kw_only=True):
+class WhatsAppTemplate(base.Model, frozen=True, kw_only=True):
     """A message template (API reference, 'WhatsApp').
 
     - `id`: the `template_id` of messages; `name`: its name.

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from importlib import import_module
 from typing import Any, Literal
 
 import msgspec
-from msgspec import inspect
 
 from syncro_async.errors import InvalidArgumentError
+from syncro_async.paging.columns import Field, Kind, fields_of
 from syncro_async.transport.values import shown
 
 Library = Literal["polars", "pandas"]
 MakeFrame = Callable[[Sequence[Any], Any], Any]
 
+Column = tuple[Kind, list[Any]]
+"""The kind of a column and its values."""
+
 _KNOWN: tuple[Library, ...] = ("polars", "pandas")
-_PANDAS: Mapping[str, str] = {
+_PANDAS: Mapping[Kind, str] = {
     "int": "Int64",
     "float": "Float64",
     "bool": "boolean",
@@ -27,26 +30,23 @@ _PANDAS: Mapping[str, str] = {
     "texts": "object",
     "json": "string",
 }
-_KINDS: Mapping[type[inspect.Type], str] = {
-    inspect.IntType: "int",
-    inspect.FloatType: "float",
-    inspect.BoolType: "bool",
-    inspect.StrType: "text",
-    inspect.DateTimeType: "moment",
-    inspect.DateType: "date",
-    inspect.TimeType: "text",
-}
+_OF_TYPE: Mapping[type, Kind] = {bool: "bool", int: "int", float: "float", str: "text"}
+_LARGEST = 2**63  # what a column of integers takes
 
 
-def frame_maker(library: Library | None) -> MakeFrame:
-    """What makes a frame of items and the type they have (None: unknown).
+def frame_maker(wanted: Library | type[Any] | None) -> MakeFrame:
+    """Return the function that makes a frame of items and their type (None: unknown).
 
-    Raises `ModuleNotFoundError` where the library is not installed (None: neither of them), and
-    `InvalidArgumentError` for one that is not known.
+    - `wanted`: `"polars"`, `"pandas"`, or the class of their frames; None: the one that is
+      installed, polars before pandas
+
+    Raises `ModuleNotFoundError` when the library is not installed, and `InvalidArgumentError`
+    for any other.
     """
+    library = wanted.__module__.partition(".")[0] if isinstance(wanted, type) else wanted
     if library is not None and library not in _KNOWN:
         raise InvalidArgumentError(
-            f"library={shown(library)} must be 'polars' or 'pandas'", argument="library"
+            f"library={shown(wanted)} must be 'polars' or 'pandas'", argument="library"
         )
     for name in (library,) if library else _KNOWN:
         try:
@@ -70,14 +70,10 @@ class _Maker:
         model = item or (type(items[0]) if items else None)
         if not (isinstance(model, type) and issubclass(model, msgspec.Struct)):
             return self._of_objects(items)
-        kinds = column_kinds(model)
-        columns = {
-            name: [_value(getattr(each, name), kind) for each in items]
-            for name, kind in kinds.items()
-        }
-        return self._polars(columns, kinds) if self._in_polars else self._pandas(columns, kinds)
+        columns = dict(_columns(fields_of(model), items))
+        return self._polars(columns) if self._in_polars else self._pandas(columns)
 
-    def _polars(self, columns: dict[str, list[Any]], kinds: Mapping[str, str]) -> Any:
+    def _polars(self, columns: Mapping[str, Column]) -> Any:
         polars = self._module
         types = {
             "int": polars.Int64,
@@ -89,19 +85,22 @@ class _Maker:
             "texts": polars.List(polars.String),
             "json": polars.String,
         }
-        return polars.DataFrame(columns, schema={name: types[kind] for name, kind in kinds.items()})
+        return polars.DataFrame(
+            {name: values for name, (_, values) in columns.items()},
+            schema={name: types[kind] for name, (kind, _) in columns.items()},
+        )
 
-    def _pandas(self, columns: dict[str, list[Any]], kinds: Mapping[str, str]) -> Any:
+    def _pandas(self, columns: Mapping[str, Column]) -> Any:
         series = self._module.Series
         return self._module.DataFrame(
             {
-                name: series(values, dtype=_PANDAS[kinds[name]], name=name)
-                for name, values in columns.items()
+                name: series(values, dtype=_PANDAS[kind], name=name)
+                for name, (kind, values) in columns.items()
             }
         )
 
     def _of_objects(self, items: Sequence[Any]) -> Any:
-        """Of maps a column for each key; the library finds the types."""
+        """Make a column for each key of the mappings; the library finds the types."""
         rows = [each if isinstance(each, Mapping) else {"value": each} for each in items]
         if not self._in_polars:
             return self._module.DataFrame(rows)
@@ -111,7 +110,7 @@ class _Maker:
 
 
 def _of_no_one_type(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The columns in which nested values stand beside others; polars has no type for those."""
+    """Return the columns with nested and other values, for which polars has no type."""
     types: dict[str, set[type]] = {}
     for row in rows:
         for name, value in row.items():
@@ -120,28 +119,48 @@ def _of_no_one_type(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     return [name for name, found in types.items() if len(found) > 1 and found & {list, dict}]
 
 
-def column_kinds(model: type[msgspec.Struct]) -> dict[str, str]:
-    """The kind of each field's column, always the same, whatever the data."""
-    described = inspect.type_info(model)
-    fields = described.fields if isinstance(described, inspect.StructType) else ()
-    return {field.name: _kind(field.type) for field in fields}
+def _columns(
+    fields: Sequence[Field], items: Sequence[Any], prefix: str = ""
+) -> Iterator[tuple[str, Column]]:
+    """Yield the columns of the items: those of nested models and maps are `stage.name`."""
+    for field in fields:
+        name = f"{prefix}{field.name}"
+        values = [_of_item(item, field.name) for item in items]
+        if field.fields:
+            yield from _columns(field.fields, values, f"{name}.")
+        elif field.is_map:
+            maps = [value or {} for value in values]
+            for key in dict.fromkeys(key for each in maps for key in each):
+                yield f"{name}.{key}", _column_of([each.get(key) for each in maps])
+        else:
+            yield name, (field.kind, [_value(value, field.kind) for value in values])
 
 
-def _kind(described: inspect.Type) -> str:
-    members = described.types if isinstance(described, inspect.UnionType) else (described,)
-    present = [each for each in members if not isinstance(each, inspect.NoneType)]
-    if len(present) != 1:
+def _of_item(item: Any, name: str) -> Any:
+    value = None if item is None else getattr(item, name)
+    return None if value is msgspec.UNSET else value
+
+
+def _column_of(values: Sequence[Any]) -> Column:
+    """Return the column of values whose kind no model names."""
+    kind = _kind_of(values)
+    return kind, [_value(value, kind) for value in values]
+
+
+def _kind_of(values: Sequence[Any]) -> Kind:
+    present = [value for value in values if value is not None]
+    types = {type(value) for value in present}
+    if types <= {int, float} and not all(abs(value) < _LARGEST for value in present):
         return "json"
-    (only,) = present
-    if isinstance(only, inspect.LiteralType) and all(isinstance(v, str) for v in only.values):
-        return "text"
-    if isinstance(only, inspect.ListType) and isinstance(only.item_type, inspect.StrType):
+    if types == {list} and all(isinstance(each, str) for value in present for each in value):
         return "texts"
-    return _KINDS.get(type(only), "json")
+    if types == {int, float}:
+        return "float"
+    return _OF_TYPE.get(types.pop(), "json") if len(types) == 1 else "json" if types else "text"
 
 
-def _value(value: Any, kind: str) -> Any:
-    if value is None or value is msgspec.UNSET:
+def _value(value: Any, kind: Kind) -> Any:
+    if value is None:
         return None
     match kind:
         case "json":
@@ -151,5 +170,7 @@ def _value(value: Any, kind: str) -> Any:
             return moment.astimezone(UTC)
         case "text":
             return str(value)
+        case "float":
+            return float(value)
         case _:
             return value

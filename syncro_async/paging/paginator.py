@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
-from typing import TYPE_CHECKING, Any, Generic, Literal, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, TypeVar, overload
 
 from syncro_async._internal.checks import is_int
 from syncro_async.models.page import Page, Rows
@@ -13,12 +13,17 @@ from syncro_async.paging.pages import Fetch, PageWalk, items_of, says_more, trun
 from syncro_async.paging.prefetch import Prefetch
 from syncro_async.transport.values import refusal, unwrapped
 
-if TYPE_CHECKING:
-    import pandas as pd
-    import polars as pl
-
-
 T = TypeVar("T")
+F = TypeVar("F")
+
+_CANNOT_BE_AWAITED = (
+    "a list is fetched page by page and cannot be awaited: write `await ….collect()` for all items"
+    " in a list, `await ….first()` for one, or `async for item in …:`"
+)
+_NEEDS_ASYNC_FOR = (
+    "a list is fetched page by page and needs `async for item in …:`, or `await ….collect()` for"
+    " all items in a list"
+)
 
 
 class Paginator(Generic[T]):
@@ -64,6 +69,16 @@ class Paginator(Generic[T]):
     def __aiter__(self) -> AsyncIterator[T]:
         return items_of(self.pages())
 
+    if not TYPE_CHECKING:  # for a type checker it stays an error to await or to loop over it
+
+        def __await__(self) -> NoReturn:
+            """Say what to await instead. Raises `TypeError`."""
+            raise TypeError(_CANNOT_BE_AWAITED)
+
+        def __iter__(self) -> NoReturn:
+            """Say how to loop instead. Raises `TypeError`."""
+            raise TypeError(_NEEDS_ASYNC_FOR)
+
     async def pages(self) -> AsyncGenerator[Page[T], None]:
         """The pages in order; the last one is cut where `max_items` says so."""
         left = self._max_items
@@ -85,24 +100,27 @@ class Paginator(Generic[T]):
         return rows
 
     @overload
-    async def to_dataframe(self, library: Literal["polars"]) -> pl.DataFrame: ...
+    async def to_dataframe(self, library: type[F]) -> F: ...
     @overload
-    async def to_dataframe(self, library: Literal["pandas"]) -> pd.DataFrame: ...
-    @overload
-    async def to_dataframe(self, library: None = None) -> Any: ...
-    async def to_dataframe(self, library: Library | None = None) -> Any:
-        """All items in a data frame of polars or pandas; None: of the one that is installed.
+    async def to_dataframe(self, library: Library | None = None) -> Any: ...
+    async def to_dataframe(self, library: Library | type[Any] | None = None) -> Any:
+        """Fetch all items as a data frame.
 
-        It has a column for each field of the model, whatever was sent, so that an empty list has
-        them too: numbers, texts, booleans and dates as such (pandas: with its nullable types),
-        moments in UTC, lists of texts as lists. Relations, `custom_fields` and whatever else is
-        nested are JSON texts; what was not sent is null. Where items are plain objects there is a
-        column for each key, whose type the library finds.
+            frame = await syncro.leads.list(include=["owner"]).to_dataframe("polars")
+            frame.select("id", "stage.name", "owner.name", "custom_fields.tamanho_empresa")
 
-        - `library`: `"polars"`, `"pandas"`, or None for the one that is installed.
+        - `library`: `"polars"`, `"pandas"`, or None for the one that is installed. With
+          `polars.DataFrame` or `pandas.DataFrame` a type checker knows the type of the result.
 
-        Raises `ModuleNotFoundError` before anything is sent where the library is missing (extra
-        `dataframe`), and `InvalidArgumentError` for another library.
+        The frame has a column for each field of the model, also for an empty list, and null for
+        what was not sent. Numbers, texts, booleans and dates have their types (pandas: the
+        nullable ones), times are in UTC, and lists of texts are lists. A nested model has a column
+        for each of its fields (`stage.id`, `stage.name`), and each custom field that an item has is
+        a column (`custom_fields.NAME`) of the type of its values. Lists of records are JSON texts.
+        For items that are plain objects there is a column for each key.
+
+        Raises `ModuleNotFoundError` before the first request when the library is missing (extra
+        `dataframe`), and `InvalidArgumentError` for any other library.
         """
         make = frame_maker(library)
         return make(await self.collect(), self._item)

@@ -7,6 +7,7 @@ import builtins
 from syncro_async.models import account
 from syncro_async.models.account import User
 from syncro_async.models.envelope import Envelope
+from syncro_async.models.page import Rows
 from syncro_async.resources.listing import whole_list
 from syncro_async.resources.resource import Resource, raw
 from syncro_async.transport.json_codec import decoder_for
@@ -65,14 +66,16 @@ class Users(Resource):
         """The same calls; each returns a `RawResult` with the status, headers and body."""
         return RawUsers(self)
 
-    async def list(self) -> builtins.list[User]:
-        """Fetch the members of the account.
+    async def list(self, *, refresh: bool = False) -> builtins.list[User]:
+        """The members of the account, at most 60 s old.
 
         A member that cannot be read is left out, logged at WARNING, and reported to the observers
         as `ItemUnreadable`. Raises the errors of `syncro_async.errors`.
+
+        - `refresh`: send a request in any case (default False).
         """
-        read = whole_list(_PATH, self._emit, User)
-        return await self._send(Call("GET", _PATH, read, idempotent=True))
+        call = Call("GET", _PATH, whole_list(_PATH, self._emit, User), idempotent=True)
+        return await self._names.look_up(_PATH, lambda: self._send(call), Rows, refresh=refresh)
 
 
 class RawUsers:

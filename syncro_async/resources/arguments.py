@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 
 from syncro_async._internal.checks import is_int
 from syncro_async.errors import InvalidArgumentError
+from syncro_async.models.types import ListRelation
 from syncro_async.resources.keywords import check_names
 from syncro_async.transport.values import format_datetime, refusal, scalar, unwrapped
 
@@ -41,7 +42,7 @@ class LeadFilters(TypedDict, total=False):
     updated_since: datetime | date | None
     created_from: datetime | date | None
     created_to: datetime | date | None
-    include: str | Iterable[str] | None
+    include: ListRelation | Iterable[ListRelation] | None
 
 
 class LeadPlace(TypedDict, total=False):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 
 from syncro_async.models.custom_field import CustomField
+from syncro_async.models.page import Rows
 from syncro_async.resources.arguments import flag
 from syncro_async.resources.listing import whole_list
 from syncro_async.resources.resource import Resource, raw
@@ -28,18 +29,23 @@ class CustomFields(Resource):
         """The same calls; each returns a `RawResult` with the status, headers and body."""
         return RawCustomFields(self)
 
-    async def list(self, *, active_only: bool = False) -> builtins.list[CustomField]:
-        """Fetch the definitions of the account's custom fields.
+    async def list(
+        self, *, active_only: bool = False, refresh: bool = False
+    ) -> builtins.list[CustomField]:
+        """The definitions of the account's custom fields, at most 60 s old.
 
         A definition that cannot be read is left out, logged at WARNING, and reported to the
         observers as `ItemUnreadable`. Raises `InvalidArgumentError` for what is no bool, and the
         other errors of `syncro_async.errors`.
 
         - `active_only`: leave out the fields that are not in use (default False).
+        - `refresh`: send a request in any case (default False).
         """
         query = query_string({"active_only": flag("active_only", active_only) or None})
         read = whole_list(_PATH, self._emit, CustomField)
-        return await self._send(Call("GET", _PATH, read, idempotent=True, query=query))
+        call = Call("GET", _PATH, read, idempotent=True, query=query)
+        kind = f"{_PATH}?{query}"
+        return await self._names.look_up(kind, lambda: self._send(call), Rows, refresh=refresh)
 
 
 class RawCustomFields:

@@ -10,6 +10,7 @@ from typing import Any, TypeVar, Unpack
 from syncro_async.errors import InvalidArgumentError
 from syncro_async.models.envelope import Envelope
 from syncro_async.models.lead import Enrollment, Lead, SentMessage, UpsertResult
+from syncro_async.models.types import Relation
 from syncro_async.paging.paginator import Paginator
 from syncro_async.resources.arguments import (
     LeadDetails,
@@ -111,7 +112,7 @@ class Leads(Resource):
         part = page_range(page_size, start_page, max_items)
         return self._paginate("/leads", lead_filters(filters), Lead, part)
 
-    async def get(self, id: int, *, include: str | Iterable[str] = ()) -> Lead:
+    async def get(self, id: int, *, include: Relation | Iterable[Relation] = ()) -> Lead:
         """Fetch one lead.
 
         - `id`: the lead's id.

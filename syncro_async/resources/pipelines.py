@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TypeVar
+
 import msgspec
 
 from syncro_async.models import pipeline as models
+from syncro_async.models.page import Rows
 from syncro_async.paging.page_decoding import envelope, fields_of, item_decoder, items_under
 from syncro_async.resources.listing import readable
 from syncro_async.resources.resource import Resource, raw
 from syncro_async.transport.messages import Call
+
+R = TypeVar("R")
 
 _PATH = "/pipelines"
 _OWN = frozenset({"id", "name"})
@@ -26,7 +32,9 @@ class Pipelines(Resource):
         async for lead in syncro.leads.list(stage_id=stage.id):
             print(lead.name)
 
-    They raise the errors of `syncro_async.errors`.
+    The pipelines are kept for 60 s: calls within that time, and calls at the same time, share one
+    request. A name that is not found is looked for in new ones. The calls raise the errors of
+    `syncro_async.errors`.
     """
 
     @property
@@ -34,33 +42,41 @@ class Pipelines(Resource):
         """The same calls; each returns a `RawResult` with the status, headers and body."""
         return RawPipelines(self)
 
-    async def list(self) -> models.Pipelines:
-        """Fetch every pipeline with its stages, and the lost reasons.
+    async def list(self, *, refresh: bool = False) -> models.Pipelines:
+        """Every pipeline with its stages, and the lost reasons.
 
         The result finds ids by names: see its `find`, `stage` and `reason`. A pipeline, stage or
         reason that cannot be read is left out, logged at WARNING, and reported to the observers as
         `ItemUnreadable`. Raises the errors of `syncro_async.errors`.
-        """
-        return await self._send(Call("GET", _PATH, self._read, idempotent=True))
 
-    async def find(self, name: str) -> models.Pipeline:
+        - `refresh`: send a request in any case (default False).
+        """
+        return await self._look_up(_copy, refresh=refresh)
+
+    async def find(self, name: str, *, refresh: bool = False) -> models.Pipeline:
         """The pipeline of that name.
 
         Raises `LookupError` when no pipeline or several have the name.
 
         - `name`: the name as people see it; capitals, accents and spaces may be written otherwise.
+        - `refresh`: send a request in any case (default False).
         """
-        return (await self.list()).find(name)
+        return await self._look_up(lambda found: found.find(name), refresh=refresh)
 
-    async def stage(self, pipeline: str, name: str) -> models.Stage:
+    async def stage(self, pipeline: str, name: str, *, refresh: bool = False) -> models.Stage:
         """The stage of that name.
 
         Raises `LookupError` when no stage or several have the name.
 
         - `pipeline`: the name of the stage's pipeline.
         - `name`: the name of the stage, as for `find`.
+        - `refresh`: send a request in any case (default False).
         """
-        return (await self.list()).stage(pipeline, name)
+        return await self._look_up(lambda found: found.stage(pipeline, name), refresh=refresh)
+
+    async def _look_up(self, find: Callable[[models.Pipelines], R], *, refresh: bool) -> R:
+        call = Call("GET", _PATH, self._read, idempotent=True)
+        return await self._names.look_up(_PATH, lambda: self._send(call), find, refresh=refresh)
 
     def _read(self, raw: bytes) -> models.Pipelines:
         fields = envelope(raw)
@@ -81,6 +97,11 @@ class Pipelines(Resource):
         return msgspec.structs.replace(
             pipeline, stages=readable(_PATH, self._emit, stages, _read_stage)
         )
+
+
+def _copy(found: models.Pipelines) -> models.Pipelines:
+    """The same with lists of its own, for the kept ones must not be changed."""
+    return models.Pipelines(Rows(found.pipelines), Rows(found.lost_reasons))
 
 
 class RawPipelines:

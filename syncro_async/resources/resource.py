@@ -15,6 +15,7 @@ from syncro_async.models.page import Page
 from syncro_async.models.raw_result import Headers, RawResult
 from syncro_async.paging.paginator import Paginator
 from syncro_async.resources.arguments import PageRange
+from syncro_async.resources.name_cache import NameCache
 from syncro_async.transport.messages import CallState, RawResponse, SendCall
 
 P = ParamSpec("P")
@@ -66,12 +67,14 @@ class Record:
 class Calls:
     """What a resource needs of the client.
 
-    `recording` makes the same for calls whose answers go to a record.
+    `names` keeps lists for a while. `recording` makes the same for calls whose answers go to a
+    record.
     """
 
     send: SendCall
     paginate: MakePaginator
     emit: Emit
+    names: NameCache
     recording: Callable[[Record], Calls]
 
 
@@ -83,6 +86,7 @@ class Resource:
         self._send = calls.send
         self._paginate = calls.paginate
         self._emit = calls.emit
+        self._names = calls.names
 
     def _recording(self, record: Record) -> Self:
         """The same calls, whose answers go to the record as well."""

@@ -12,6 +12,7 @@ from syncro_async.errors import (
     NoAnswerError,
     OutcomeUnknownError,
     ProviderAuthenticationError,
+    ProviderError,
     ProviderRateLimitedError,
     RateLimitedError,
     ServerError,
@@ -60,6 +61,22 @@ def retry_delay(error: SyncroError, context: RetryContext) -> float | None:
     else:
         wait = max(requested, backoff(context.policy, context.attempts))
     return None if context.elapsed + wait > context.policy.max_elapsed else wait
+
+
+def draws_quota(error: SyncroError) -> bool:
+    """Whether a retry after this failure counts against the retry quota.
+
+    It does when the server may be down. An answer that the API itself wrote proves that it is not:
+    a 4xx, and a 5xx about a connected provider.
+    """
+    if not isinstance(error, ServerError):
+        return isinstance(error, NoAnswerError)
+    if isinstance(error, CircuitOpenError) or (error.code or "").startswith("PROVIDER_"):
+        return False
+    # The documented body of a 502 has the provider's own answer (API reference, "Errors and
+    # limits"). The page of a gateway has not.
+    body = error.body
+    return not (isinstance(error, ProviderError) and isinstance(body, dict) and "raw" in body)
 
 
 def throttles_key(error: SyncroError) -> TypeGuard[RateLimitedError]:

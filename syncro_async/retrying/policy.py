@@ -31,6 +31,13 @@ class RetryPolicy:
     its waiting more than `max_elapsed` seconds after the call was first sent.
     `RetryPolicy(attempts=1)` never tries again.
 
+    All calls of a client share a stock of `quota` retries. A retry after a 5xx or without an answer
+    takes `quota_cost` out of it. A call that succeeds after such a retry puts that back, one that
+    succeeds at once `quota_refill`. When the stock is used up, a call is not tried again and raises
+    its own error at once; a call of a bulk job waits. So a server that is down gets about one
+    request a call. An answer that the API itself wrote (4xx, a 502 of a connected provider) takes
+    nothing. `quota=None`: retries are not counted.
+
     `random` gives numbers in [0, 1) and is there for tests that want the same delays every time.
     Raises `ConfigurationError` for numbers that make no sense.
     """
@@ -39,6 +46,9 @@ class RetryPolicy:
     base_delay: float = 0.5
     max_delay: float = 30.0
     max_elapsed: float = 300.0
+    quota: float | None = 50
+    quota_cost: float = 1.0
+    quota_refill: float = 0.2
     random: Callable[[], float] = random.random
 
     def __post_init__(self) -> None:
@@ -46,7 +56,10 @@ class RetryPolicy:
             raise ConfigurationError(
                 f"RetryPolicy: attempts={self.attempts!r} must be a whole number, 1 or more"
             )
-        for name in ("base_delay", "max_delay", "max_elapsed"):
+        names = ["base_delay", "max_delay", "max_elapsed", "quota_refill"]
+        for name in names if self.quota is None else [*names, "quota"]:
             value = getattr(self, name)
             if not (is_number(value) and value >= 0):  # which NaN is not either
                 raise ConfigurationError(f"RetryPolicy: {name}={value!r} must be 0 or more")
+        if not (is_number(self.quota_cost) and self.quota_cost > 0):
+            raise ConfigurationError(f"RetryPolicy: quota_cost={self.quota_cost!r} must be above 0")

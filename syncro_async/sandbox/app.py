@@ -24,11 +24,13 @@ from syncro_async.sandbox.responses import (
     Response,
     ValidationFailed,
     error,
+    method_not_allowed,
     not_found,
     page,
     redirect_to_page,
+    too_large,
 )
-from syncro_async.sandbox.routes import find_route
+from syncro_async.sandbox.routes import allowed_methods, find_route
 from syncro_async.sandbox.serialization import Serializer
 
 if TYPE_CHECKING:
@@ -42,6 +44,9 @@ if TYPE_CHECKING:
 API_ROOT = "/api/v1"
 _TOO_MANY = 429
 _NO_LENGTH = frozenset({204, 304})
+_READING = frozenset({"GET", "HEAD"})
+# PHP's post_max_size, as it is by default.
+_MOST_BODY = 8 * 1024 * 1024
 _NO_FAULT = Trouble()
 
 
@@ -119,7 +124,7 @@ class Api:
             await self._send(send, arrival, rejected.answer)
             return
         try:
-            body = await request.body()
+            body = await _read(request)
         except ClientDisconnect:
             return
         normal = self._handle(request, arrival, found, body) if trouble.applies else None
@@ -176,10 +181,15 @@ class Api:
         request: Request,
         arrival: Arrival,
         found: tuple[Route, tuple[str, ...]] | None,
-        body: bytes,
+        body: bytes | None,
     ) -> Response:
         try:
+            if body is None:
+                raise too_large()
             if found is None:
+                allowed = allowed_methods(arrival.path)
+                if allowed:
+                    raise method_not_allowed(arrival.method, arrival.path, allowed)
                 raise not_found("Recurso")
             route, parts = found
             api_request = ApiRequest(
@@ -196,7 +206,7 @@ class Api:
             return rejected.answer if _wants_json(request) else redirect_to_page()
         except RequestRejected as rejected:
             return rejected.answer
-        if arrival.method != "GET":
+        if arrival.method not in _READING:
             self.writes.append((arrival.method, arrival.path))
         return answer
 
@@ -218,9 +228,24 @@ class Api:
             }
         )
         body = answer.body[: len(answer.body) // 2] if cut else answer.body
+        if arrival.method == "HEAD":
+            body = b""
         await send({"type": "http.response.body", "body": body, "more_body": cut})
         if cut:
             raise ConnectionDropped
+
+
+async def _read(request: Request) -> bytes | None:
+    """The body, or None when it is too large; then it is read to its end and not kept."""
+    parts: list[bytes] = []
+    size = 0
+    async for part in request.stream():
+        size += len(part)
+        if size <= _MOST_BODY:
+            parts.append(part)
+        else:
+            parts.clear()
+    return b"".join(parts) if size <= _MOST_BODY else None
 
 
 def _wants_json(request: Request) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
@@ -56,6 +56,30 @@ def rule_violation(message: str, **more: Any) -> RequestRejected:
 def not_found(what: str) -> RequestRejected:
     """404 with a `message`."""
     return error(404, {"message": f"{what} não encontrado."})
+
+
+_MOST_DIGITS = 18
+
+
+def id_from_path(text: str) -> int:
+    """The id in a path segment; 0, which no record has, for anything that is no id."""
+    digits = text.lstrip("0")
+    known = digits.isascii() and digits.isdecimal() and len(digits) <= _MOST_DIGITS
+    return int(digits) if known else 0
+
+
+def method_not_allowed(method: str, path: str, allowed: Sequence[str]) -> RequestRejected:
+    """405 for a path that has other methods."""
+    names = ", ".join(allowed)
+    message = (
+        f"The {method} method is not supported for route api/v1{path}. Supported methods: {names}."
+    )
+    return error(405, {"message": message}, ("allow", names))
+
+
+def too_large() -> RequestRejected:
+    """413 for a body above the limit."""
+    return error(413, {"message": "The POST data is too large."})
 
 
 def invalid(errors: Mapping[str, list[str]]) -> ValidationFailed:

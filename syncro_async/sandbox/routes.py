@@ -84,13 +84,25 @@ ROUTES = (
 _PATTERNS = [(route, route.path.split("/")) for route in ROUTES]
 
 
+_METHODS = ("GET", "HEAD", "POST", "PUT", "DELETE")
+
+
+def allowed_methods(raw_path: str) -> list[str]:
+    """The methods of a path, as `Allow` lists them; empty for an unknown path."""
+    known = {method for method in _METHODS if find_route(method, raw_path)}
+    return [method for method in _METHODS if method in known]
+
+
 def find_route(method: str, raw_path: str) -> tuple[Route, tuple[str, ...]] | None:
     """The route of a request and the decoded variable segments; None when there is no route.
+
+    A HEAD request has the route of GET.
 
     `raw_path` is percent-encoded. It is split before it is decoded, so an encoded slash stays
     inside its segment.
     """
     segments = raw_path.split("/")
+    method = "GET" if method == "HEAD" else method
     for route, pattern in _PATTERNS:
         if route.method != method or len(pattern) != len(segments):
             continue

@@ -109,7 +109,8 @@ def run(
 
 def _listen(host: str, port: int) -> socket.socket:
     try:
-        return socket.create_server((host, port), backlog=_BACKLOG)
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        return socket.create_server((host, port), family=family, backlog=_BACKLOG)
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             message = (
@@ -138,5 +139,6 @@ def _server(sandbox: Sandbox) -> _PromptServer:
 
 
 def _url(listener: socket.socket) -> str:
-    host, port = listener.getsockname()
-    return f"http://{host}:{port}{API_ROOT}"
+    host, port = listener.getsockname()[:2]
+    place = f"[{host}]" if ":" in host else host
+    return f"http://{place}:{port}{API_ROOT}"

@@ -17,14 +17,19 @@ _LENGTH_OF_DATE = len("2026-06-30")
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 _TIME = re.compile(r"([01]\d|2[0-3]):[0-5]\d", re.ASCII)
 _FLAGS: dict[Any, bool] = {True: True, False: False, "1": True, "0": False}
-_WHOLE = re.compile(r"[+-]?\d{1,18}")
+# Laravel's `integer` (PHP's FILTER_VALIDATE_INT) and `numeric` (is_numeric), of text.
+_WHOLE = re.compile(r"[+-]?(0|[1-9]\d{0,18})", re.ASCII)
+_NUMERIC = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)(e[+-]?\d+)?", re.ASCII | re.IGNORECASE)
+_MOST_INT = 2**63 - 1
+# From here on PHP writes a float with an exponent, and no text with one is an integer.
+_WITH_EXPONENT = 1e15
 
 
 class Form:
     """The fields of one request, read one at a time.
 
     Each reader returns the field's value, or None when it is absent, null, blank or invalid.
-    `validate` raises all errors together. A blank text counts as absent, numeric text as a number.
+    `validate` raises all errors together, each once. Numeric text counts as a number.
     """
 
     def __init__(self, fields: Mapping[str, Any]) -> None:
@@ -43,11 +48,11 @@ class Form:
 
     def fail(self, name: str, problem: str) -> None:
         """Record an error of a field; `problem` is for instance `is required.`."""
-        self._errors.setdefault(name, []).append(f"The {_field_name(name)} field {problem}")
+        self._complain(name, f"The {_field_name(name)} field {problem}")
 
     def unknown(self, name: str) -> None:
         """Record that the field's value does not exist or is not allowed."""
-        self._errors.setdefault(name, []).append(f"The selected {_field_name(name)} is invalid.")
+        self._complain(name, f"The selected {_field_name(name)} is invalid.")
 
     def require(self, name: str, why: str = "") -> None:
         """Record an error when the field is absent or an empty list; `why` ends the sentence."""
@@ -83,10 +88,10 @@ class Form:
         value = self._send(name)
         if value is None:
             return None
-        if isinstance(value, bool) or not _WHOLE.fullmatch(str(value)):
+        number = _integer(value)
+        if number is None:
             self.fail(name, "must be an integer.")
             return None
-        number = int(value)
         if among is not None and number not in among:
             self.unknown(name)
             return None
@@ -108,27 +113,35 @@ class Form:
         value = self._send(name)
         if value is None:
             return None
-        try:
-            number = math.nan if isinstance(value, bool) else float(value)
-        except (TypeError, ValueError):
-            number = math.nan
-        if math.isfinite(number):
-            return number
+        numeric = isinstance(value, str) and _NUMERIC.fullmatch(value)
+        if numeric or (isinstance(value, int | float) and not isinstance(value, bool)):
+            number = float(value)
+            if math.isfinite(number):
+                return number
         self.fail(name, "must be a number.")
         return None
 
-    def texts(self, name: str) -> list[str] | None:
-        """A list of strings without duplicates, in the order sent."""
+    def texts(self, name: str, *, among: Container[str] | None = None) -> list[str] | None:
+        """A list of strings without duplicates, in the order sent; with `among`, of those.
+
+        An error names the entry as it was sent. In PHP a map is an array, too.
+        """
         value = self._send(name)
         if value is None:
             return None
-        if not isinstance(value, list):
+        if not isinstance(value, list | dict):
             self.fail(name, "must be an array.")
             return None
-        for index, item in enumerate(value):
+        entries = value.items() if isinstance(value, dict) else enumerate(value)
+        texts: dict[str, None] = {}
+        for key, item in entries:
             if not isinstance(item, str):
-                self.fail(f"{name}.{index}", "must be a string.")
-        return list(dict.fromkeys(item for item in value if isinstance(item, str)))
+                self.fail(f"{name}.{key}", "must be a string.")
+            elif among is not None and item not in among:
+                self.unknown(f"{name}.{key}")
+            else:
+                texts[item] = None
+        return list(texts)
 
     def mapping(self, name: str) -> dict[str, Any] | None:
         """An object; in PHP an empty object and an empty list are the same."""
@@ -183,10 +196,23 @@ class Form:
         return None
 
     def _send(self, name: str) -> Any:
-        value = self._fields.get(name)
-        if isinstance(value, str):
-            return value.strip() or None
+        return self._fields.get(name)
+
+    def _complain(self, name: str, message: str) -> None:
+        """Record a message once, however often the field is read."""
+        messages = self._errors.setdefault(name, [])
+        if message not in messages:
+            messages.append(message)
+
+
+def _integer(value: Any) -> int | None:
+    if isinstance(value, float) and value.is_integer() and abs(value) < _WITH_EXPONENT:
+        return int(value)
+    if isinstance(value, str) and _WHOLE.fullmatch(value):
+        value = int(value)
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) <= _MOST_INT:
         return value
+    return None
 
 
 def _field_name(name: str) -> str:

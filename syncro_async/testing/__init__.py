@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Unpack
 
 from syncro_async.client import AsyncClient
 from syncro_async.clock import Clock
+from syncro_async.settings import SharedOptions
 from syncro_async.testing.assertions import assert_within_limit
 from syncro_async.testing.fake_clock import FakeClock, FakeTimer
 from syncro_async.transport.http_engine import in_process_transport
@@ -25,7 +26,7 @@ async def sandbox_client(
     leads: int = 100,
     clock: Clock | None = None,
     api_key: str | None = None,
-    **options: Any,
+    **options: Unpack[SharedOptions],
 ) -> AsyncIterator[AsyncClient]:
     """An `AsyncClient` of a sandbox in this process: no key, no network, no waiting.
 

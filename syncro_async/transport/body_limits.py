@@ -25,8 +25,10 @@ _OBJECT, _LIST, _SCALAR = 360, 96, 40
 # Looked at in one go: the pieces between texts take many times the memory of what they are cut of.
 _WINDOW = 2**18
 _BACKSLASHES = re.compile(rb"\\*+", re.DOTALL)
-_WIDEST = re.compile(rb"[\xf0-\xff]|\\ud[89ab]", re.IGNORECASE)
-_WIDE = re.compile(rb"[\xc4-\xef]|\\u(?:0[1-9a-f]|[1-9a-f])", re.IGNORECASE)
+# Characters of UTF-8, and escapes, that take four bytes in memory, and two.
+_WIDEST = (re.compile(rb"[\xf0-\xff]"), re.compile(rb"\\u[dD][89abAB]"))
+_WIDE = (re.compile(rb"[\xc4-\xef]"), re.compile(rb"\\u(?:0[1-9a-fA-F]|[1-9a-fA-F])"))
+
 _ALL_BUT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 _AS_LISTS = bytes.maketrans(b"{}", b"[]")
 
@@ -67,9 +69,10 @@ def _width(content: bytes) -> int:
     """How many bytes a character takes in a text that holds the widest of these."""
     if len(content) <= ROOM_OF_AN_ERROR // 4:
         return 1
-    if _WIDEST.search(content):
-        return 4
-    return 2 if _WIDE.search(content) else 1
+    for width, patterns in ((4, _WIDEST), (2, _WIDE)):
+        if any(pattern.search(content) for pattern in patterns):
+            return width
+    return 1
 
 
 def _outside_texts(content: bytes) -> Iterator[bytes]:

@@ -15,7 +15,7 @@ from weakref import WeakKeyDictionary, WeakSet
 from syncro_async._internal.forks import register_for_fork
 from syncro_async.clock import Clock
 from syncro_async.transport.deadline import Deadline, Stragglers
-from syncro_async.transport.messages import Attempt
+from syncro_async.transport.messages import Attempt, SlotExpired
 
 
 class NetworkStream(Protocol):
@@ -168,6 +168,8 @@ class AttemptTrace:
                 and server_closed_idle(self._transport, self)
             ):
                 raise StaleConnection
+            if not (attempt.bytes_sent or attempt.may_send()):
+                raise SlotExpired
             # A CONNECT goes no further than to the proxy.
             attempt.bytes_sent = info["request"].method != b"CONNECT"
             attempt.body_sent = False

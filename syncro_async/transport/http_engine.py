@@ -22,7 +22,7 @@ from syncro_async.transport.deadline import Deadline
 from syncro_async.transport.decompression import ACCEPTED, DecompressionError, make_decompressor
 from syncro_async.transport.http_errors import iter_causes, translate_error
 from syncro_async.transport.http_library import in_process_transport
-from syncro_async.transport.messages import Attempt, CallState, RawResponse
+from syncro_async.transport.messages import Attempt, CallState, RawResponse, SlotExpired
 from syncro_async.transport.over_aiohttp import goes_over_aiohttp
 from syncro_async.transport.over_aiohttp import watch as watch_aiohttp
 from syncro_async.transport.redaction import ApiKey
@@ -110,6 +110,8 @@ class HttpEngine:
         seconds = exchange.options.timeout
         try:
             return await self._send(exchange, attempt, seconds)
+        except SlotExpired:
+            raise
         except SyncroError as error:
             raise error.with_traceback(None) from None
         except Exception as error:  # whatever a transport throws: callers see only ours
@@ -230,7 +232,7 @@ class HttpEngine:
         attempt.status = response.status_code
         attempt.date = headers.get("date")
         attempt.remaining = parse_uint(headers.get("x-ratelimit-remaining"))
-        attempt.content_type = headers.get("content-type")
+        attempt.content_type = key.mask_values(headers.get("content-type"))
         return headers
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import sys
 from dataclasses import dataclass
 from functools import cache
@@ -59,7 +58,7 @@ def load_library(name: str) -> HttpLibrary:
             " transport=httpx_aiohttp.AiohttpTransport()"
         )
     try:
-        api: Any = importlib.import_module(name)
+        api = _import_httpx2() if name == "httpx2" else _import_httpx()
     except ImportError as error:
         raise ConfigurationError(
             f'engine={name!r} needs: pip install "syncro-async[{name}]"'
@@ -71,6 +70,19 @@ def load_library(name: str) -> HttpLibrary:
         no_connection=(api.ConnectError, api.ConnectTimeout, api.PoolTimeout),
         without_sockets=(api.ASGITransport, api.MockTransport),
     )
+
+
+# Import statements and no names in texts: tools that pack programs follow them.
+def _import_httpx() -> Any:
+    import httpx  # noqa: PLC0415 - it is most of what importing takes: for those who make a client
+
+    return httpx
+
+
+def _import_httpx2() -> Any:
+    import httpx2  # noqa: PLC0415 - an extra
+
+    return httpx2
 
 
 def library_of(transport: object) -> HttpLibrary:

@@ -13,7 +13,7 @@ import base64
 import html.entities
 import re
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import NoReturn
 
@@ -33,8 +33,7 @@ _LAYERS = 3
 
 # What stands for one character, or for none. Every repetition is bounded or possessive, so that
 # the search takes time in proportion to the text.
-_ESCAPES = re.compile(
-    r"""
+_ESCAPE = r"""
     (?=[^\x20-\x24'-<>-\[\]-~])  # most characters begin no escape, and this is seen quickly
     (?:
       \\{1,16}(?:
@@ -53,16 +52,21 @@ _ESCAPES = re.compile(
           \#0{0,8}(?:[xX]0{0,8}(?P<hex>[0-9a-fA-F]{2})|(?P<decimal>[0-9]{2,3}));?
         | (?P<name>[a-zA-Z]{2,24});
       )
-    | (?P<unseen>
-        (?: [\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\xa0\xad\u034f\u061c\u180e\u200b-\u200f\u2028-\u202f
-              \u205f-\u206f\ufe00-\ufe0f\ufeff\ufffd\udc80-\udcff]
-          | \xe2\x80[\x8b-\x8f\xa8-\xaf] | \xe2\x81[\x9f-\xaf] | \xef\xbb\xbf | \xef\xbf\xbd
-          | =?[\r\n][\r\n\t\x20]*+ | \t
-        )++)
+    | (?P<unseen>(?:UNSEEN|=?[\r\n][\r\n\t\x20]*+|\t)++)
     )
-    """,
-    re.VERBOSE,
+    """
+_CONTROL = r"\x00-\x08\x0b\x0c\x0e-\x1f\x7f"
+_UNSEEN = (
+    rf"[{_CONTROL}-\xa0\xad\u034f\u061c\u180e\u200b-\u200f\u2028-\u202f\u205f-\u206f"
+    r"\ufe00-\ufe0f\ufeff\ufffd\udc80-\udcff]"
 )
+# The same in the bytes of UTF-8, each taken for a character.
+_UNSEEN_BYTES = (
+    rf"[{_CONTROL}]|\xc2[\x80-\xa0\xad]|\xe2\x80[\x8b-\x8f\xa8-\xaf]|\xe2\x81[\x9f-\xaf]"
+    r"|\xef\xbb\xbf|\xef\xbf\xbd"
+)
+_ESCAPES = re.compile(_ESCAPE.replace("UNSEEN", _UNSEEN), re.VERBOSE)
+_ESCAPES_IN_BYTES = re.compile(_ESCAPE.replace("UNSEEN", _UNSEEN_BYTES), re.VERBOSE)
 _QUOTED_PRINTABLE = re.compile(r"=(?P<percent>[0-9A-F]{2})|(?P<unseen>(?:=\r?\n)++)")
 _BASES = {
     **dict.fromkeys(("braced", "u", "long", "x", "percent", "hex"), 16),
@@ -70,7 +74,9 @@ _BASES = {
     "octal": 8,
 }
 # What stands behind a text that was cut short: its end, or what says so.
-_CUT = r"(?=…|\xe2\xa6|\.{2}|\*{2}|[\"'<>«»“”()\[\]{}]|\s{0,8}\Z)"
+_CUT = r"(?=…|\xe2\x80\xa6|\.{2}|\*{2}|[\"'<>«»“”()\[\]{}]|\s{0,8}\Z)"
+# In a text that is shorter one pattern is quicker than many searches.
+_SHORT = 2_000
 _CAPITAL = re.compile("[A-Z]")
 _LOWER = {code: code + 32 for code in range(ord("A"), ord("Z") + 1)}
 
@@ -81,11 +87,13 @@ _Place = tuple[int, int]
 class KeyMask:
     """A secret to be masked; it is neither shown nor pickled."""
 
-    __slots__ = ("_forms", "_whole")
+    __slots__ = ("_encoded", "_forms", "_spelled", "_whole")
 
     def __init__(self, secret: str) -> None:
         self._whole = secret
         self._forms = _forms(secret)
+        self._spelled = _any_gram(form for form in self._forms if form.any_case)
+        self._encoded = _any_gram(form for form in self._forms if not form.any_case)
 
     def __repr__(self) -> str:
         return "KeyMask(***)"
@@ -121,25 +129,30 @@ class KeyMask:
         while begin < len(source):
             until = begin + _WINDOW
             window = source[begin : until + overlap]
-            text = window.decode("latin-1") if isinstance(window, bytes) else window
-            for first, last in self._in_window(text):
+            if isinstance(window, bytes):
+                found = self._in_window(window.decode("latin-1"), _ESCAPES_IN_BYTES)
+            else:
+                found = self._in_window(window, _ESCAPES)
+            for first, last in found:
                 start, end = max(begin + first, behind), begin + last
                 if first < _WINDOW and start < end:
                     yield start, end
                     behind = end
             begin = max(until, behind)
 
-    def _in_window(self, text: str) -> list[_Place]:
+    def _in_window(self, text: str, escapes: re.Pattern[str]) -> list[_Place]:
         """The places in one piece of a text, joined where they overlap."""
-        if not any(self._runs(each) for each in _spellings(text)):
+        if not any(self._runs(each) for each in _spellings(text, escapes)):
             return []
         found: list[_Place] = []
-        for view in _views(text):
+        for view in _views(text, escapes):
             found += (view.place(*run) for run in self._runs(view.text))
         return _joined(found)
 
     def _runs(self, text: str) -> list[_Place]:
         lower = text.translate(_LOWER) if _CAPITAL.search(text) else text
+        if len(text) < _SHORT and not (self._spelled.search(lower) or self._encoded.search(text)):
+            return []
         return [run for form in self._forms for run in form.runs(lower if form.any_case else text)]
 
 
@@ -152,17 +165,22 @@ class _Form:
     any_case: bool
     cut: re.Pattern[str] | None = None
 
-    def runs(self, text: str) -> Iterator[_Place]:
-        """Where pieces of it stand in the text.
+    @property
+    def step(self) -> int:
+        """The length of its grams."""
+        return self.piece if len(self.text) == self.piece else max(1, self.piece // 2)
 
-        Each piece holds one of the grams below whole, so it is enough to look for those.
-        """
-        step = max(1, self.piece // 2)
-        if len(self.text) == self.piece:
-            step = self.piece
-        for offset in range(0, len(self.text) - step + 1, step):
-            gram = self.text[offset : offset + step]
-            at = text.find(gram)
+    @property
+    def grams(self) -> list[str]:
+        """Parts of it; each piece holds one of them whole."""
+        last = len(self.text) - self.step
+        return [self.text[at : at + self.step] for at in range(0, last + 1, self.step)]
+
+    def runs(self, text: str) -> Iterator[_Place]:
+        """Where pieces of it stand in the text."""
+        step = self.step
+        for number, gram in enumerate(self.grams):
+            offset, at = number * step, text.find(gram)
             while at >= 0:
                 start, end = self._extended(text, at, offset, step)
                 if end - start >= self.piece:
@@ -187,7 +205,7 @@ def _forms(secret: str) -> tuple[_Form, ...]:
     """The secret itself, spelled out like the texts it is looked for in, and its encodings."""
     piece = min(_PIECE, len(secret))
     spelled = {secret.translate(_LOWER)}
-    spelled |= {view.text.translate(_LOWER) for view in _views(secret)}
+    spelled |= {view.text.translate(_LOWER) for view in _views(secret, _ESCAPES)}
     forms = [
         _Form(text, min(piece, len(text)), any_case=True, cut=_cut_pattern(text, piece))
         for text in sorted(spelled)
@@ -203,6 +221,12 @@ def _forms(secret: str) -> tuple[_Form, ...]:
         )
     forms.append(_Form(raw.hex(), _HEX_PIECE, any_case=True))
     return tuple(form for form in forms if len(form.text) >= form.piece > 0)
+
+
+def _any_gram(forms: Iterable[_Form]) -> re.Pattern[str]:
+    """What finds any gram of those forms; a pattern that finds nothing where there is none."""
+    grams = sorted({re.escape(gram) for form in forms for gram in form.grams})
+    return re.compile("|".join(grams) or r"(?!)")
 
 
 def _cut_pattern(text: str, piece: int) -> re.Pattern[str] | None:
@@ -262,26 +286,26 @@ class _View:
         return self._inner.place(self._places[first][0] + (start - self._starts[first]), stop)
 
 
-def _views(text: str) -> Iterator[_View]:
+def _views(text: str, escapes: re.Pattern[str]) -> Iterator[_View]:
     """The text itself, then what is left when one layer of escapes after the other is undone."""
     view = _View(text)
     yield view
     if "=" in text:
         yield view.spelled_out(_QUOTED_PRINTABLE)
     for _ in range(_LAYERS):
-        before, view = view, view.spelled_out(_ESCAPES)
+        before, view = view, view.spelled_out(escapes)
         if view.text == before.text:
             return
         yield view
 
 
-def _spellings(text: str) -> Iterator[str]:
+def _spellings(text: str, escapes: re.Pattern[str]) -> Iterator[str]:
     """The texts of the views, in less time: most texts hold nothing to be masked."""
     yield text
     if "=" in text:
         yield _QUOTED_PRINTABLE.sub(_meaning, text)
     for _ in range(_LAYERS):
-        before, text = text, _ESCAPES.sub(_meaning, text.replace('\\"', '"').replace("\\/", "/"))
+        before, text = text, escapes.sub(_meaning, text.replace('\\"', '"').replace("\\/", "/"))
         if text == before:
             return
         yield text

@@ -68,7 +68,8 @@ class CallOptions(msgspec.Struct, frozen=True):
 
     `headers` are sent with every request, in addition to those of the client. `stats` counts the
     attempts of these calls (None: only the client counts them). `record` gets each answer that a
-    call returns a result of, with the state of the call.
+    call returns a result of, with the state of the call. `waits_for_quota`: a call
+    whose retry is refused waits until the client has retries again.
     """
 
     lane: Lane
@@ -78,6 +79,7 @@ class CallOptions(msgspec.Struct, frozen=True):
     headers: Mapping[str, str] = {}
     stats: SendStats | None = None
     record: Callable[[CallState[Any], RawResponse], object] | None = None
+    waits_for_quota: bool = False
 
 
 class RawResponse(msgspec.Struct, frozen=True):
@@ -96,6 +98,14 @@ class RawResponse(msgspec.Struct, frozen=True):
         return values[0] if len(values) == 1 else None
 
 
+class SlotExpired(Exception):  # noqa: N818 - it ends an attempt, and no caller sees it
+    """The slot of an attempt was given back before the first byte of its request was written."""
+
+
+def _always() -> bool:
+    return True
+
+
 class Attempt(msgspec.Struct):
     """One attempt of a call, and what is known of it (monotonic s).
 
@@ -104,9 +114,12 @@ class Attempt(msgspec.Struct):
     does not say. `answered_at`: when the headers of the answer arrived, with `status`,
     `content_type`, `date` (the header) and `remaining`, how many more calls the server will count,
     where it says so. `proxy`: the URL of the proxy it goes through, without a password. `stage`:
-    what the HTTP library did last, in its own words. `method`: the request's.
+    what the HTTP library did last, in its own words. `method`: the request's. `may_send`: asked
+    once more when the connection is there; the process may have been stopped since it was granted
+    its slot.
     """
 
+    may_send: Callable[[], bool] = _always
     task_started: bool = False
     on_wire: bool = False
     bytes_sent: bool | None = None
@@ -126,11 +139,14 @@ class CallState(msgspec.Struct, Generic[T]):
     """One call in progress, and what the stages have learned about it.
 
     `attempts` counts the requests that were sent, `throttled` those that were answered with 429
-    (they are not charged). `queue_timeout`: how long the call may wait for budget now (s; None: any
-    time). `requeued`: it goes to the front of the queue, because it was answered with 429.
+    or that only looked whether the server is back (they are not charged). `retried`: the last
+    attempt was a retry that the quota counted. `queue_timeout`: how long the call may wait for
+    budget now (s; None: any time). `requeued`: it goes to the front of the queue, because it was
+    answered with 429.
     `body_logged`: the log has the body of a server error already. `unknown_reason`: why an attempt
     may have been executed although it failed. `detached`: the caller was cancelled, and the attempt
     continues without it. `waited`: how long the call waited for budget and between attempts (s).
+    `waits_since`: when it first had to wait for retries.
     """
 
     call: Call[T]
@@ -138,12 +154,14 @@ class CallState(msgspec.Struct, Generic[T]):
     queue_timeout: float | None
     attempts: int = 0
     throttled: int = 0
+    retried: bool = False
     requeued: bool = False
     body_logged: bool = False
     first_sent_at: float = 0.0
     unknown_reason: str = ""
     detached: bool = False
     waited: float = 0.0
+    waits_since: float | None = None
 
 
 class SendCall(Protocol):

@@ -13,6 +13,8 @@ from syncro_async.dialects.dialect import Dialect
 from syncro_async.events import CallEnded, CallStarted, Observers
 from syncro_async.limiting.protocol import Limiter
 from syncro_async.limiting.rate_limit import RateLimit
+from syncro_async.retrying.policy import RetryPolicy
+from syncro_async.retrying.quota import RetryQuota
 from syncro_async.transport.decode_stage import DecodeStage
 from syncro_async.transport.http_engine import HttpEngine
 from syncro_async.transport.messages import Call, CallOptions, SendStats
@@ -54,6 +56,7 @@ class Pipeline:
         "_config",
         "_limiter",
         "_observers",
+        "_quota",
     )
 
     def __init__(self, config: ClientConfig, limiter: Limiter, observers: Observers) -> None:
@@ -65,6 +68,7 @@ class Pipeline:
         self._observers = observers
         self._built: dict[str, _Stages] = {}
         self._closed = False
+        self._quota = RetryQuota()
 
     async def __call__(self, call: Call[T], options: CallOptions) -> T:
         """Make the call. Raises `ConfigurationError` once closed."""
@@ -73,6 +77,10 @@ class Pipeline:
         stages = self._stages
         make = stages.watched if self._observers else stages.decode
         return await make(call, options)
+
+    def retries_left(self, policy: RetryPolicy) -> int | None:
+        """How many retries the client has in stock under that policy; None: without a quota."""
+        return self._quota.left(policy)
 
     @property
     def limiter(self) -> Limiter:
@@ -92,7 +100,7 @@ class Pipeline:
         stages = self._built.get("stages")
         if stages is None:
             # Several threads may make their first call at the same moment: all use the same ones.
-            new = _Stages(self._config, self._limiter, self._observers)
+            new = _Stages(self._config, self._limiter, self._observers, self._quota)
             stages = self._built.setdefault("stages", new)
         return stages
 
@@ -110,7 +118,9 @@ class Pipeline:
 class _Stages:
     """The stages of a journey, with the connections and sends they use."""
 
-    def __init__(self, config: ClientConfig, limiter: Limiter, observers: Observers) -> None:
+    def __init__(
+        self, config: ClientConfig, limiter: Limiter, observers: Observers, quota: RetryQuota
+    ) -> None:
         dialect, clock = config.dialect, config.clock
         self._base_url = config.base_url
         headers = {
@@ -145,7 +155,7 @@ class _Stages:
             observers=observers,
             tally=self.stats,
         )
-        self.decode = DecodeStage(RetryStage(limit, clock, observers), judge)
+        self.decode = DecodeStage(RetryStage(limit, quota, clock, observers), judge)
         self.watched = ObserveStage(self.decode, config.base_url, clock, observers)
 
     async def aclose(self) -> None:

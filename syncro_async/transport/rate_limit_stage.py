@@ -40,7 +40,14 @@ from syncro_async.limiting.protocol import (
 )
 from syncro_async.retrying.decision import throttles_key
 from syncro_async.retrying.retry_after import http_date
-from syncro_async.transport.messages import Attempt, CallState, RawResponse, Send, SendStats
+from syncro_async.transport.messages import (
+    Attempt,
+    CallState,
+    RawResponse,
+    Send,
+    SendStats,
+    SlotExpired,
+)
 from syncro_async.transport.send_tasks import SendTasks, notify
 
 
@@ -72,6 +79,7 @@ class RateLimitStage:
         self._emit = observers
         self._stats = tally
         self._foreign = 0
+        self._paused_until = 0.0
         self._long_until: dict[Lane, float] = {"interactive": 0.0, "bulk": 0.0}
 
     async def __call__(self, exchange: CallState[Any]) -> RawResponse:
@@ -80,7 +88,8 @@ class RateLimitStage:
         self._open_pool()  # takes a while the first time, and a slot must not wait for it
         until = self._clock.monotonic() + (exchange.queue_timeout or 0.0)
         while (reply := await self._send_once(exchange, sends)) is None:
-            # A 429 paused the key while the call had its slot but no connection yet.
+            # A 429 paused the key while the call had its slot but no connection yet, or the slot
+            # expired because the process was stopped.
             exchange.requeued = True
             if exchange.queue_timeout is not None:
                 exchange.queue_timeout = max(0.0, until - self._clock.monotonic())
@@ -96,7 +105,7 @@ class RateLimitStage:
             exchange.waited += slot.taken_at - asked_at
             self._emit_wait(exchange, asked_at, slot.taken_at)
         self._emit_foreign_usage(slot)
-        attempt = Attempt()
+        attempt = Attempt(may_send=partial(self._limiter.is_valid, slot))
         over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         task = sends.start(
             self._run_attempt(exchange, attempt, slot, sends.connection_slots, over), over
@@ -159,6 +168,9 @@ class RateLimitStage:
                 sent_at = self._record_send(exchange)
                 try:
                     reply = await self._send(exchange, attempt)
+                except SlotExpired:
+                    outcome, exchange.attempts = NotCounted(), exchange.attempts - 1
+                    return None
                 except SyncroError as error:
                     outcome = self._slot_outcome(attempt, error)
                     self._emit_outcome(exchange, attempt, sent_at, error)
@@ -213,7 +225,13 @@ class RateLimitStage:
             else:
                 self._emit(AttemptFailed(method, path, type(error).__name__, now, now - sent_at))
         if error is not None and throttles_key(error):
-            self._emit(GateClosed(error.pause, now))  # a warning: the log has it in any case
+            self._emit_pause(error.pause, now)
+
+    def _emit_pause(self, seconds: float, now: float) -> None:
+        """Report a 429; the log has the first of each pause of the key in any case."""
+        paused = now < self._paused_until or self._limiter.budget().gate_closed_for > 0.0
+        self._paused_until = max(self._paused_until, now + seconds)
+        self._emit(GateClosed(seconds, now, again=paused))
 
     def _log_abandoned(
         self, exchange: CallState[Any], attempt: Attempt, task: asyncio.Task[RawResponse | None]

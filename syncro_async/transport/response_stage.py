@@ -108,7 +108,7 @@ class ResponseStage:
         """The `APIError` of an answer that says no."""
         body = self._masked(parse_body(reply.content), reply.content)
         error = make_error(reply.status, body, self._dialect)
-        error.headers = Headers(reply.headers)
+        error.headers = Headers(self._key.mask_values(reply.headers))
         error.retry_after = retry_after(reply.headers, body, self._clock.wall())
         error.not_processed = error.code in self._dialect.not_processed
         if isinstance(error, RateLimitedError):
@@ -133,7 +133,7 @@ class ResponseStage:
             content_type=content_type,
             excerpt=start,
         )
-        error.headers = Headers(reply.headers)
+        error.headers = Headers(self._key.mask_values(reply.headers))
         return error
 
     def _masked(self, body: Any, content: bytes) -> Any:

@@ -16,18 +16,24 @@ from syncro_async.errors import (
     RateLimitedError,
     SyncroError,
 )
-from syncro_async.events import CallAbandoned, Observers, RetryScheduled
+from syncro_async.events import CallAbandoned, Observers, RetryRefused, RetryScheduled
 from syncro_async.retrying.decision import (
     RetryContext,
+    draws_quota,
     leaves_outcome_unknown,
     may_have_executed,
     retry_delay,
     throttles_key,
 )
+from syncro_async.retrying.quota import RetryQuota
 from syncro_async.transport.messages import CallState, RawResponse, Stage
 
 # What a call returns that was carried out by an attempt whose answer was lost.
 _DONE = RawResponse(204, (), b"")
+# How often a call of a job that waits for retries looks whether there are any (s) …
+_QUOTA_POLL = 1.0
+# … and for how long altogether (s). After that its row fails, and the job's failure limit decides.
+_LONGEST_QUOTA_WAIT = 3600.0
 
 
 class RetryStage:
@@ -35,11 +41,12 @@ class RetryStage:
 
     A 429 is not an attempt: the limiter pauses the key, and the call goes to the front of the
     queue, for as long as `max_wait` and `max_elapsed` allow. That of a connected provider pauses
-    this call alone.
+    this call alone. `quota` counts the retries of the client.
     """
 
-    def __init__(self, send: Stage, clock: Clock, observers: Observers) -> None:
+    def __init__(self, send: Stage, quota: RetryQuota, clock: Clock, observers: Observers) -> None:
         self._send = send
+        self._quota = quota
         self._clock = clock
         self._emit = observers
 
@@ -58,10 +65,11 @@ class RetryStage:
         last: SyncroError | None = None
         while True:
             try:
-                return await self._send(exchange)
+                reply = await self._send(exchange)
             except (BudgetWaitError, ConfigurationError) as error:
                 # Another attempt cannot be made (the queue is too long, the client was closed):
                 # what went wrong before is the news.
+                self._return_retry(exchange)
                 raise _with_call_info(last or error, exchange) from (last or error).__cause__
             except ProviderRateLimitedError as error:
                 exchange.throttled += 1
@@ -79,6 +87,9 @@ class RetryStage:
                 if may_have_executed(error):
                     exchange.unknown_reason = f"{type(error).__name__}: {error.message}"
                 await self._wait(error, exchange)
+            else:
+                self._quota.put_back(exchange.options.retry, retried=exchange.retried)
+                return reply
             exchange.requeued = throttles_key(last)
             exchange.queue_timeout = self._max_wait_left(exchange)
 
@@ -96,12 +107,51 @@ class RetryStage:
                     None
                 )
             raise _with_call_info(error, exchange) from error.__cause__
+        exchange.retried = draws_quota(error)
+        if exchange.retried and not self._take_retry(error, exchange):
+            if not options.waits_for_quota:
+                raise _with_call_info(error, exchange) from error.__cause__
+            await self._wait_for_quota(error, exchange)
+            return
         if self._emit:
             self._emit(
                 RetryScheduled(call.method, call.path, exchange.attempts, wait, _reason(error))
             )
         exchange.waited += wait
         await self._clock.sleep(wait)
+
+    def _take_retry(self, error: SyncroError, exchange: CallState[Any]) -> bool:
+        """Take a retry out of the stock; False, and reported, when there is none."""
+        quota, call, options = self._quota, exchange.call, exchange.options
+        again = quota.is_refusing
+        if quota.take(options.retry):
+            return True
+        waits, reason = options.waits_for_quota, _reason(error)
+        self._emit(RetryRefused(call.method, call.path, exchange.attempts, reason, waits, again))
+        return False
+
+    def _return_retry(self, exchange: CallState[Any]) -> None:
+        """Put the retry back into the stock that was taken for an attempt that cannot be made."""
+        if exchange.retried:
+            self._quota.put_back(exchange.options.retry, retried=True)
+
+    async def _wait_for_quota(self, error: SyncroError, exchange: CallState[Any]) -> None:
+        """Wait until the client has retries again, or until this call may look for the server."""
+        policy, began = exchange.options.retry, self._clock.monotonic()
+        interval = max(policy.max_delay, _QUOTA_POLL)
+        if exchange.waits_since is None:
+            exchange.waits_since = began
+        elif began - exchange.waits_since > _LONGEST_QUOTA_WAIT:
+            raise _with_call_info(error, exchange) from error.__cause__
+        await self._clock.sleep(_QUOTA_POLL)
+        while not self._quota.take(policy):
+            if self._quota.take_probe(self._clock.monotonic(), interval):
+                exchange.throttled += 1  # it is not charged
+                break
+            await self._clock.sleep(_QUOTA_POLL)
+        waited = self._clock.monotonic() - began
+        exchange.first_sent_at += waited
+        exchange.waited += waited
 
     def _elapsed(self, exchange: CallState[Any]) -> float:
         return self._clock.monotonic() - exchange.first_sent_at if exchange.attempts else 0.0

@@ -12,6 +12,8 @@ from syncro_async._internal.per_loop import PerLoop, client_is_closed
 from syncro_async.errors import AuthenticationError, ConfigurationError, SyncroError
 from syncro_async.limiting.in_process import InProcessLimiter
 from syncro_async.limiting.protocol import Limiter
+from syncro_async.retrying.policy import RetryPolicy
+from syncro_async.retrying.quota import RetryQuota
 from syncro_async.transport.messages import Call, CallOptions, SendStats
 from syncro_async.transport.pipeline import ClientConfig, Pipeline
 from syncro_async.transport.redaction import ApiKey
@@ -84,6 +86,12 @@ class RotatingPipeline:
     def stats(self) -> SendStats:
         """What all calls with the newest key have sent."""
         return SendStats() if self._current is None else self._current.pipeline.stats
+
+    def retries_left(self, policy: RetryPolicy) -> int | None:
+        """How many retries are in stock with the newest key; None: without a quota."""
+        if self._current is None:
+            return RetryQuota().left(policy)
+        return self._current.pipeline.retries_left(policy)
 
     async def ready(self) -> None:
         """Ask for the key if that has not happened yet."""

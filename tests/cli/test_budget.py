@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import json
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,14 @@ def test_the_budget_is_a_bar_and_a_table_and_costs_no_request(run: Run, serve: S
         "next free in": "0.0 s",
     }
     assert sandbox.arrivals == []
+
+
+def test_the_budget_is_json_when_asked_for_once_or_repeatedly(run: Run, serve: Serve) -> None:
+    serve(Sandbox(leads=1))
+    code, out, _ = run("budget", "--json")
+    assert (code, json.loads(out)["available"]) == (0, 60)
+    code, out, _ = run("budget", "--json", "--watch", "--every", "0.1", "--for", "0.05")
+    assert [json.loads(line)["limit"] for line in out.splitlines()] == [60, 60]
 
 
 def test_the_budget_is_that_of_the_address_asked_for(

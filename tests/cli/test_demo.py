@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from syncro_async import ImportSummary, RateLimit, SyncReceipt
-from syncro_async.cli.demo import DemoStats, JobsDone, Result, report, report_jobs
+from syncro_async.cli.demo import DemoStats, JobsDone, Result, make_folder, report, report_jobs
 from syncro_async.cli.exits import CommandFailedError
-from tests.cli.run_cli import Ran, finish, lines, names, said, start
+from tests.cli.run_cli import Ran, Run, finish, lines, names, said, start
 
 
 def demo(*words: str) -> Ran:
@@ -21,7 +21,7 @@ def demo(*words: str) -> Ran:
     return finish(start("demo", *words))
 
 
-def test_the_demo_exports_imports_and_syncs_without_loss_and_leaves_one_file(
+def test_the_demo_exports_imports_and_syncs_without_loss_and_keeps_its_folder(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SYNCRO_API_KEY", "crm_of_another")
@@ -30,15 +30,35 @@ def test_the_demo_exports_imports_and_syncs_without_loss_and_leaves_one_file(
     assert (code, said(err)) == (0, [])
     told = dict(re.split(r"  +", line) for line in out.splitlines())
     assert told["leads"] == "12300 distinct of 12300"
-    assert told["requests"] == "124"  # two readings of 62 pages
+    assert told["requests"] == "65 for 62 pages"  # the leads of the sandbox are old: read once
     assert told["429s"] == "0 (client), 0 (sandbox)"
     assert re.fullmatch(r"\d+\.\d%", told["share of bound"])
-    assert told["file"] == "leads.jsonl"
+    assert told["file"] == str(Path("syncro-demo", "leads.jsonl"))
+    assert told["folder"] == str((folder / "syncro-demo").resolve())
     assert re.match(r"150 rows: 150 created, 0 failed, 154 requests in ", told["import"])
     assert told["sync"] == "550 leads to a new SQLite table; at once again: 0 new, 0 changed"
     assert told["429s of both"] == "0"
-    assert names(folder) == ["leads.jsonl"]
-    assert len({json.loads(line)["id"] for line in lines(folder / "leads.jsonl")}) == 12300
+    assert names(folder) == ["syncro-demo"]
+    kept = folder / "syncro-demo"
+    assert {"crm.db", "leads.jsonl"} <= {*names(kept)}
+    assert len({json.loads(line)["id"] for line in lines(kept / "leads.jsonl")}) == 12300
+
+
+def test_the_demo_replaces_its_own_files_only(folder: Path) -> None:
+    made = make_folder(folder / "syncro-demo")
+    for name in ("leads.jsonl", "crm.db", "rows.journal", "mine.txt"):
+        (made / name).write_text("earlier", encoding="utf-8")
+    make_folder(made)
+    assert names(made) == [".syncro-demo", "mine.txt"]
+
+
+def test_a_folder_of_others_is_left_alone(run: Run, folder: Path) -> None:
+    (folder / "syncro-demo").mkdir()
+    (folder / "syncro-demo" / "leads.jsonl").write_text("mine", encoding="utf-8")
+    code, out, err = run("demo")
+    assert (code, out) == (2, "")
+    assert "syncro-demo exists and is not of a demo" in err
+    assert lines(folder / "syncro-demo" / "leads.jsonl") == ["mine"]
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import asyncio
+import json
+import re
 import time
 from pathlib import Path
 from typing import Any
@@ -7,6 +10,7 @@ from typing import Any
 import pytest
 
 from syncro_async import (
+    AsyncClient,
     Budget,
     BudgetWaitError,
 )
@@ -76,7 +80,8 @@ def test_each_scope_that_is_missing_has_its_line(
     monkeypatch.setenv("SYNCRO_API_KEY", LEADS_ONLY_KEY)
     ran = run("doctor")
     assert ran.code == 0  # a key with few scopes may be meant
-    missing = [scope for scope in PROBES if scope != "leads:read"]
+    # That of the account has its own line: each finding comes once.
+    missing = [scope for scope in PROBES if scope not in {"leads:read", "users:read"}]
     assert of(ran, "scope") == [
         ("warn", f"{scope} is missing → give it to the key if you need it") for scope in missing
     ]
@@ -199,6 +204,88 @@ def test_a_server_that_cannot_be_reached_is_told_with_what_to_check(
 
 def states(outcomes: dict[str, Any], budget: Any = FREE) -> dict[str, str]:
     return {found.subject: found.state for found in checks(outcomes, 2.0, budget, shared=False)}
+
+
+def test_a_spent_budget_is_told_once_and_is_no_fault_of_the_network(
+    run: Run, serve: Serve, tmp_path: Path
+) -> None:
+    sandbox = Sandbox(leads=1)
+    serve(sandbox)
+    limiter = f"sqlite://{tmp_path}/budget.db"
+    spend(limiter)
+    before = len(sandbox.arrivals)
+    ran = run("doctor", "--limiter", limiter)
+    assert (ran.code, len(sandbox.arrivals)) == (0, before)
+    ((state, budget),) = of(ran, "budget")
+    what = r"all 60 calls in 60 s are used, by other programs → run this again in [3-6]\d s"
+    assert state == "warn"
+    assert re.fullmatch(what, budget)
+    assert of(ran, "key") == [("warn", "not checked: no call is free → see the budget below")]
+    assert "network" not in ran.out
+    assert "fix the errors" not in ran.out
+
+
+def spend(limiter: str) -> None:
+    async def work() -> None:
+        async with AsyncClient(limiter=limiter) as syncro:
+            await asyncio.gather(*(syncro.leads.get(1) for _ in range(60)))
+
+    asyncio.run(work())
+
+
+@pytest.mark.parametrize(
+    ("trouble", "requests", "told"),
+    [
+        (
+            Trouble(status=404, body=b"<h1>nothing here</h1>", times=20),
+            1,
+            "GET /account → 404 → check SYNCRO_BASE_URL: this address is not that of the API",
+        ),
+        (
+            Trouble(status=200, body=b"<html>log in</html>", times=20),
+            1,
+            "GET /account → 200 → check SYNCRO_BASE_URL: this address is not that of the API",
+        ),
+        (
+            Trouble(status=302, headers={"Location": "https://login.example/"}, times=20),
+            1,
+            "GET /account → 302 → check SYNCRO_BASE_URL: this address is not that of the API",
+        ),
+        (
+            Trouble(status=500, times=20),
+            2,
+            "GET /account → 500 → the server fails: run this again later",
+        ),
+    ],
+)
+def test_what_the_first_answers_settle_is_told_once(
+    run: Run, serve: Serve, trouble: Trouble, requests: int, told: str
+) -> None:
+    sandbox = Sandbox(leads=5)
+    sandbox.script(trouble)
+    serve(sandbox)
+    ran = run("doctor")
+    ((state, key),) = of(ran, "key")
+    assert (ran.code, state) == (1, "error")
+    call, status, cure = told.split(" → ")
+    assert f"{call} → {status}" in key
+    assert key.endswith(f" → {cure}")
+    assert len(sandbox.arrivals) == requests
+    assert ran.out.count(call) == 1
+    assert of(ran, "scope") == []
+
+
+def test_the_checks_are_json_when_asked_for(run: Run, serve: Serve) -> None:
+    serve(Sandbox(leads=5))
+    code, out, _ = run("doctor", "--json")
+    told = json.loads(out)
+    assert (code, told["ok"]) == (0, True)
+    assert told["checks"][0] == {
+        "state": "ok",
+        "subject": "key",
+        "result": "the API accepts it",
+        "advice": "nothing to do",
+    }
 
 
 def test_a_queue_of_other_programs_is_no_fault() -> None:

@@ -140,7 +140,7 @@ def test_an_export_that_fails_leaves_the_earlier_file_and_says_how_to_go_on(
     sandbox.script(Trouble())
     sandbox.script(Trouble(status=403, body={"message": "Conta\ninativa."}))
     serve(sandbox)
-    code, out, err = run("leads", "export", "leads.jsonl")
+    code, out, err = run("leads", "export", "leads.jsonl", "--force")
     assert (code, out) == (1, "")
     assert said(err) == [
         "syncro: what was read is kept in leads.jsonl.resume; the same command goes on from there",
@@ -153,6 +153,33 @@ def test_an_export_that_fails_leaves_the_earlier_file_and_says_how_to_go_on(
     assert sandbox.arrivals[before].query == "page=2&per_page=200"
     assert len(lines(folder / "leads.jsonl")) == 450
     assert names(folder) == ["leads.jsonl"]
+
+
+def test_the_receipts_and_plans_of_the_jobs_are_json_when_asked_for(
+    run: Run, serve: Serve, folder: Path
+) -> None:
+    serve(Sandbox(leads=3))
+    exported = run("leads", "export", "leads.jsonl", "--json")
+    assert (exported.code, json.loads(exported.out)["written"]) == (0, 3)
+    synced = run("leads", "sync", "crm.db", "--json")
+    assert (synced.code, json.loads(synced.out)["inserted"]) == (0, 3)
+    for words in (("export", "more.jsonl"), ("sync", "crm.db")):
+        plan = run("leads", *words, "--plan", "--json")
+        assert (plan.code, json.loads(plan.out)["requests"]) == (0, 1)
+
+
+def test_a_failed_export_has_its_receipt_too_and_leads_are_not_mixed_with_it(
+    run: Run, serve: Serve, folder: Path
+) -> None:
+    sandbox = Sandbox(leads=3)
+    sandbox.script(unreadable_page())
+    serve(sandbox)
+    code, out, _ = run("leads", "export", "leads.jsonl", "--json")
+    receipt = json.loads(out)
+    assert (code, receipt["unreadable"], receipt["complete"]) == (1, 1, False)
+    code, out, err = run("leads", "export", "-", "--json")
+    assert (code, out) == (2, "")
+    assert "--json: name a FILE" in err
 
 
 def test_no_resume_begins_anew(run: Run, serve: Serve) -> None:
@@ -220,7 +247,7 @@ def test_unreadable_leads_are_set_aside_as_they_came_and_the_run_has_failed(
     assert code == 1
     first, second = said(err)
     assert first == "2 leads written to leads.jsonl"
-    assert "1 leads could not be read; the first: " in second
+    assert "1 lead could not be read; the first: " in second
     assert "leads.jsonl.unreadable.jsonl" in second
     assert [json.loads(line)["id"] for line in lines(folder / "leads.jsonl")] == [2, 3]
     [aside] = lines(folder / "leads.jsonl.unreadable.jsonl")
@@ -259,17 +286,17 @@ def test_on_standard_output_unreadable_leads_are_only_counted(run: Run, serve: S
     serve(sandbox)
     code, out, err = run("leads", "export", "-")
     assert (code, len(out.splitlines())) == (1, 2)
-    assert "1 leads could not be read; the first: Expected" in err
+    assert "1 lead could not be read; the first: Expected" in err
     assert err.endswith("; export to a file to keep their JSON\n")
 
 
-def test_the_next_good_run_takes_the_old_file_of_unreadable_leads_away(
+def test_the_next_good_run_leaves_the_old_file_of_unreadable_leads(
     run: Run, serve: Serve, folder: Path
 ) -> None:
     (folder / "leads.csv.unreadable.jsonl").write_text("old", encoding="utf-8")
     serve(Sandbox(leads=1))
     assert run("leads", "export", "leads.csv").code == 0
-    assert names(folder) == ["leads.csv"]
+    assert lines(folder / "leads.csv.unreadable.jsonl") == ["old"]
 
 
 def test_a_pause_the_server_asked_for_is_told(capsys: pytest.CaptureFixture[str]) -> None:
@@ -395,3 +422,69 @@ def test_a_parquet_file_holds_every_lead(run: Run, serve: Serve, folder: Path) -
     assert run("leads", "export", "leads.parquet").code == 0
     table = import_module("pyarrow.parquet").read_table(folder / "leads.parquet")
     assert set(table["id"].to_pylist()) == set(sandbox.leads)
+
+
+# ------------------------------------------------------------------------------------------ proofs
+
+
+def test_verify_twice_reads_every_page_twice(run: Run, serve: Serve) -> None:
+    sandbox = Sandbox(leads=40)
+    serve(sandbox)
+    words = ("leads", "export", "-", "--page-size", "5")
+    assert run(*words).code == 0
+    assert len(sandbox.arrivals) == 8 + 3
+    sandbox.arrivals.clear()
+    assert run(*words, "--verify", "twice").code == 0
+    assert len(sandbox.arrivals) == 2 * 8
+    assert run(*words, "--plan").out.startswith("11 requests,")
+    assert run(*words, "--verify", "twice", "--plan").out.startswith("16 requests,")
+    assert run(*words, "--verify", "thrice").code == 2
+
+
+def test_one_lead_is_counted_in_the_singular(run: Run, serve: Serve, folder: Path) -> None:
+    serve(Sandbox(leads=1))
+    assert said(run("leads", "export", "leads.csv").err) == ["1 lead written to leads.csv"]
+    assert run("leads", "export", "leads.csv", "--plan").out.startswith("1 request, ")
+    read = "1 lead read: 1 new, 0 changed, 0 gone"
+    assert said(run("leads", "sync", "crm.db").err) == [read]
+
+
+# -------------------------------------------------------------------------------- files and layouts
+
+
+def test_a_file_that_no_export_has_made_is_replaced_with_force_only(
+    run: Run, serve: Serve, folder: Path
+) -> None:
+    (folder / "clientes.csv").write_text("Nome;Telefone\n", encoding="utf-8")
+    sandbox = Sandbox(leads=3)
+    serve(sandbox)
+    code, _, err = run("leads", "export", "clientes.csv")
+    assert (code, sandbox.arrivals) == (2, [])
+    assert "clientes.csv exists and is not a csv export of leads, so it is not replaced" in err
+    assert lines(folder / "clientes.csv") == ["Nome;Telefone"]
+    assert run("leads", "export", "clientes.csv", "--force").code == 0
+    assert run("leads", "export", "clientes.csv").code == 0
+    assert len(lines(folder / "clientes.csv")) == 1 + 3
+
+
+def test_a_csv_for_excel_in_brazil(run: Run, serve: Serve, folder: Path) -> None:
+    sandbox = Sandbox(leads=3)
+    sandbox.leads[1]["value"] = 1234.5
+    serve(sandbox)
+    words = ("--delimiter", ";", "--bom", "--decimal", "comma")
+    assert run("leads", "export", "leads.csv", *words).code == 0
+    assert (folder / "leads.csv").read_bytes().startswith(b"\xef\xbb\xbfid;name;")
+    with (folder / "leads.csv").open(encoding="utf-8-sig", newline="") as file:
+        assert next(csv.DictReader(file, delimiter=";"))["value"] == "1234,5"
+    assert run("leads", "export", "-", "--format", "csv", "--delimiter", "tab").out.startswith(
+        "id\tname\t"
+    )
+    assert run("leads", "export", "leads.jsonl", "--bom").code == 2
+    assert run("leads", "export", "leads.csv", "--delimiter", ":").code == 2
+
+
+def test_an_excel_workbook(run: Run, serve: Serve, folder: Path) -> None:
+    serve(Sandbox(leads=3))
+    assert run("leads", "export", "leads.xlsx").code == 0
+    sheet = import_module("openpyxl").load_workbook(folder / "leads.xlsx").active
+    assert [row[0].value for row in sheet.iter_rows()] == ["id", 1, 2, 3]

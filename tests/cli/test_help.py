@@ -67,6 +67,58 @@ def test_help_lists_what_there_is_and_no_option_for_a_key(
     assert "--api-key" not in out
 
 
+COMMANDS = [
+    *((), ("demo",), ("sandbox",), ("budget",), ("doctor",), ("leads",)),
+    *(("leads", "export"), ("leads", "import"), ("leads", "sync")),
+]
+
+
+@pytest.mark.parametrize("words", COMMANDS)
+def test_the_short_option_prints_the_same_help(run: Run, words: tuple[str, ...]) -> None:
+    assert run(*words, "-h") == run(*words, "--help")
+
+
+@pytest.mark.parametrize("words", [(), ("leads",)])
+def test_without_a_command_the_help_is_printed(run: Run, words: tuple[str, ...]) -> None:
+    assert run(*words) == run(*words, "--help")
+
+
+@pytest.mark.parametrize("columns", ["60", "80"])
+@pytest.mark.parametrize("words", COMMANDS)
+def test_help_is_plain_text_that_fits_and_is_not_cut(
+    run: Run, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], columns: str
+) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    code, out, _ = run(*words, "--help")
+    assert code == 0
+    assert max(map(len, out.splitlines())) <= int(columns)
+    assert "..." not in out.replace("[ARGS]...", "")
+    assert not set("│╭╰─") & set(out)
+
+
+@pytest.mark.parametrize(
+    ("words", "commands"),
+    [
+        ((), ["demo", "sandbox", "budget", "doctor", "leads"]),
+        (("leads",), ["export", "import", "sync"]),
+    ],
+)
+def test_each_command_has_one_line(
+    run: Run, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], commands: list[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    listed = run(*words).out.partition("Commands:\n")[2].splitlines()
+    assert [line.split()[0] for line in listed] == commands
+    assert all(line.endswith(".") for line in listed)
+
+
+def test_the_shell_gets_its_completion(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("_SYNCRO_COMPLETE", "complete_bash")
+    monkeypatch.setenv("COMP_WORDS", "syncro lea")
+    monkeypatch.setenv("COMP_CWORD", "1")
+    assert run() == (0, "leads\n", "")
+
+
 @pytest.mark.parametrize(
     "words", [(), ("budget",), ("doctor",), ("leads", "export"), ("leads", "sync")]
 )
@@ -79,8 +131,7 @@ def test_help_says_where_the_key_comes_from_and_why(run: Run, words: tuple[str, 
 @pytest.mark.parametrize(
     ("words", "part"),
     [
-        ((), "Missing command"),
-        (("leads",), "(see syncro leads --help)"),
+        (("leads", "nonsense"), "(see syncro leads --help)"),
         (("nonsense",), "nonsense"),
         (("leads", "export"), "FILE"),
         (("leads", "export", "-", "--key", "x"), "--key"),
@@ -114,8 +165,8 @@ def test_wrong_usage_is_one_line_and_exit_code_2(
     [
         (("leads", "export", "leads.csv", "--page-size", "201"), "page_size"),
         (("leads", "export", "leads.csv", "--include", "events"), "events"),
-        (("leads", "export", "leads.xlsx"), ".jsonl, .csv or .parquet"),
-        (("leads", "export", "leads"), ".jsonl, .csv or .parquet"),
+        (("leads", "export", "leads.ods"), ".jsonl, .csv, .xlsx or .parquet"),
+        (("leads", "export", "leads"), ".jsonl, .csv, .xlsx or .parquet"),
         (("leads", "export", "folder.csv"), "no regular file"),
         (("leads", "sync", "crm.db", "--page-size", "0"), "page_size"),
         (("leads", "sync", "crm.db", "--table", 'x"; DROP TABLE y; --'), "plain name"),

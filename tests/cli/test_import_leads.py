@@ -357,3 +357,19 @@ def test_an_import_is_taken_back_by_its_report(run: Run, serve: Serve, folder: P
     code, _, err = run("leads", "undo", "rows.csv")
     assert code == 2
     assert "report must be a file that ends in .jsonl, not rows.csv" in err
+
+
+def test_the_summary_is_json_when_asked_for_also_of_an_import_that_stopped(
+    run: Run, serve: Serve, folder: Path
+) -> None:
+    sandbox = Sandbox(leads=0)
+    serve(sandbox)
+    (folder / "new.csv").write_text("name,email\nAna,ana@example.com\n", encoding="utf-8")
+    place = ("--set", "pipeline_id=1", "--set", "stage_id=4")
+    code, out, _ = run("leads", "import", "new.csv", *place, "--json")
+    assert (code, json.loads(out)["created"]) == (0, 1)
+    code, out, _ = run("leads", "import", "new.csv", *place, "--diff", "--dry-run", "--json")
+    assert (code, json.loads(out)["unchanged"]) == (0, 1)
+    sandbox.script(Trouble(status=403, times=3))
+    code, out, _ = run("leads", "import", "new.csv", *place, "--json")
+    assert (code, json.loads(out)["created"]) == (1, 0)

@@ -217,6 +217,8 @@ GOOD: dict[str, dict[str, Any]] = {
     "webhooks.delete": {"id": 1},
     "whatsapp.templates": {},
     "custom_fields.list": {},
+    "users.list": {},
+    "pipelines.list": {},
 }
 
 

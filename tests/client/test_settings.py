@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import warnings
 from typing import Any
@@ -12,6 +13,7 @@ from syncro_async import SYNCRO, AsyncClient, RateLimit
 from syncro_async.clock import SystemClock
 from syncro_async.errors import ConfigurationError
 from syncro_async.limiting.in_process import InProcessLimiter
+from syncro_async.settings import ClientOptions
 from tests.client.test_client import OTHER
 from tests.transport.scripted_app import KEY
 
@@ -131,6 +133,10 @@ class TestTheBaseUrl:
         with warnings.catch_warnings(record=True) as caught:
             AsyncClient(KEY, base_url=url)
         assert caught == []
+
+
+def test_the_options_that_functions_pass_on_are_those_of_the_client() -> None:
+    assert {*ClientOptions.__annotations__} == {*inspect.signature(AsyncClient).parameters}
 
 
 class TestTheRest:

@@ -160,7 +160,7 @@ class TestByCursor:
             await contacts.count()
 
     @pytest.mark.parametrize("max_items", [None, 0, 10, 13])
-    async def test_prefetching_is_one_page_ahead_and_in_order(self, max_items: int | None) -> None:
+    async def test_prefetching_is_one_page_ahead_andin_order(self, max_items: int | None) -> None:
         app = App(RouteMCP(contacts=45))
         async with client_of(app, dialect=HUBSPOT) as client:
             contacts = client.paginate(

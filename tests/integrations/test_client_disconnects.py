@@ -333,7 +333,7 @@ async def test_behind_middleware_it_may_inside_a_shield(layers: int) -> None:
     assert service.asked_for == ["/leads/2/tags/reserved"]
 
 
-async def test_a_body_that_arrives_meanwhile_is_read_afterwards_in_order(service: Service) -> None:
+async def test_a_body_that_arrives_meanwhile_is_read_afterwardsin_order(service: Service) -> None:
     here = await service.visit("/read-late", method="POST", bodiless=False)
     for part in (b"one ", b"two ", b"three"):
         here.visit.say(part, more=part != b"three")

@@ -206,6 +206,31 @@ async def test_at_the_wire_what_is_missing_is_a_404_and_wrong_data_a_422_with_fi
     assert [*wrong.json()["error"]["fields"]] == ["pipeline_id"]
 
 
+async def test_at_the_wire_a_value_that_the_client_refuses_is_a_422_with_its_field() -> None:
+    clock = FakeClock()
+    sandbox = Sandbox(clock=clock)
+    app = service(sandbox, clock)
+
+    @app.get("/tagged")
+    async def tagged(syncro: Syncro, tag: str) -> int:
+        return len(await syncro.leads.list(tags=["vip", tag]).collect())
+
+    @app.get("/created")
+    async def created(syncro: Syncro) -> None:
+        body: dict[str, Any] = {"name": "Ana", "pipeline_id": 1, "stage_id": 4, "nome": "Ana"}
+        await syncro.leads.create(**body)
+
+    async with running(app) as web:
+        blank = await web.get("/tagged", params={"tag": " "})
+        unknown = await web.get("/created")
+    for answer, field in ((blank, "tags[1]"), (unknown, "nome")):
+        assert (answer.status_code, answer.json()["error"]["code"]) == (422, "invalid_argument")
+        ((name, messages),) = answer.json()["error"]["fields"].items()
+        assert name == field
+        assert field in messages[0]
+    assert sandbox.arrivals == []
+
+
 async def test_at_the_wire_our_own_key_is_never_the_callers_trouble(
     caplog: pytest.LogCaptureFixture,
 ) -> None:

@@ -116,6 +116,19 @@ async def test_background_work_goes_behind_those_who_wait() -> None:
     assert all("seen" in lead["tags"] for lead in vips)
 
 
+async def test_a_retagging_says_how_far_it_is(sandbox: Sandbox, clock: FakeClock) -> None:
+    sandbox.script(Trouble(status=404, method="POST"))
+    async with service(sandbox, clock) as web:
+        started = (await web.post("/retaggings", json={"having": "vip", "add": "seen"})).json()
+        path = f"/retaggings/{started['id']}"
+        state = (await web.get(path)).json()
+        missing = await web.get("/retaggings/unknown")
+    assert started["state"] == "running"
+    assert (state["state"], state["failed"]) == ("done", 1)
+    assert state["progress"]["done"] == state["progress"]["total"] > 1
+    assert (missing.status_code, missing.json()["detail"][:4]) == (404, "This")
+
+
 async def test_background_work_that_fails_is_in_the_log(
     sandbox: Sandbox, clock: FakeClock, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -216,7 +216,7 @@ def test_the_dependency_of_a_name_can_be_named_again_to_be_overridden() -> None:
 
 def test_an_option_that_no_client_has_is_refused_where_it_stands() -> None:
     with pytest.raises(TypeError, match="max_weight"):
-        syncro_lifespan(max_weight=5)
+        syncro_lifespan(max_weight=5)  # type: ignore[call-overload]
     with pytest.raises(TypeError, match="max_wait"):
         syncro_lifespan(AsyncClient, max_wait=5)  # type: ignore[call-overload]
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
+import subprocess
+import sys
 from datetime import UTC, date, datetime
 from html.parser import HTMLParser
 from pathlib import Path
@@ -15,11 +19,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 from nbclient import NotebookClient
 
-from syncro_async import UNSET, Lead, Page, PageMeta
+import syncro_async
+from syncro_async import (
+    UNSET,
+    AsyncClient,
+    Budget,
+    ConfigurationError,
+    Lead,
+    NewWebhook,
+    Page,
+    PageMeta,
+)
 from syncro_async._internal.html import record_table, rows_table
 from syncro_async.models.page import Rows
 from syncro_async.sandbox import FULL_KEY, Sandbox, serving
 from syncro_async.testing import sandbox_client
+from tests.integrations.ipython_session import TRACEBACKS
 
 NOTEBOOKS = sorted((Path(__file__).parents[2] / "examples").rglob("*.ipynb"))
 
@@ -195,6 +210,90 @@ def test_no_text_of_anybody_becomes_markup(name: str, key: str, caption: str) ->
     ):
         assert Table(shown).tags <= {"table", "caption", "tr", "th", "td"}
         assert shown.count("<") == shown.count(">")
+
+
+def test_numbers_stand_right_and_numbers_dates_and_names_are_not_wrapped() -> None:
+    rows = [
+        {"id": 7, "born": date(1992, 3, 27), "name": "Ana", "notes": "n" * 60, "won": True},
+        {"id": 8, "born": None, "name": "Bia", "notes": "", "won": False},
+    ]
+    head = rows_table(rows).partition("</tr>")[0]
+    by_name = {name: style for style, name in re.findall(r'style="([^"]*)">(\w+)</th>', head)}
+    assert "text-align:right" in by_name["id"]
+    for name in ("id", "born", "name", "won"):
+        assert "nowrap" in by_name[name]
+    assert "nowrap" not in by_name["notes"]
+
+
+def test_the_budget_has_units_and_the_secret_of_a_webhook_is_hidden() -> None:
+    rows = Table(Budget(60, 60.0, 0, 2, 3, 41.53, gate_closed_for=3.0)._repr_html_()).rows
+    assert ["window", "60.0 s"] in rows
+    assert ["next_free_in", "41.5 s"] in rows
+    assert ["gate_closed_for", "3.0 s"] in rows
+    shown = NewWebhook(id=3, secret="whsec_hidden")._repr_html_()
+    assert "whsec_hidden" not in shown
+    assert Table(shown).rows == [["id", "secret"], ["3", "***"]]
+
+
+def test_every_model_has_a_table() -> None:
+    structs = {
+        found
+        for found in (getattr(syncro_async, name) for name in syncro_async.__all__)
+        if isinstance(found, type) and issubclass(found, msgspec.Struct)
+    }
+    without = {found.__name__ for found in structs if not hasattr(found, "_repr_html_")}
+    assert without == {"Succeeded", "Failed"}
+
+
+async def test_a_list_that_is_awaited_or_looped_over_says_what_to_write() -> None:
+    async with sandbox_client(leads=3) as syncro:
+        leads: Any = syncro.leads.list()
+        with pytest.raises(TypeError, match=r"`await ….collect\(\)`"):
+            await leads
+        with pytest.raises(TypeError, match="`async for item in …:`"):
+            for _ in leads:
+                pass
+
+
+@pytest.fixture(scope="module")
+def session() -> Any:
+    """What an IPython session showed: see `ipython_session.py`."""
+    script = Path(__file__).with_name("ipython_session.py")
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", script], capture_output=True, check=True, env=environment
+    )
+    return json.loads(done.stdout)
+
+
+@pytest.mark.parametrize("name", TRACEBACKS)
+def test_a_traceback_is_short_and_shows_the_call_and_the_message(session: Any, name: str) -> None:
+    shown = session["tracebacks"][name]
+    assert len(shown.splitlines()) <= 25
+    assert "----> " in shown
+    assert TRACEBACKS[name].splitlines()[-1] in shown
+    assert f"{name}: " in shown
+    assert "syncro_async/" not in shown
+    assert "crm_never_shown" not in shown
+
+
+def test_without_a_shell_the_traceback_is_short_too() -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        AsyncClient("key", max_wait=-1)
+    lines = "".join(caught.value._render_traceback_())
+    assert "test_notebooks.py" in lines
+    assert "settings.py" not in lines
+    assert "max_wait=-1 must be" in lines
+
+
+def test_progress_is_one_display_that_is_updated(session: Any) -> None:
+    first, *others = session["displays"]
+    assert (first["update"], {other["update"] for other in others}) == (False, {True})
+    assert {other["id"] for other in others} == {first["id"]}
+    assert "export" not in first["text"]
+    assert others[-1]["text"].startswith("checking: 100%|")
+    assert [other for other in others if other["text"].endswith("waiting for a test")]
+    assert session["stderr"] == ""
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.name)

@@ -11,6 +11,9 @@ from typing import Any, Literal, TypeVar
 
 from syncro_async.clock import Clock, Timer
 from syncro_async.errors import BudgetWaitError
+from syncro_async.limiting.budget.messages import SyncRequest, SyncResponse
+from syncro_async.limiting.budget.pacing import INTERACTIVE_MEMORY, TIMER_LATENESS, TOLERANCE
+from syncro_async.limiting.budget.state import HEARTBEAT, OWNER_TTL, STATE_LOSS_PAUSE
 from syncro_async.limiting.protocol import (
     LATE_ARRIVAL_GRACE,
     Answered,
@@ -24,8 +27,6 @@ from syncro_async.limiting.protocol import (
 )
 from syncro_async.limiting.rate_limit import RateLimit
 from syncro_async.limiting.shared.limiter import SharedLimiter
-from syncro_async.limiting.shared.messages import SyncRequest, SyncResponse
-from syncro_async.limiting.shared.state import HEARTBEAT, OWNER_TTL
 from syncro_async.limiting.shared.store import Store, StoreUnreachableError
 from syncro_async.testing.fake_clock import FakeClock
 
@@ -157,6 +158,10 @@ class World:
     in_a_row: int = 0
     served: int = 0
     told: int = 0
+    paces: bool = False  # whether the limiter paces the bulk lane
+    paced_until: float = 0.0
+    next_at: float = 0.0
+    strangers: bool = False  # whether another client has been taken into account
 
     def __post_init__(self) -> None:
         self.store_clock = HostClock(self.clock)
@@ -187,6 +192,8 @@ class World:
         number = next(self._numbers)
         call = Call(number, user, lane, requeued, max_wait, self.now, visits)
         self.waiting.append(call)
+        if lane == "interactive":
+            self.paced_until = self.now + INTERACTIVE_MEMORY
         call.task = asyncio.create_task(self._wait(call))
         self._ended.append(call.task)
         return call
@@ -214,6 +221,7 @@ class World:
             self.opener = None
         if isinstance(fate, NotCounted | Throttled):
             self.counted.remove(call)
+            self.next_at -= self._interval(0)
         elif isinstance(fate, Answered):
             call.counts_until = self.now
             if call.slot.is_probe:
@@ -287,7 +295,29 @@ class World:
     def _nobody_waits_for_what_is_free(self) -> None:
         for user in self.alive:
             budget = user.limiter.budget()
-            assert not (budget.available and self.waiting), f"{user.name} sees {budget}"
+            waiting = [call for call in self.waiting if call.lane == "interactive" or self._is_due]
+            assert not (budget.available and waiting), f"{user.name} sees {budget}"
+
+    @property
+    def _is_due(self) -> bool:
+        """Whether the pace surely lets a bulk call be sent."""
+        return not self.paces or self.now >= min(self.paced_until, self.next_at)
+
+    def _interval(self, foreign: int) -> float:
+        longest = max(self.rates, key=lambda rate: rate.hold_seconds)
+        return max(
+            rate.hold_seconds / (rate.calls - (foreign if rate is longest else 0))
+            for rate in self.rates
+        )
+
+    def _check_pace(self, call: Call, slot: Slot) -> None:
+        """Without interactive calls that wait, a bulk call is not sent before its time."""
+        self.strangers = self.strangers or slot.foreign > 0
+        alone = not any(other.lane == "interactive" for other in self.waiting)
+        if self.paces and call.lane == "bulk" and alone and not self.strangers:
+            early = self.next_at - max(TOLERANCE * self._interval(0), TIMER_LATENESS) - self.now
+            assert early <= 1e-9 or self.now >= self.paced_until, "faster than the pace"
+        self.next_at = max(self.next_at, self.now) + self._interval(slot.foreign)
 
     async def calm_down(self) -> None:
         """From now on everything goes well: every waiting call is sent or told, and soon."""
@@ -301,6 +331,9 @@ class World:
         await self.join(self.alive[0], "interactive", None, requeued=False)
         await self._serve_all(until + hold)
         await self.pass_by(LATE_ARRIVAL_GRACE + TIMEOUT + UNTIL_STRANGERS_ARE_FORGOTTEN * hold)
+        # The first that comes after a process that died gives others time to report.
+        await self._refresh()
+        await self.pass_by(STATE_LOSS_PAUSE)
         await self._refresh()
         for user in self.alive:
             budget = user.limiter.budget()
@@ -360,6 +393,7 @@ class World:
         self.served += 1
         self._check_gate(call, slot)
         self._check_order(call)
+        self._check_pace(call, slot)
         call.sent_at = self.now
         call.timeout = self.clock.call_at(self.now + TIMEOUT, lambda: self._time_out(call))
         self.flying.append(call)

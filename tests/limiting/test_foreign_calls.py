@@ -17,13 +17,15 @@ import pytest
 
 from syncro_async import AsyncClient
 from syncro_async.events import AnswerReceived, Event
+from syncro_async.limiting.budget.messages import SyncRequest, SyncResponse
+from syncro_async.limiting.budget.state import BudgetState
+from syncro_async.limiting.budget.store_time import Moment
+from syncro_async.limiting.budget.sync import state_for, sync
 from syncro_async.limiting.in_process import InProcessLimiter
 from syncro_async.limiting.protocol import Limiter
 from syncro_async.limiting.rate_limit import RateLimit
 from syncro_async.limiting.shared.limiter import SharedLimiter
-from syncro_async.limiting.shared.messages import SyncRequest, SyncResponse
 from syncro_async.limiting.shared.sqlite_store import SqliteStore
-from syncro_async.limiting.shared.state import BudgetState, state_for, sync
 from syncro_async.sandbox import FULL_KEY, Sandbox
 from syncro_async.sandbox.rate_windows import WindowKind
 from syncro_async.testing.fake_clock import FakeClock
@@ -59,7 +61,7 @@ class StoreInMemory:
     async def sync(self, key: str, visit: SyncRequest) -> SyncResponse:
         now = self._clock.monotonic()
         state = self._states[key] = state_for(self._states.get(key), visit, now)
-        return sync(state, visit, now)
+        return sync(state, visit, Moment.at(now)).response
 
     async def aclose(self) -> None:
         pass

@@ -149,7 +149,7 @@ class TestOthers:
             location_of(url)
         assert str(caught.value) == (
             f"{told}; write memory://, host, sqlite:///path/to/file or redis://host:6379/0"
-            " (rediss:// with TLS, unix://)"
+            " (rediss:// with TLS, unix://, redis+sentinel://)"
         )
 
 

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from syncro_async import AsyncClient
-from syncro_async.limiting.host import UNUSED_AFTER, file_system_of, host_file, machine_id
+from syncro_async.limiting.host import UNUSED_AFTER, file_system_of, host_file
+from syncro_async.limiting.host_identity import machine_id
 from syncro_async.sandbox import FULL_KEY, Sandbox, serving
 from syncro_async.testing import FakeClock, sandbox_client
 

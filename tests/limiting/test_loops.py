@@ -12,7 +12,7 @@ import pytest
 
 from syncro_async.clock import SystemClock
 from syncro_async.errors import BudgetWaitError
-from syncro_async.limiting.budget.lane_queue import INTERACTIVE_IN_A_ROW
+from syncro_async.limiting.budget.lane_order import INTERACTIVE_IN_A_ROW
 from syncro_async.limiting.in_process import InProcessLimiter
 from syncro_async.limiting.protocol import Answered, Lane, NotCounted, Slot, Throttled
 from syncro_async.limiting.rate_limit import RateLimit

@@ -19,7 +19,7 @@ BAD = {"id": {"not": "a number"}}
 
 
 class TestReading:
-    async def test_every_item_comes_once_and_in_order(self) -> None:
+    async def test_every_item_comes_once_andin_order(self) -> None:
         app = list_app(450)
         async with client_of(app) as client:
             ids = [lead.id async for lead in client.leads.list()]

@@ -323,7 +323,7 @@ class TestWhatsApp:
         expected = {"type": "image", "media_url": "https://example.com/a.png", **given_too}
         assert recorder.body == expected
 
-    async def test_a_template_goes_with_its_variables_in_order(self) -> None:
+    async def test_a_template_goes_with_its_variablesin_order(self) -> None:
         recorder = Recorder(
             b'{"success": true, "conversation_id": 99, "message_id": 457,'
             b' "provider_msg_id": "wamid.xyz456", "template_name": "lembrete_proposta"}'

@@ -103,10 +103,10 @@ async def test_a_lead_is_created_and_lost_by_names_alone(world: World) -> None:
     assert world.sandbox.leads[lead.id]["stage_id"] == lost.id
 
 
-async def test_a_pipeline_or_stage_is_found_by_its_name_with_one_request(world: World) -> None:
+async def test_pipelines_and_stages_are_found_by_their_names_with_one_request(world: World) -> None:
     assert (await world.syncro.pipelines.find("vendas")).id == PIPELINE_ID
     assert (await world.syncro.pipelines.stage("Vendas", "Proposta")).id == OPEN_STAGE_ID
-    assert len(world.sandbox.arrivals) == 2
+    assert len(world.sandbox.arrivals) == 1
     with pytest.raises(LookupError, match="Vendas"):
         await world.syncro.pipelines.find("Compras")
 

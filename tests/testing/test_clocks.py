@@ -5,22 +5,57 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
+from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
-from syncro_async.clock import SystemClock
+from syncro_async.clock import SystemClock, SystemTimer, clock_of_elapsed_time
 from syncro_async.testing.fake_clock import FakeClock
 
 
 class TestSystemClock:
     def test_it_reads_the_machine_s_time(self) -> None:
         clock = SystemClock()
-        assert time.monotonic() <= clock.monotonic() <= time.monotonic()
+        before = time.clock_gettime(time.CLOCK_BOOTTIME)
+        assert before <= clock.monotonic() <= time.clock_gettime(time.CLOCK_BOOTTIME)
         assert time.time() <= clock.wall() <= time.time()
 
     def test_all_of_them_are_one(self) -> None:
         assert SystemClock() == SystemClock()
         assert len({SystemClock(), SystemClock()}) == 1
+
+    @pytest.mark.parametrize("known", [["CLOCK_BOOTTIME", "CLOCK_MONOTONIC"], ["CLOCK_MONOTONIC"]])
+    def test_it_goes_on_during_suspend_where_the_system_has_such_a_clock(
+        self, known: list[str]
+    ) -> None:
+        numbers = {name: getattr(time, name) for name in known}
+        system = SimpleNamespace(**numbers, clock_gettime=lambda number: (number, 5.0))
+        read: object = clock_of_elapsed_time(system)()
+        assert read == (numbers[known[0]], 5.0)
+
+    def test_a_system_without_numbered_clocks_has_its_monotonic_one(self) -> None:
+        assert clock_of_elapsed_time(SimpleNamespace(monotonic=lambda: 7.0))() == 7.0
+
+    def test_a_timer_looks_at_the_clock_again_after_five_seconds(self) -> None:
+        started: list[float] = []
+
+        class Loop:
+            """A loop whose own clock stood still while the machine slept."""
+
+            def call_later(self, delay: float, callback: Callable[[], object]) -> SimpleNamespace:
+                started.append(delay)
+                if delay == 5.0:
+                    elapsed[0] += 60.0
+                    callback()
+                return SimpleNamespace(cancel=lambda: started.append(-1.0))
+
+        elapsed = [100.0]
+        timer = SystemTimer(130.0, lambda: None, cast("Any", Loop()), lambda: elapsed[0])
+        assert started == [5.0, 0.0]
+        timer.cancel()
+        assert started[-1] == -1.0
 
     async def test_it_waits_and_rings_on_the_loop(self) -> None:
         clock = SystemClock()

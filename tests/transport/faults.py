@@ -9,6 +9,7 @@ import errno
 import gzip
 import socket as sockets
 import sys
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -34,6 +35,7 @@ from syncro_async.errors import (
     ValidationError,
 )
 from syncro_async.sandbox import Trouble
+from tests.paging.test_ends import ENDLESS, LOSSLESS
 from tests.transport.fault_stages import (
     WELL,
     Stage,
@@ -305,6 +307,13 @@ ODD_ANSWERS: dict[str, Fault] = {
     "gzip with bytes behind its zeros": final(
         answered(PACKED + bytes(8) + PACKED, content_encoding="gzip")
     ),
+    "gzip and identity": Fault(
+        answered(PACKED, content_encoding="gzip, identity"), alike(Fine()), "answer"
+    ),
+    "gzip twice": final(answered(gzip.compress(PACKED), content_encoding="gzip, gzip")),
+    "deflate, which nobody asked for": Fault(
+        answered(zlib.compress(FULL), content_encoding="deflate"), alike(Fine()), "answer"
+    ),
     "gzip that is none": final(answered(FULL, content_encoding="gzip")),
     "a coding nobody asked for": final(answered(FULL, content_encoding="br")),
     "a body of more than 64 MB": final(
@@ -315,6 +324,23 @@ ODD_ANSWERS: dict[str, Fault] = {
     "a warning in front of the JSON": final(answered(b"Warning: x in y on line 3\n" + FULL)),
     "a byte order mark": Fault(answered(b"\xef\xbb\xbf" + FULL), alike(Fine()), "answer"),
     "latin-1 in the JSON": final(answered(b'{"lead": {"id": 7, "name": "Jos\xe9"}, "created": 1}')),
+    "half a character in a text": final(
+        answered(b'{"lead": {"id": 7, "name": "\\ud83d"}, "created": true}')
+    ),
+    "shapes of PHP: an unset date, an empty text for null, a list with gaps": Fault(
+        answered(
+            b'{"created": true, "lead": {"id": 7, "birthday": "0000-00-00", "value": "",'
+            b' "tags": {"0": "vip", "2": "new"}, "owner": []}}'
+        ),
+        alike(Fine()),
+        "answer",
+    ),
+    "values that would take more than 80 MB": final(
+        answered(
+            gzip.compress(b'{"created": true, "x": [' + b"{}," * 300_000 + b"{}]}", 1),
+            content_encoding="gzip",
+        )
+    ),
     "NaN for a number": final(answered(b'{"lead": {"id": NaN}, "created": true}')),
     "1e400 for a number": final(answered(b'{"lead": {"id": 1e400}, "created": true}')),
     "the text nan for an amount": final(
@@ -371,6 +397,10 @@ REFUSALS: dict[str, Fault] = {
     "405": final(says(405), APIError),
     "409": final(says(409), ConflictError),
     "422 with fields": final(says(422, {"errors": {"name": ["?"]}}), ValidationError),
+    "422 with 100,000 letters": final(
+        says(422, {"message": "a" * 100_000, "errors": {"name": ["a" * 100_000]}}),
+        ValidationError,
+    ),
     "422 without": final(says(422, b"{"), UnprocessableError),
     "501": final(says(501), ServerError),
     "408": Fault(says(408), not_for_writes(APIError, OutcomeUnknownError), "answer"),
@@ -441,6 +471,18 @@ staying.
   request goes on another one, and neither an attempt nor a slot is spent."""
 
 
+_LISTS = """
+## A list in pages
+
+A record that cannot be read, down to its text, is reported with its bytes; the others of its page
+come. Each list is read page by page, ahead, as an export and as a sync
+(`tests/paging/test_ends.py`).
+
+| what the server shows | the list | an export or sync of it |
+|---|---|---|"""
+_JOB = {True: "complete", False: "not called complete"}
+
+
 def page() -> str:
     """The matrix as a page of the documentation."""
     lines = [_INTRODUCTION]
@@ -450,6 +492,10 @@ def page() -> str:
         for name, fault in faults.items():
             cells = [str(fault.verdicts[kind]) for kind in KINDS]
             lines.append(f"| {name} | {' | '.join(cells)} | {_SLOT[fault.slot]} |")
+    lines += [_LISTS]
+    for name, (_, _, provable) in LOSSLESS.items():
+        lines.append(f"| {name} | every lead that a page shows | {_JOB[provable]} |")
+    lines += [f"| {name} | ends, with a warning | {_JOB[False]} |" for name in ENDLESS]
     return "\n".join([*lines, ""])
 
 

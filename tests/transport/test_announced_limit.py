@@ -106,6 +106,31 @@ class Shared:
         return Answer(body=LEAD)
 
 
+async def test_one_answer_about_another_limit_of_the_service_costs_nothing() -> None:
+    app = App(said("0"), *[Answer(body=LEAD)] * 59)
+    async with client_of(app, rate_limit=MINUTE) as client:
+        for _ in range(60):
+            await client.leads.get(7)
+        assert client.budget().used == 60
+
+
+async def test_each_pause_is_in_the_log_once(caplog: pytest.LogCaptureFixture) -> None:
+    seen: list[Event] = []
+
+    async def refused(asked: Asked) -> Answer:
+        await asked.clock.sleep(0.2)
+        return Answer(429, {"retry_after": 5})
+
+    app = App(*[refused] * 20, *[Answer(body=LEAD)] * 20, refused, Answer(body=LEAD))
+    async with client_of(app, rate_limit=MINUTE, observers=[seen.append]) as client:
+        await asyncio.gather(*(client.leads.get(7) for _ in range(20)))
+        await client.leads.get(7)
+    pauses = [event.again for event in seen if isinstance(event, GateClosed)]
+    assert pauses == [False, *[True] * 19, False]
+    told = [r.getMessage() for r in caplog.records if "answered 429" in r.getMessage()]
+    assert told == ["the server answered 429: every call of this key waits 6.0 s"] * 2
+
+
 async def test_a_number_that_is_told_twice_is_not_known() -> None:
     twice = (("x-ratelimit-remaining", "20"), ("x-ratelimit-remaining", "5"))
     async with client_of(App(Answer(body=LEAD, headers=twice)), rate_limit=MINUTE) as client:

@@ -153,7 +153,13 @@ async def test_nor_in_the_headers_of_an_error(caplog: pytest.LogCaptureFixture) 
     for spelled in (each("%%%02x"), KEY.upper(), KEY[:14]):
         headers = (f"Location: /login?at={spelled}", f"X-Debug: {spelled}")
         page = http(b"<p>").replace(b"application/json", f"text/{spelled}".encode())
-        redirected, typed = await shown_of_all([http(b"", "302 Found", headers), page], caplog)
+        packed = page.replace(b"\r\n\r\n", b"\r\nContent-Encoding: gzip\r\n\r\n")
+        said = (f"X-Debug: {spelled}", f"X-{spelled.replace('%', '_')}: 1")
+        raws = [http(b"", "302 Found", headers), page, packed, http(b"{}", headers=said)]
+        redirected, typed, broken, shaped = await shown_of_all(raws, caplog)
+        assert isinstance(broken[0], UnexpectedResponseError)
+        assert spelled not in broken[1]
+        assert spelled.lower() not in shaped[1].lower()
         assert spelled not in redirected[1]
         assert isinstance(typed[0], UnexpectedResponseError)
         assert spelled not in typed[1]

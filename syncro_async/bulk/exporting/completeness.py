@@ -1,57 +1,92 @@
-"""Decides whether readings of a list that changed meanwhile have shown every lead of it.
+"""Decides whether the readings of a list that changes meanwhile have shown every lead of it.
 
-The list comes in pages counted by number, in an order nobody promises, and leads come and go
-between two pages. A deletion in front of a page boundary moves a lead across it unseen, so one
-walk through the pages loses leads; and `meta.total` does not tell, for a lead that comes makes
-up for one that goes. Two walks that agree can both have missed the same lead.
+The server shows a list in pages with numbers, and promises no order. Leads are created and deleted
+between two pages. A deletion in front of a page boundary moves a lead across the boundary, so one
+reading of the pages can miss a lead. `meta.total` does not show that, because a created lead makes
+up for a deleted one. Two readings that agree can both have missed the same lead.
 
-What is certain is this: **a lead that was shown at one moment and again at a later one was there
-all the time between**, for a deleted lead does not come back. Take any page that was fetched
-alone (no other request under way) and call the moment of its answer r. Of the leads of the list
-at r, `total` in number, those are known to have been there which
+**Two readings** (`proof`). What is certain is this: a lead that was shown at one moment and again
+later existed all the time between, because a deleted lead does not come back. Take any page that
+was fetched alone (no other request was under way), and call the moment of its answer r. Of the
+`total` leads that the list has at r, those are known to be there which
 
 - the page itself shows, or
-- a page answered before it showed, and a page asked for after it showed again.
+- an earlier page showed, and a page of this list that was requested later showed again.
 
-Nothing else is counted, so `known` leads are a subset of the `total` leads of that moment. **If
-`known == total`, the subset is the whole: every lead of the list at r has been shown.** A lead
-that existed from the first request to the last existed at r; so it has been shown, and written.
-The proof needs no clock, no order, no second look at what changed, and no count of deletions or
-insertions; it holds for readings that a crash interrupted, because only before and after matter.
-It assumes that an answer shows one moment of the account, and that no id is given twice.
+Nothing else is counted, so the `known` leads are a subset of the `total` leads of that moment. If
+`known == total`, the subset is the whole list: every lead of the list at r was shown. A lead that
+existed from the first request to the last existed at r, so it was shown, and written. The proof
+needs no clock and no order, and no count of deletions or insertions. It holds for readings that a
+crash interrupted, because only before and after matter. It assumes that an answer shows one moment
+of the account, and that no id is given twice. Pages that are fetched side by side have no order
+among themselves, so such a group can be before or after r, never at it.
 
-With a list on one page that page proves itself. Else it takes a second reading, and, while leads
-are being deleted, sometimes a third, because a lead that goes before it is shown again can prove
-nothing. Pages fetched side by side have no order among themselves, so such a group can lie before
-or after r, never at it.
+A list on one page proves itself. Any other list takes a second reading, and, while leads are being
+deleted, sometimes a third one, because a lead that is deleted before it is shown again proves
+nothing.
 
-Where a filter looks at what can change (a stage, a tag, the owner …), a lead may leave the list
-and come back, and is counted at r without having been there. So for such lists the two readings
-around r have to be calm as well: the same `total` on every page of both, each showing as many
-leads, the second none that was not known. `updated_since` and `created_…` are no such filters:
-whoever passes them passes them for good.
+Where a filter looks at what can change (a stage, a tag, the owner), a lead may leave the list and
+come back. It would be counted at r although it was not there. So for such a list both readings
+around r must be stable as well: the same `total` on every page of both, as many leads shown in
+each, and no new lead in the second one. `updated_since` and `created_…` are no such filters: a
+lead that passes them passes them for good.
 
-Should a page ever count fewer leads than are known to have been there, the count itself is wrong,
-and nothing is proved by it.
+If a page ever counts fewer leads than are known to be there, the count itself is wrong, and
+nothing is proved by it.
+
+**One reading** (`is_proved_once`). A list that ends with a day in the past (`created_to`) can only
+get shorter: a new lead is created today, a deleted lead does not come back, and `created_at` does
+not change. So when `total` is the same on every page of one reading, no lead left the list
+meanwhile, and none joined it. If the reading also showed `total` different leads, it showed all.
+An export therefore reads the leads that are older than two days once (`split.py`), and proves
+the few younger ones with two readings. Four signs show that this does not hold here, and each of
+them leads to readings of the whole list until the first proof holds:
+
+- the `total` of the old part changed, or differs from the leads shown;
+- a lead of the old part is younger than its bound, so the server ignored the filter, or it has no
+  date;
+- the whole list, counted at the end, has another number of leads than both parts together (leads
+  of both parts counted once);
+- the answers have no `Date`, so it is not known what the past is for the server.
+
+The first proof takes what both parts showed as an earlier look at the same leads. So the whole
+list has to be read once more, and no request was wasted. The second proof assumes more than the
+first one: `ASSUMPTIONS` lists it, and the receipt of an export repeats it. `verify="twice"` assumes
+none of it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 import msgspec
 
+from syncro_async._internal.error_text import counted
+
 # A list that does not come to rest within so many readings is reported as it was found.
 MAX_PASSES = 25
+
+Proof = Literal["page", "once", "twice"]
+_ONE_MOMENT = "each answer shows one moment of the account, and no id is given twice"
+ASSUMPTIONS: Mapping[Proof, str] = {
+    "page": _ONE_MOMENT,
+    "once": (
+        f"{_ONE_MOMENT}; no lead is restored, back-dated or without a date; all answers come from"
+        " one consistent database"
+    ),
+    "twice": _ONE_MOMENT,
+}
+"""What each proof takes for granted; see the module."""
 
 _PASSED_FOR_GOOD = frozenset({"updated_since", "created_from", "created_to", "include"})
 
 
 class Snapshot(msgspec.Struct, frozen=True):
-    """A page fetched alone, and what its moment proves.
+    """A page that was fetched alone, and what its moment proves.
 
-    `position` places it among all groups of pages, in order of time. Its `total` leads of the
-    list include `alone` that it showed itself, and `known` that were certainly there.
+    `position` is its index among all groups of pages, in the order of time. The list had `total`
+    leads then: the page showed `shown_here` of them, and `known` were certainly there.
     """
 
     position: int
@@ -61,10 +96,10 @@ class Snapshot(msgspec.Struct, frozen=True):
 
 
 class Pass(msgspec.Struct, frozen=True):
-    """A walk through all pages, once it has ended.
+    """One complete reading of all pages.
 
-    `lowest` and `highest` are the totals its pages named; it showed `shown` different leads, of
-    which no reading before it had shown `new`.
+    `lowest` and `highest` are the smallest and the largest `total` of its pages. It showed `shown`
+    different leads; `new` of them no earlier page had shown.
     """
 
     lowest: int
@@ -74,27 +109,32 @@ class Pass(msgspec.Struct, frozen=True):
 
 
 class Completeness(msgspec.Struct, frozen=True):
-    """Whether every lead was shown, and if that is not proved, the reason.
+    """Whether it is proved that every lead was shown (`proof`), and if not, the reason.
 
     Leads that were last shown before position `since` are proved to be deleted. `truncated` is
     True when the reading stopped at `max_items`.
     """
 
-    complete: bool
     reason: str | None = None
     since: int = 0
     truncated: bool = False
+    proof: Proof | None = None
+
+    @property
+    def complete(self) -> bool:
+        """Whether every lead was shown."""
+        return self.proof is not None
 
 
 def may_return(filters: Mapping[str, object]) -> bool:
-    """Whether a lead can leave the list that passes these filters and come back."""
+    """Return whether a lead can leave a list with these filters and come back."""
     return not _PASSED_FOR_GOOD.issuperset(filters)
 
 
 def proof(
     references: Sequence[Snapshot], readings: Sequence[Pass], *, returning: bool
 ) -> Snapshot | None:
-    """The latest moment of which every lead is known, or None; see the module for the argument.
+    """Return the latest moment of which every lead is known, or None; see the module.
 
     `returning` says that leads may leave the list and come back (`may_return`).
     """
@@ -112,13 +152,19 @@ def proof(
 def evaluate(
     references: Sequence[Snapshot], readings: Sequence[Pass], *, returning: bool
 ) -> Completeness | None:
-    """What the readings so far prove; None when another one may prove more."""
-    reference = proof(references, readings, returning=returning)
-    if reference is not None:
-        return Completeness(complete=True, since=0 if returning else reference.position)
+    """Return what the readings so far prove, None when another reading may prove more."""
+    found = proof(references, readings, returning=returning)
+    if found is not None:
+        how: Proof = "page" if found.shown_here == found.total else "twice"
+        return Completeness(since=0 if returning else found.position, proof=how)
     if len(readings) < MAX_PASSES:
         return None
-    return Completeness(complete=False, reason=_why_not(references, len(readings)))
+    return Completeness(reason=_why_not(references, len(readings)))
+
+
+def is_proved_once(reading: Pass) -> bool:
+    """Return whether one reading of a list that can only get shorter has shown all of it."""
+    return reading.lowest == reading.highest == reading.shown
 
 
 def _stable(readings: Sequence[Pass]) -> bool:
@@ -133,13 +179,13 @@ def _why_not(references: Sequence[Snapshot], readings: int) -> str:
     nearest = min(references, key=lambda one: abs(one.total - one.known))
     if nearest.known > nearest.total:
         return (
-            f"the server counts {nearest.total} leads where {nearest.known} are known to have been:"
-            " its count cannot be relied on"
+            f"the server counts {counted(nearest.total, 'lead')} where {nearest.known} are known to"
+            " have been: its count cannot be relied on"
         )
     missing = nearest.total - nearest.known
     if not missing:
         return f"the list changed all through {readings} readings: leads left it and came back"
     return (
-        f"the list did not come to rest in {readings} readings: of {nearest.total} leads the server"
-        f" counts, {missing} at least could not be accounted for"
+        f"the list did not come to rest in {readings} readings: of {counted(nearest.total, 'lead')}"
+        f" the server counts, {missing} at least could not be accounted for"
     )

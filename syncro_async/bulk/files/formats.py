@@ -8,14 +8,16 @@ import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import date, datetime
+from functools import partial
 from importlib import import_module
 from itertools import islice
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple, TextIO
+from typing import Any, BinaryIO, Literal, NamedTuple, TextIO
 
 import msgspec
 
 from syncro_async.bulk.files.columns import COLUMNS, Kind
+from syncro_async.bulk.files.xlsx_writing import workbook_library, write_workbook
 from syncro_async.errors import BadRowsError, ConfigurationError, InvalidArgumentError
 from syncro_async.models.receipts import RowProblem
 
@@ -66,34 +68,67 @@ def library() -> tuple[Any, Any]:
 
 
 Rows = Iterable[Sequence[bytes]]
-"""Leads as JSON objects, many lots of them."""
+"""Leads as JSON objects, in batches."""
 Write = Callable[[BinaryIO, Rows], None]
 
+DELIMITERS = (",", ";", "\t", "|")
 _STARTS_A_FORMULA = tuple("=+-@\t\r\n\uff1d\uff0b\uff0d\uff20")  # the full-width ones, too
 _PHONE_OR_NUMBER = re.compile(r"[+-][0-9 ().-]*\Z")
+_BOM = "\ufeff".encode()
+
+
+class CsvLayout(msgspec.Struct, frozen=True):
+    """How a CSV file is written.
+
+    - `delimiter`: the character between two cells
+    - `bom`: whether the file starts with the byte order mark, by which Excel knows UTF-8
+    - `decimal`: the character in front of the fraction of a number, `"point"` or `"comma"`
+    """
+
+    delimiter: str = ","
+    bom: bool = False
+    decimal: Literal["point", "comma"] = "point"
+
+
+PLAIN = CsvLayout()
 
 
 def write_jsonl(out: BinaryIO, rows: Rows) -> None:
-    """One JSON object a line, as the API names things; a relation not asked for is left out."""
-    for lot in rows:
-        out.writelines(row + b"\n" for row in lot)
+    """Write one JSON object a line, without the relations that were not requested."""
+    for batch in rows:
+        out.writelines(row + b"\n" for row in batch)
 
 
-def write_csv(out: BinaryIO, rows: Rows) -> None:
-    """One row a lead under a row of names, in UTF-8; see `cell` for what a value becomes."""
-    names = [column.name for column in COLUMNS]
-    out.write(_lines([names]))
-    for lot in rows:
-        leads = (msgspec.json.decode(row) for row in lot)
-        out.write(_lines([[cell(lead.get(name)) for name in names] for lead in leads]))
+def write_csv(out: BinaryIO, rows: Rows, layout: CsvLayout = PLAIN) -> None:
+    """Write a line of column names and a line for each lead, in UTF-8; `cell` makes the cells."""
+    comma = layout.decimal == "comma"
+    out.write(_BOM if layout.bom else b"")
+    out.write(_lines([[column.name for column in COLUMNS]], layout.delimiter))
+    for batch in rows:
+        leads = (msgspec.json.decode(row) for row in batch)
+        cells = [
+            [
+                _with_comma(lead.get(column.name))
+                if comma and column.kind == "float"
+                else cell(lead.get(column.name))
+                for column in COLUMNS
+            ]
+            for lead in leads
+        ]
+        out.write(_lines(cells, layout.delimiter))
+
+
+def _with_comma(value: float | None) -> str:
+    return cell(value).replace(".", ",")
 
 
 def write_parquet(out: BinaryIO, rows: Rows) -> None:
-    """Columns of their own types; `tags` is a list, other lists and objects are JSON texts."""
+    """Write columns of their own types; `tags` is a list, other nested values are JSON texts."""
     arrow, parquet = library()
     types: dict[Kind, Any] = {
-        "integer": arrow.int64(),
-        "real": arrow.float64(),
+        "int": arrow.int64(),
+        "float": arrow.float64(),
+        "bool": arrow.bool_(),
         "text": arrow.string(),
         "date": arrow.date32(),
         "moment": arrow.timestamp("us", tz="UTC"),
@@ -102,8 +137,8 @@ def write_parquet(out: BinaryIO, rows: Rows) -> None:
     }
     schema = arrow.schema([(column.name, types[column.kind]) for column in COLUMNS])
     with parquet.ParquetWriter(out, schema) as writer:
-        for lot in rows:
-            leads = [msgspec.json.decode(row) for row in lot]
+        for batch in rows:
+            leads = [msgspec.json.decode(row) for row in batch]
             arrays = [
                 arrow.array(
                     [_native(column.kind, lead.get(column.name)) for lead in leads],
@@ -115,44 +150,53 @@ def write_parquet(out: BinaryIO, rows: Rows) -> None:
 
 
 def cell(value: Any) -> str:
-    """A CSV cell: text as it is, nothing for None, everything else as JSON.
+    """Return a CSV cell: a text as it is, nothing for None, everything else as JSON.
 
-    Leads carry what strangers typed into forms, and a spreadsheet runs a cell that starts with
-    = + - @ as a formula. Such text gets an apostrophe in front, unless it is made of a sign,
-    digits and ` ().-` alone: that is a phone (`+5511999887766`) or a number, which no spreadsheet
-    can be harmed by, and it stays exact for programs.
+    Leads have texts that visitors typed into forms, and a spreadsheet runs a cell that starts with
+    = + - @ as a formula. Such a text gets an apostrophe in front, and so does a text that would be
+    one behind its own apostrophes: so `text_of` can take the apostrophe off again from every text.
+    A sign with digits and ` ().-` alone stays as it is: that is a phone (`+5511999887766`) or a
+    number, which is harmless, and programs read it exactly.
     """
     if value is None:
         return ""
     if not isinstance(value, str):
         return msgspec.json.encode(value).decode()
-    return f"'{value}" if _would_run(value) else value
+    return f"'{value}" if would_run(value.lstrip("'")) else value
 
 
 def text_of(written: str) -> str:
-    """The text that `cell` has written so: an apostrophe it put in front is no part of it."""
-    text = written.removeprefix("'")
-    return text if _would_run(text) else written
+    """Return the text of a cell that `cell` has made."""
+    is_guarded = written.startswith("'") and would_run(written.lstrip("'"))
+    return written[1:] if is_guarded else written
 
 
-def _would_run(text: str) -> bool:
+def would_run(text: str) -> bool:
+    """Return whether a spreadsheet would run this text as a formula."""
     risky = text.startswith(_STARTS_A_FORMULA) or text.lstrip().startswith(_STARTS_A_FORMULA)
     return risky and not _PHONE_OR_NUMBER.match(text)
 
 
-def form_of(name: str) -> Write:
-    """The writer of `"jsonl"`, `"csv"` or `"parquet"`.
+def form_of(name: str, layout: CsvLayout = PLAIN) -> Write:
+    """Return the function that writes `"jsonl"`, `"csv"`, `"xlsx"` or `"parquet"`.
 
     Raises `ConfigurationError` for any other name, and where the library for it is missing.
     """
-    if name not in FORMS:
-        raise ConfigurationError(f"{name!r} is none of the forms {', '.join(FORMS)}")
-    if name == "parquet":
-        library()
-    return FORMS[name]
+    match name:
+        case "jsonl":
+            return write_jsonl
+        case "csv":
+            return partial(write_csv, layout=layout)
+        case "xlsx":
+            return partial(write_workbook, workbook_library())
+        case "parquet":
+            library()
+            return write_parquet
+        case _:
+            raise ConfigurationError(f"{name!r} is none of the forms {', '.join(FORMS)}")
 
 
-FORMS: Mapping[str, Write] = {"jsonl": write_jsonl, "csv": write_csv, "parquet": write_parquet}
+FORMS = ("jsonl", "csv", "xlsx", "parquet")
 
 
 def one_line(raw: bytes) -> bytes:
@@ -160,9 +204,9 @@ def one_line(raw: bytes) -> bytes:
     return raw.replace(b"\r", b" ").replace(b"\n", b" ")
 
 
-def _lines(rows: Sequence[Sequence[str]]) -> bytes:
+def _lines(rows: Sequence[Sequence[str]], delimiter: str) -> bytes:
     text = io.StringIO(newline="")
-    csv.writer(text).writerows(rows)
+    csv.writer(text, delimiter=delimiter).writerows(rows)
     return text.getvalue().encode()
 
 

@@ -1,4 +1,4 @@
-"""Opens the database a sync goes to: a SQLite file, or a DuckDB one."""
+"""Opens the database of a sync: a SQLite file or a DuckDB file."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from syncro_async.bulk.files.atomic import PRIVATE
 from syncro_async.bulk.files.columns import Kind
 from syncro_async.bulk.syncing.tables import (
     LeadTable,
@@ -25,21 +26,23 @@ from syncro_async.errors import ConfigurationError
 _DUCKDB_SUFFIXES = frozenset({".duckdb", ".ddb"})
 _NO_DATABASE = frozenset({".csv", ".jsonl", ".json", ".parquet", ".xlsx"})
 # How long to wait while another program writes to the SQLite file (s).
-_PATIENCE = 30.0
+_BUSY_TIMEOUT = 30.0
 
 SQLITE = SqlDialect(
     types={
-        "integer": "INTEGER",
-        "real": "REAL",
+        "int": "INTEGER",
+        "float": "REAL",
         **dict.fromkeys(("text", "date", "moment", "texts", "json"), "TEXT"),
+        "bool": "INTEGER",
     },
     differs="IS NOT",
     begin="BEGIN IMMEDIATE",
     stage=stage_values,
 )
 _DUCKDB_TYPES: Mapping[Kind, str] = {
-    "integer": "BIGINT",
-    "real": "DOUBLE",
+    "int": "BIGINT",
+    "float": "DOUBLE",
+    "bool": "BOOLEAN",
     "text": "VARCHAR",
     "date": "DATE",
     "moment": "TIMESTAMP",  # in UTC
@@ -56,7 +59,7 @@ DUCKDB = SqlDialect(
 
 @dataclass(frozen=True, slots=True)
 class Database:
-    """A database file, the table in it, and how to speak with it."""
+    """A database file and the table in it, with the functions and errors of its library."""
 
     path: Path
     table: str
@@ -66,24 +69,27 @@ class Database:
 
     @property
     def resume(self) -> Path:
-        """Where the leads read so far are kept until they are in the table."""
+        """The file that keeps the leads read so far, until they are in the table."""
         return self.path.with_name(f"{self.path.name}.{self.table}.resume")
 
     @contextmanager
     def opened(self) -> Iterator[LeadTable]:
-        """The table while the block runs; what the database refuses is raised as `OSError`."""
+        """Open the table while the block runs; errors of the database are raised as `OSError`."""
+        is_new = not self.path.exists()
         try:
             with closing(self.connect(self.path)) as connection:
+                if is_new:  # people's data: only the owner may read it
+                    self.path.chmod(PRIVATE)
                 yield LeadTable(connection, self.dialect, self.table)
         except self.errors as error:
             raise OSError(errno.EIO, str(error), str(self.path)) from error
 
 
 def database_of(database: str | os.PathLike[str], table: str) -> Database:
-    """The database that a path stands for: DuckDB for `.duckdb` and `.ddb`, else SQLite.
+    """Return the database of a path: DuckDB for `.duckdb` and `.ddb`, else SQLite.
 
-    Raises `ConfigurationError` for what is no database, a name that is no table's, and where the
-    library is missing.
+    Raises `ConfigurationError` for a file of another kind, for a name that no table can have, and
+    when the library is missing.
     """
     path = Path(database).resolve()
     name = checked_table(table)
@@ -104,4 +110,6 @@ def database_of(database: str | os.PathLike[str], table: str) -> Database:
 
 
 def _sqlite(path: Path) -> sqlite3.Connection:
-    return sqlite3.connect(path, timeout=_PATIENCE, isolation_level=None)
+    # An empty file is a new database, whose journals get its permissions.
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT, PRIVATE))
+    return sqlite3.connect(path, timeout=_BUSY_TIMEOUT, isolation_level=None)

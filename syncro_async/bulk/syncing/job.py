@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
+from syncro_async._internal.error_text import counted
 from syncro_async._internal.worker_thread import WorkerThread
 from syncro_async.bulk.exporting.completeness import Completeness
 from syncro_async.bulk.exporting.job import opened, requests_needed, subject_of
 from syncro_async.bulk.exporting.reader import LeadQuery, RepeatedReader
-from syncro_async.bulk.exporting.spool import Spool
+from syncro_async.bulk.exporting.spool import ReadProgress, Spool
 from syncro_async.bulk.job import Job, JobContext
 from syncro_async.bulk.progress import OnProgress, ProgressReporter
 from syncro_async.bulk.syncing.databases import Database, database_of
@@ -20,24 +21,24 @@ from syncro_async.resources.arguments import relations
 
 __all__ = ["SyncReceipt", "database_of", "requests_to_sync", "sync_leads"]
 
-# A change is stamped before it can be seen (a transaction commits after it), and the clocks of a
-# service's machines differ: so each run looks back that much further than the last one began.
+# A change is dated before it can be seen, because its transaction ends later. So each run looks
+# back that much further than the newest change that the last one saw.
 OVERLAP = timedelta(minutes=5)
 
 
 @dataclass(frozen=True, slots=True)
 class _Task:
-    """What is to be done: whose leads, with which relations, since when; and the last note."""
+    """The account, the relations, the time since when to read, and the mark of the last run."""
 
     account: str
     include: str
     since: datetime | None
-    noted: SyncMark | None
+    last: SyncMark | None
 
     @property
     def as_before(self) -> SyncMark:
-        """The note to write when nothing new is certain."""
-        return self.noted or SyncMark(self.account, self.include, None)
+        """The mark when nothing new is certain."""
+        return self.last or SyncMark(self.account, self.include, None)
 
 
 async def sync_leads(
@@ -49,27 +50,27 @@ async def sync_leads(
     resume: bool,
     on_progress: OnProgress | None,
 ) -> SyncReceipt:
-    """Read what changed into the file beside, until all of it is known, then merge it."""
+    """Read the changes into the spool until they are proved to be complete, then merge them."""
     everything.check()
     job = Job.start(context)
     meter = ProgressReporter(job, "sync", on_progress)
     with job.active():
         async with WorkerThread() as thread:
-            # Opening it locks it, so that of two runs one ends here.
+            # This locks the file: of two runs one ends here.
             spool = await thread(opened, database.resume, thread)
             task = await thread(_task, everything, database, context, full=full)
             listing = _changed(everything, task.since)
             subject = subject_of(f"sync {database.table}", listing, context)
             await thread(spool.begin, subject, context.clock.wall(), resume=resume)
-            reading = RepeatedReader(listing, spool, thread, meter)
-            verdict = await reading.read_all()
-            return await thread(_merged, spool, database, verdict, task)
+            reader = RepeatedReader(listing, spool, thread, meter)
+            result = await reader.read_all()
+            return await thread(_merged, spool, database, result, task)
 
 
 async def requests_to_sync(
     everything: LeadQuery, database: Database, context: JobContext, *, full: bool
 ) -> int:
-    """How many requests a sync would take; sends one, for the count."""
+    """Return how many requests a sync takes; sends one, for the count."""
     everything.check()
     async with WorkerThread() as thread:
         task = await thread(_task, everything, database, context, full=full)
@@ -77,19 +78,19 @@ async def requests_to_sync(
 
 
 def _task(everything: LeadQuery, database: Database, context: JobContext, *, full: bool) -> _Task:
-    """What is to be done, by what the last run has noted in the database."""
-    include, note = _include(everything), None
+    """Return what to read, by the mark of the last run in the database."""
+    include, mark = _include(everything), None
     if database.path.exists():
         with database.opened() as table:
-            note = table.read_mark()
-    if note is not None and note.account != context.account:
+            mark = table.read_mark()
+    if mark is not None and mark.account != context.account:
         raise ConfigurationError(
-            f"table {database.table} holds another account's leads, or another key's (only the key"
-            " tells accounts apart); name another with table=…, or drop it to have it filled anew"
+            f"table {database.table} has another account's leads, or another key's (only the key"
+            " tells accounts apart); name another table with table=…, or drop this one"
         )
-    # Of leads that have not changed, no list of changes brings relations not asked for before.
-    known = note is not None and note.include == include and not full
-    return _Task(context.account, include, note.until if note and known else None, note)
+    # A list of changes does not bring new relations for leads that have not changed.
+    known = mark is not None and mark.include == include and not full
+    return _Task(context.account, include, mark.until if mark and known else None, mark)
 
 
 def _include(listing: LeadQuery) -> str:
@@ -98,25 +99,42 @@ def _include(listing: LeadQuery) -> str:
 
 
 def _changed(everything: LeadQuery, since: datetime | None) -> LeadQuery:
-    """The list of what has changed since then; None: everything."""
+    """Return the list of the changes since then; None: all leads."""
     if since is None:
         return everything
     return replace(everything, filters={**everything.filters, "updated_since": since})
 
 
-def _merged(spool: Spool, database: Database, verdict: Completeness, task: _Task) -> SyncReceipt:
-    """Bring the table up to date; then what was kept for a crash can go."""
-    unreadable, first = spool.unreadable(verdict.since)
-    problem = f"{unreadable} leads could not be read; the first: {first}" if unreadable else None
-    complete = verdict.complete and not unreadable
+def next_mark(state: ReadProgress, last: SyncMark | None) -> datetime | None:
+    """Return the time after which the next run reads the changes; `last` is the last run's mark.
+
+    Three clocks can differ: this machine's, that of the `Date` header, and the one which dates the
+    leads and which `updated_since` is compared with. A change that happens later is dated later
+    than every date that this last clock has given. So the mark is the newest date that a lead
+    shows, less the overlap: 5 minutes and the difference between the first two clocks. Dates after
+    the server's `Date` are ignored. When no lead has a date, the mark stays where it was.
+    """
+    before = last.until if last else None
+    if state.newest_change is None:
+        return before
+    drift = 0.0 if state.server_time is None else abs(state.server_time - state.started_at)
     # Without fractions: what the server compares with may have none.
-    begun = datetime.fromtimestamp(int(spool.state.begun_at), UTC) - OVERLAP
-    note = SyncMark(task.account, task.include, begun) if complete else task.as_before
+    newest = datetime.fromtimestamp(int(state.newest_change - drift), UTC) - OVERLAP
+    return max(newest, before) if before else newest
+
+
+def _merged(spool: Spool, database: Database, result: Completeness, task: _Task) -> SyncReceipt:
+    """Merge the leads into the table, then remove the spool."""
+    unreadable, first = spool.unreadable(result.since)
+    problem = f"{counted(unreadable, 'lead')} could not be read; the first: {first}"
+    complete = result.complete and not unreadable
+    mark = SyncMark(task.account, task.include, next_mark(spool.state, task.last))
+    mark = mark if complete else task.as_before
     with database.opened() as table:
         merged = table.merge(
-            spool.rows(verdict.since),
-            note=note,
-            alive=spool.ids(verdict.since) if complete and task.since is None else None,
+            spool.rows(result.since),
+            mark=mark,
+            alive=spool.ids(result.since) if complete and task.since is None else None,
         )
     fetched = spool.seen()
     spool.discard()
@@ -125,9 +143,9 @@ def _merged(spool: Spool, database: Database, verdict: Completeness, task: _Task
         inserted=merged.inserted,
         updated=merged.updated,
         since=task.since,
-        until=note.until,
+        until=mark.until,
         deleted=merged.deleted,
         complete=complete,
-        reason="; ".join(filter(None, (verdict.reason, problem))) or None,
+        reason="; ".join(filter(None, (result.reason, problem if unreadable else None))) or None,
         unreadable=unreadable,
     )

@@ -1,4 +1,4 @@
-"""Says in SQL what brings a table up to date with leads: the same for SQLite and DuckDB."""
+"""Brings a table up to date with leads in SQL, for SQLite and DuckDB."""
 
 from __future__ import annotations
 
@@ -25,17 +25,20 @@ Stage = Callable[[Sequence[bytes]], tuple[str, Sequence[object]]]
 
 
 class Connection(Protocol):
-    """What both databases' connections can do."""
+    """What this module needs of a connection to either database."""
 
     def execute(self, query: str, parameters: Any = ..., /) -> Any:
-        """Carry out a statement; what is returned has `fetchall()`."""
+        """Execute a statement; the result has `fetchall()`."""
 
 
 @dataclass(frozen=True, slots=True)
 class SqlDialect:
-    """How one database says what the other says in other words.
+    """The parts of SQL in which the databases differ.
 
-    `stage` makes the statement that takes a lot of leads in, with its values.
+    - `types`: the type of a column for each kind of values
+    - `differs`: the operator that compares two values and takes two nulls as equal
+    - `begin`: the statement that begins a transaction that writes
+    - `stage`: makes the statement that inserts a batch of leads, with its values
     """
 
     types: Mapping[Kind, str]
@@ -45,9 +48,9 @@ class SqlDialect:
 
 
 class SyncMark(msgspec.Struct, frozen=True):
-    """What a run has noted of a table: whose leads it holds, with which relations.
+    """What a sync records beside a table: the account and the relations of its leads.
 
-    Every change before `until` is in it; None before the first clean run.
+    Every change before `until` is in the table; None before the first complete run.
     """
 
     account: str
@@ -56,7 +59,7 @@ class SyncMark(msgspec.Struct, frozen=True):
 
 
 class Merged(msgspec.Struct, frozen=True):
-    """What a merge has done to the table."""
+    """How many rows of the table a merge has inserted, updated and deleted."""
 
     inserted: int
     updated: int
@@ -64,28 +67,28 @@ class Merged(msgspec.Struct, frozen=True):
 
 
 def checked_table(table: object) -> str:
-    """The same name. Raises `ConfigurationError` for what is no plain name of a table."""
+    """Return the same name. Raises `ConfigurationError` for one that is not a plain table name."""
     if not isinstance(table, str) or not _NAME_OF_A_TABLE.fullmatch(table):
         raise ConfigurationError(
             f"table={table!r} must be a plain name: letters, digits and _, at most 63 of them, no"
             " digit in front"
         )
     if table.lower().startswith("sqlite_"):
-        raise ConfigurationError(f"table={table!r}: names that begin with sqlite_ are SQLite's own")
+        raise ConfigurationError(f"table={table!r}: names that begin with sqlite_ belong to SQLite")
     if table.lower() == _MARKS_TABLE:
-        raise ConfigurationError(f"table={table!r} is where the syncs themselves are noted")
+        raise ConfigurationError(f"table={table!r} is the table in which syncs record their marks")
     return table
 
 
 def stage_values(rows: Sequence[bytes]) -> tuple[str, Sequence[object]]:
-    """One statement of many rows, each value for itself."""
+    """Return one statement for many rows, with a parameter for each value."""
     marks = "(" + ", ".join("?" * len(SYNCED)) + ")"
     values = [value for row in rows for value in _values(row)]
     return f"INSERT INTO syncro_staged VALUES {', '.join([marks] * len(rows))}", values
 
 
 def stage_json(types: Mapping[Kind, str]) -> Stage:
-    """The same for DuckDB, which reads the JSON itself, and much faster."""
+    """Return the same for DuckDB, which reads the JSON itself; that is much faster."""
     zoned = {**types, "moment": "TIMESTAMPTZ"}
     shape = msgspec.json.encode([{column.name: zoned[column.kind] for column in SYNCED}]).decode()
     fields = (
@@ -102,21 +105,21 @@ def stage_json(types: Mapping[Kind, str]) -> Stage:
 
 
 class LeadTable:
-    """A table of leads in an open database, and the note of its last run beside it.
+    """A table of leads in an open database, with the mark of its last sync.
 
-    All of it blocks, and what the database says of an error is raised as it is.
+    All methods block, and raise the errors of the database.
     """
 
-    def __init__(self, connection: Connection, speech: SqlDialect, table: str) -> None:
+    def __init__(self, connection: Connection, dialect: SqlDialect, table: str) -> None:
         self._connection = connection
-        self._dialect = speech
+        self._dialect = dialect
         self._table = table
 
     def read_mark(self) -> SyncMark | None:
-        """What the last run has noted; None where there has been none, or the table is gone.
+        """Return the mark of the last sync; None when there was none, or the table is gone.
 
-        Raises `ConfigurationError` for a table that is there and was not made by a sync. Fails
-        for a database that cannot be written.
+        Raises `ConfigurationError` for a table that no sync has made, and an error of the database
+        when it cannot be written.
         """
         self._execute(self._dialect.begin)
         try:
@@ -140,20 +143,20 @@ class LeadTable:
         self,
         rows: Iterable[Sequence[bytes]],
         *,
-        note: SyncMark,
+        mark: SyncMark,
         alive: Iterable[Sequence[int]] | None = None,
     ) -> Merged:
-        """Write the leads and the note, all or nothing.
+        """Write the leads and the mark in one transaction.
 
-        Leads that are there as they are already are not touched. `alive` are the ids of all leads
-        there are: others are removed.
+        Rows that are equal already are not written. `alive` are the ids of all leads that exist:
+        rows of other leads are deleted.
         """
         self._execute(self._dialect.begin)
         try:
             self._prepare()
             self._stage(rows)
             merged = Merged(*self._apply(), self._clear(alive) if alive is not None else 0)
-            self._write_mark(note)
+            self._write_mark(mark)
         except BaseException:
             self._execute("ROLLBACK")
             raise
@@ -161,7 +164,7 @@ class LeadTable:
         return merged
 
     def _prepare(self) -> None:
-        """Make the tables, and the columns that a model newer than the table has."""
+        """Create the tables, and the columns that the table does not have yet."""
         types = self._dialect.types
         defined = ", ".join(_defined(column, types) for column in SYNCED)
         self._execute(f'CREATE TABLE IF NOT EXISTS "{self._table}" ({defined})')
@@ -180,13 +183,13 @@ class LeadTable:
         )
 
     def _stage(self, rows: Iterable[Sequence[bytes]]) -> None:
-        for lot in rows:
-            for start in range(0, len(lot), _BATCH):
-                statement, values = self._dialect.stage(lot[start : start + _BATCH])
+        for batch in rows:
+            for start in range(0, len(batch), _BATCH):
+                statement, values = self._dialect.stage(batch[start : start + _BATCH])
                 self._execute(statement, *values)
 
     def _apply(self) -> tuple[int, int]:
-        """Write what is new and what differs; returns how many of both."""
+        """Write the rows that are new or differ; return the numbers of both."""
         table, differs = f'"{self._table}"', self._dialect.differs
         others = [column.name for column in SYNCED if column.name != "id"]
         changed = " OR ".join(f't."{name}" {differs} s."{name}"' for name in others)
@@ -207,23 +210,23 @@ class LeadTable:
         return staged - known, known
 
     def _clear(self, alive: Iterable[Sequence[int]]) -> int:
-        """Remove the leads that are no more; returns how many."""
+        """Delete the rows of leads that no longer exist; return their number."""
         self._execute("CREATE TEMP TABLE syncro_alive (id BIGINT PRIMARY KEY)")
-        for lot in alive:
-            marks = ", ".join(["(?)"] * len(lot))
-            self._execute(f"INSERT INTO syncro_alive VALUES {marks}", *lot)
+        for batch in alive:
+            marks = ", ".join(["(?)"] * len(batch))
+            self._execute(f"INSERT INTO syncro_alive VALUES {marks}", *batch)
         gone = f'FROM "{self._table}" WHERE id NOT IN (SELECT id FROM syncro_alive)'
         [(count,)] = self._query(f"SELECT count(*) {gone}")
         self._execute(f"DELETE {gone}")
         self._execute("DROP TABLE syncro_alive")
         return int(count)
 
-    def _write_mark(self, note: SyncMark) -> None:
+    def _write_mark(self, mark: SyncMark) -> None:
         self._execute(f"DELETE FROM {_MARKS_TABLE} WHERE table_name = ?", self._table)
-        until = "" if note.until is None else note.until.isoformat()
+        until = "" if mark.until is None else mark.until.isoformat()
         self._execute(
             f"INSERT INTO {_MARKS_TABLE} VALUES (?, ?, ?, ?)",
-            *(self._table, note.account, note.include, until),
+            *(self._table, mark.account, mark.include, until),
         )
 
     def _exists(self, table: str) -> bool:
@@ -246,12 +249,12 @@ def _values(row: bytes) -> list[Any]:
 
 
 def _value(kind: Kind, value: Any) -> Any:
-    """A value of the JSON as SQLite is to keep it."""
+    """Return a value of the JSON as SQLite stores it."""
     if value is None:
         return None
     if kind in {"texts", "json"}:
         return msgspec.json.encode(value).decode()
-    if kind == "moment":  # in one writing, whichever the server used
+    if kind == "moment":  # in one spelling, whichever the server used
         moment = datetime.fromisoformat(value).astimezone(UTC)
         return moment.isoformat().replace("+00:00", "Z")
     return value

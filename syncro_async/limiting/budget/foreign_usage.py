@@ -17,6 +17,20 @@ import msgspec
 _MOST_CLEAN_WINDOWS = 16
 
 
+# An answer that leaves less than this part of a window can be about another limit of the service.
+_LITTLE = 0.1
+
+
+def leaves_little(left: int, calls: int) -> bool:
+    """Whether an answer that says «`left` more calls» has to be confirmed by the next one.
+
+    Some services count a single endpoint separately and say so in the same header. If such an
+    answer were believed, it would cost the rest of a window. A limiter books what other clients
+    used, when an answer leaves little, only if the answer before it left little too.
+    """
+    return left < _LITTLE * calls
+
+
 class OwnShare(msgspec.Struct, array_like=True, frozen=True):
     """What is left for us of a window: `calls` of its calls.
 

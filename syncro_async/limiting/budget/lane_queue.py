@@ -5,12 +5,16 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import OrderedDict
+from collections.abc import Callable
 from itertools import chain
 
+from syncro_async.limiting.budget.lane_order import (
+    INTERACTIVE_IN_A_ROW,
+    bounded,
+    debt_after,
+    is_bulks_turn,
+)
 from syncro_async.limiting.protocol import Lane, Slot
-
-# While bulk calls wait, at least every fifth slot is theirs.
-INTERACTIVE_IN_A_ROW = 4
 
 
 class Waiter:
@@ -45,13 +49,14 @@ class LaneQueue:
     in the order in which they came back.
     """
 
-    __slots__ = ("_lane_debt", "_lanes", "_loops")
+    __slots__ = ("_lane_debt", "_lanes", "_loops", "interactive")
 
     def __init__(self) -> None:
         # Made when somebody stands in them: most keys of many are idle.
         self._lanes: dict[tuple[Lane, bool], _Line] = {}
         self._loops: dict[asyncio.AbstractEventLoop, int] = {}
         self._lane_debt = 0
+        self.interactive = 0  # how many wait in that lane
 
     def __bool__(self) -> bool:
         return bool(self._loops)
@@ -67,6 +72,7 @@ class LaneQueue:
         """Stand at the end of the line the waiter belongs to."""
         self._lanes.setdefault((waiter.lane, waiter.requeued), OrderedDict())[waiter] = None
         self._loops[waiter.loop] = self._loops.get(waiter.loop, 0) + 1
+        self.interactive += waiter.lane == "interactive"
 
     def leave(self, waiter: Waiter) -> None:
         """Give the place up; harmless when it is gone already."""
@@ -74,51 +80,59 @@ class LaneQueue:
         if waiter not in line:
             return
         del line[waiter]
+        self.interactive -= waiter.lane == "interactive"
         self._loops[waiter.loop] -= 1
         if not self._loops[waiter.loop]:
             del self._loops[waiter.loop]
 
-    def next(self) -> Waiter | None:
-        """Take the one whose turn it is out of the queue; None when nobody can be woken."""
+    def next(self, bulk_is_due: Callable[[], bool], advance: int) -> Waiter | None:
+        """Take the waiter whose turn it is out of the queue.
+
+        `bulk_is_due` is asked when only bulk calls wait. `advance`: see `lane_order`. None when no
+        waiter can be woken, or when only bulk calls wait and none is due.
+        """
         interactive, bulk = self._head("interactive"), self._head("bulk")
-        if bulk and (not interactive or self._lane_debt >= INTERACTIVE_IN_A_ROW):
-            self._lane_debt = 0
-            chosen: Waiter | None = bulk
-        else:
-            # Turns only count against bulk while it waits.
-            self._lane_debt = self._lane_debt + 1 if bulk else 0
+        if bulk is None:
+            self._lane_debt = min(self._lane_debt, 0)  # turns count only while bulk waits
             chosen = interactive
-        if chosen:
+        else:
+            debt, waits = self._lane_debt, interactive is not None
+            bulks_turn = is_bulks_turn(debt, interactive=waits, due=waits or bulk_is_due())
+            chosen = bulk if bulks_turn else interactive
+            if chosen is not None:
+                self._lane_debt = bounded(debt_after(debt, bulks_turn=bulks_turn), advance)
+        if chosen is not None:
             self.leave(chosen)
         return chosen
 
+    def note_bulk(self, advance: int) -> None:
+        """A bulk call went that did not have to wait; see `lane_order` for `advance`."""
+        self._lane_debt = bounded(debt_after(self._lane_debt, bulks_turn=True), advance)
+
     def return_turn(self, lane: Lane) -> None:
-        """The turn taken last in that lane went unused: the lane's next one has it."""
+        """Give the turn that was taken last, and was not used, to the lane's next call."""
         if lane == "bulk":
-            self._lane_debt = INTERACTIVE_IN_A_ROW
-        else:
-            self._lane_debt = max(0, self._lane_debt - 1)
+            self._lane_debt = min(self._lane_debt + INTERACTIVE_IN_A_ROW, INTERACTIVE_IN_A_ROW)
+        elif self._lane_debt > 0:
+            self._lane_debt -= 1
 
-    def ahead_of(self, lane: Lane, *, requeued: bool = False) -> int:
-        """How many would go before a call that joins that lane now."""
-        before = len(self._lane(lane, first=True)) if requeued else self.length(lane)
-        return self._with_the_other_lane(lane, before)
+    def before(self, lane: Lane, *, requeued: bool = False) -> int:
+        """How many calls of the lane go before a call that joins it now."""
+        return len(self._lane(lane, first=True)) if requeued else self.length(lane)
 
-    def ahead_of_waiter(self, waiter: Waiter) -> int:
-        """How many will go before one that waits already."""
+    def before_waiter(self, waiter: Waiter) -> int:
+        """How many calls of its lane go before a call that waits already."""
         lane = waiter.lane
         line = chain(self._lane(lane, first=True), self._lane(lane, first=False))
-        before = next((place for place, other in enumerate(line) if other is waiter), 0)
-        return self._with_the_other_lane(waiter.lane, before)
+        return next((place for place, other in enumerate(line) if other is waiter), 0)
+
+    @property
+    def debt(self) -> int:
+        """How many turns the bulk lane is owed, as `lane_order` counts them."""
+        return self._lane_debt
 
     def _lane(self, lane: Lane, *, first: bool) -> _Line:
         return self._lanes.get((lane, first), _NOBODY)
-
-    def _with_the_other_lane(self, lane: Lane, before: int) -> int:
-        if lane == "bulk":
-            turns = INTERACTIVE_IN_A_ROW * (before + 1) - self._lane_debt
-            return before + min(self.length("interactive"), turns)
-        return before + min(self.length("bulk"), (before + self._lane_debt) // INTERACTIVE_IN_A_ROW)
 
     def expiring_before(self, until: float) -> list[Waiter]:
         """Those who give up before that moment."""

@@ -28,9 +28,11 @@ from typing import NamedTuple
 from syncro_async.limiting.budget.foreign_usage import (
     OwnShare,
     decrement,
+    leaves_little,
     recover,
     reduce_after_429,
 )
+from syncro_async.limiting.budget.pacing import Pace, pace_of
 from syncro_async.limiting.rate_limit import RateLimit
 
 # How much of the latency that forecasts count with the newest answer decides.
@@ -43,7 +45,17 @@ class SlotLedger:
     Of the longest window, where other clients of the key are estimated, only our share may be used.
     """
 
-    __slots__ = ("_booked", "_longest", "_returns", "_share", "in_flight", "rates")
+    __slots__ = (
+        "_booked",
+        "_foreign_returns",
+        "_has_left_little",
+        "_longest",
+        "_returns",
+        "_share",
+        "in_flight",
+        "pace",
+        "rates",
+    )
 
     def __init__(self, rates: Sequence[RateLimit]) -> None:
         self.rates = tuple(rates)
@@ -53,7 +65,10 @@ class SlotLedger:
             range(len(self.rates)), key=lambda index: self.rates[index].hold_seconds
         )
         self._booked = 0
+        self._foreign_returns: list[float] = []
+        self._has_left_little = False
         self._share: OwnShare | None = None
+        self.pace = self._pace()  # kept, because each grant needs it
 
     def take(self) -> int:
         """A request is about to be sent; the mark says what may be counted in its window."""
@@ -75,12 +90,18 @@ class SlotLedger:
         """The server would count `left` more after a request taken with that mark, answered then.
 
         What it has counted besides ours is booked, as if we had sent it: this only ever lowers
-        what is free.
+        what is free. See `leaves_little` for an answer that leaves next to nothing.
         """
-        ours = mark + self._booked
-        for _ in range(self.calls(self._longest) - left - ours):
+        calls = self.calls(self._longest)
+        foreign = calls - left - mark - self._booked
+        is_little = foreign > 0 and leaves_little(left, calls)
+        if is_little and not self._has_left_little:
+            foreign = 0
+        self._has_left_little = is_little
+        for _ in range(foreign):
             self._booked += 1
             self._count(at)
+            heapq.heappush(self._foreign_returns, at + self.longest)
 
     def learn_from_429(self, until: float) -> None:
         """Somebody else uses the key: spend no more than the server let through. See `foreign`."""
@@ -89,16 +110,29 @@ class SlotLedger:
         self._share = reduce_after_429(
             self._share, rate.calls, rate.hold_seconds, through, until=until
         )
+        self.pace = self._pace()
 
     def learn_uncounted(self) -> None:
         """A request that was in flight at that refusal was not counted either."""
         self._share = decrement(self._share)
+        self.pace = self._pace()
 
     def foreign(self, now: float) -> int:
         """How many calls of the longest window other clients use."""
         self._forget(now)
+        return self.foreign_now
+
+    @property
+    def foreign_now(self) -> int:
+        """The same at the last time that anything was asked for."""
         share = self._share
         return 0 if share is None else self.rates[self._longest].calls - share.calls
+
+    def foreign_estimate(self, now: float) -> int:
+        """The same, with the calls of others that the server has counted in this window."""
+        while self._foreign_returns and self._foreign_returns[0] <= now:
+            heapq.heappop(self._foreign_returns)
+        return max(self.foreign(now), len(self._foreign_returns))
 
     def has_free(self, now: float) -> bool:
         """Whether a request may be sent right now."""
@@ -178,6 +212,12 @@ class SlotLedger:
         if self._share is not None:
             rate = self.rates[self._longest]
             self._share = recover(self._share, rate.calls, rate.hold_seconds, now)
+            self.pace = self._pace()
+
+    def _pace(self) -> Pace:
+        return pace_of(
+            (self.calls(index), rate.hold_seconds) for index, rate in enumerate(self.rates)
+        )
 
 
 def _nth(heap: list[float], place: int) -> float:

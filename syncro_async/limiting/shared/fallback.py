@@ -10,20 +10,22 @@ from typing import Any
 from syncro_async._internal.per_loop import client_is_closed
 from syncro_async.clock import Clock
 from syncro_async.errors import SyncroError
+from syncro_async.limiting.budget.messages import SyncResponse, limits_of
 from syncro_async.limiting.in_process import InProcessLimiter
 from syncro_async.limiting.protocol import Lane, NotCounted, Slot, SlotOutcome, Throttled
 from syncro_async.limiting.rate_limit import RateLimit
-from syncro_async.limiting.shared.messages import SyncResponse, limits_of
 from syncro_async.limiting.shared.session import StoreSession
 from syncro_async.limiting.shared.store import Store, StoreUnreachableError
+from syncro_async.limiting.waiters import too_long
 
 
 class FallbackSession(StoreSession):
     """A session that grants slots of a local share while the store is out of reach.
 
-    The share of each limit is at least one call. What was answered before the outage counts
-    against the share. What is sent during the outage is reported to the store afterwards, and
-    the calls that still wait then join its queue.
+    It does so after one window and guard of silence: until then the slots that other processes
+    were granted can still count. The share of each limit is at least one call. What was sent
+    before the outage counts against the share. What is sent during the outage is reported to the
+    store afterwards, and the calls that still wait then join its queue.
     """
 
     def __init__(
@@ -34,9 +36,11 @@ class FallbackSession(StoreSession):
         timeout: float,
         clock: Clock,
         *,
+        new_state_pause: float = 0.0,
         share: float,
     ) -> None:
-        super().__init__(store, key, limits_of(rates), timeout, clock)
+        limits = limits_of(rates)
+        super().__init__(store, key, limits, timeout, clock, new_state_pause=new_state_pause)
         self._rates = [_part(rate, share) for rate in rates]
         self._local: _LocalBudget | None = None
 
@@ -63,7 +67,22 @@ class FallbackSession(StoreSession):
 
     def is_valid(self, slot: Slot) -> bool:
         """Whether a slot may still be used, as far as this process knows."""
-        return super().is_valid(slot) if self._local is None else self._local.own.is_valid(slot)
+        if self._local is None:
+            return super().is_valid(slot)
+        return slot.taken_at >= self._local.began_at and self._local.own.is_valid(slot)
+
+    @property
+    def _longest_outage(self) -> float:
+        return max(limit.hold_seconds for limit in self._limits)
+
+    def _on_unreachable(self, error: StoreUnreachableError) -> None:
+        super()._on_unreachable(error)
+        now = self._clock.monotonic()
+        share_at = self._unreachable_since + self._longest_outage
+        for waiter in self._queue.all():
+            if waiter.gives_up_at < share_at:
+                allowed = max(0.0, waiter.gives_up_at - now)
+                self._reject(waiter, too_long(share_at - now, allowed))
 
     async def release(self, slot: Slot, outcome: SlotOutcome) -> None:
         """Record the outcome of a slot, in an outage also for the share."""
@@ -75,7 +94,7 @@ class FallbackSession(StoreSession):
         """Start the local share with what was sent before, and with the pause that still runs."""
         own = InProcessLimiter(self._rates, self._clock)
         own.preload(*self.counted())
-        outage = self._local = _LocalBudget(own)
+        outage = self._local = _LocalBudget(own, self._clock.monotonic())
         pause = self.paused_for()
         if pause is not None:
             own.preload((), 1)
@@ -101,8 +120,9 @@ class FallbackSession(StoreSession):
 class _LocalBudget:
     """The local share of a process; `over` is done when the store answers again or refuses."""
 
-    def __init__(self, own: InProcessLimiter) -> None:
+    def __init__(self, own: InProcessLimiter, began_at: float) -> None:
         self.own = own
+        self.began_at = began_at
         self.over: asyncio.Future[SyncroError | None] = asyncio.get_running_loop().create_future()
 
     async def acquire(self, lane: Lane, *, max_wait: float | None, requeued: bool) -> Slot | None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from syncro_async.limiting.budget.messages import Limit, SyncResponse
 from syncro_async.limiting.budget.slot_ledger import ReturnSchedule, sent_at
 from syncro_async.limiting.protocol import Budget
 from syncro_async.limiting.rate_limit import RateLimit
-from syncro_async.limiting.shared.messages import Limit, SyncResponse
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,22 +33,31 @@ class Forecast:
             for limit, kept in zip(self.limits, self.response.limits, strict=True)
         )
 
-    def due_at(self, place: int) -> float | None:
-        """When the call with that many calls before it may be sent.
-
-        None when only the answer to another call decides.
-        """
+    def due_at(self, lease_id: str) -> float:
+        """When this call of the shared queue may be sent; infinity when an answer decides."""
+        place = self.response.positions[lease_id]
         if self.response.half_open and (place or self.response.probe):
-            return None
+            return math.inf
         if any(place >= len(free_in) for free_in in self.response.seconds_until_free):
-            return None
+            return math.inf
         soonest = max(free_in[place] for free_in in self.response.seconds_until_free)
-        return self.heard_at + max(soonest, self.response.gate_closed_for)
+        held = self.response.not_before.get(lease_id, 0.0)
+        return self.heard_at + max(soonest, held, self.response.gate_closed_for)
 
-    def wait(self, place: int, now: float) -> float:
+    def next_due_at(self) -> float:
+        """When the first of the calls in the shared queue may be sent."""
+        at = math.inf
+        for lease_id in self.response.positions:
+            at = min(at, self.due_at(lease_id))
+            if lease_id not in self.response.not_before:
+                break  # the calls behind it are not due earlier
+        return at
+
+    def wait(self, place: int, now: float, lease_id: str = "") -> float:
         """An estimate: in how many seconds the call with that many before it is sent."""
         probe = self.latency if place or self.response.probe else 0.0
         passes = self.response.gate_closed_for + (probe if self.response.half_open else 0.0)
+        passes = max(passes, self.response.not_before.get(lease_id, 0.0))
         at = sent_at(place, self._schedules, lambda _: passes)
         return max(0.0, self.heard_at + at - now)
 
@@ -59,6 +69,8 @@ class Forecast:
         tightest = min(range(len(rates)), key=lambda index: (idle[index], kept[index]))
         closed_for = max(0.0, self.response.gate_closed_for - passed)
         most = min(idle)
+        if self.response.at_once is not None:
+            most = min(most, self.response.at_once)
         if self.response.half_open:
             most = min(most, int(not closed_for and not self.response.probe))
         return Budget(
@@ -70,7 +82,7 @@ class Forecast:
             next_free_in=self.wait(0, now),
             waiting_bulk=self.response.waiting_bulk,
             gate_closed_for=closed_for,
-            foreign_estimate=self.foreign(),
+            foreign_estimate=max(self.foreign(), self.response.foreign_booked),
             used=max(0, kept[tightest] - self.response.leases_held - idle[tightest]),
         )
 

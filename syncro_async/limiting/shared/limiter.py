@@ -8,10 +8,10 @@ from contextlib import suppress
 from syncro_async._internal.per_loop import PerLoop
 from syncro_async.clock import Clock
 from syncro_async.errors import ConfigurationError, ConnectionFailedError
+from syncro_async.limiting.budget.messages import limits_of
 from syncro_async.limiting.protocol import Budget, Lane, Slot, SlotOutcome
 from syncro_async.limiting.rate_limit import RateLimit
 from syncro_async.limiting.shared.fallback import FallbackSession
-from syncro_async.limiting.shared.messages import limits_of
 from syncro_async.limiting.shared.session import StoreSession
 from syncro_async.limiting.shared.store import Store, StoreUnreachableError
 
@@ -20,8 +20,9 @@ class SharedLimiter:
     """Applies the slot rule to one key, together with all processes that use the same store.
 
     `key` is the hash of base URL and API key. `timeout` is how long a request may last (s). While
-    the store is out of reach, calls fail; with `local_share` they use that part of the budget.
-    The store is closed with the limiter.
+    the store is out of reach, calls fail; with `local_share` they use that part of the budget, once
+    a whole window has passed. A new state of the store stays closed for `new_state_pause` seconds,
+    because the store may have lost an earlier one. The store is closed with the limiter.
     """
 
     def __init__(
@@ -33,6 +34,7 @@ class SharedLimiter:
         timeout: float,
         clock: Clock,
         local_share: float | None = None,
+        new_state_pause: float = 0.0,
     ) -> None:
         self._store = store
         self._rates = tuple(rates)
@@ -41,8 +43,19 @@ class SharedLimiter:
 
         def session() -> StoreSession:
             if local_share is None:
-                return StoreSession(store, key, limits_of(self._rates), timeout, clock)
-            return FallbackSession(store, key, self._rates, timeout, clock, share=local_share)
+                limits = limits_of(self._rates)
+                return StoreSession(
+                    store, key, limits, timeout, clock, new_state_pause=new_state_pause
+                )
+            return FallbackSession(
+                store,
+                key,
+                self._rates,
+                timeout,
+                clock,
+                share=local_share,
+                new_state_pause=new_state_pause,
+            )
 
         self._sessions = PerLoop(session, StoreSession.aclose)
 

@@ -8,8 +8,8 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from itertools import chain
 
+from syncro_async.limiting.budget.messages import Join, SyncResponse
 from syncro_async.limiting.protocol import Slot
-from syncro_async.limiting.shared.messages import Join, SyncResponse
 
 # A longer queue of a lane stays in the process, so that the shared state stays small.
 IN_SHARED_QUEUE = 256

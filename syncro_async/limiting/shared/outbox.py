@@ -6,6 +6,14 @@ import itertools
 import uuid
 from collections.abc import Iterable
 
+from syncro_async.limiting.budget.messages import (
+    Join,
+    Limit,
+    Outcome,
+    Seen,
+    SyncRequest,
+    SyncResponse,
+)
 from syncro_async.limiting.protocol import (
     LATE_ARRIVAL_GRACE,
     Answered,
@@ -13,10 +21,6 @@ from syncro_async.limiting.protocol import (
     Throttled,
     Unknown,
 )
-from syncro_async.limiting.shared.messages import Join, Limit, Outcome, SyncRequest
-
-# An epoch that no store has.
-_NO_EPOCH = "never seen"
 
 
 class Outbox:
@@ -26,7 +30,9 @@ class Outbox:
     `resend_all` puts these outcomes into the next request again.
     """
 
-    def __init__(self, limits: list[Limit], timeout: float) -> None:
+    def __init__(
+        self, limits: list[Limit], timeout: float, *, new_state_pause: float = 0.0
+    ) -> None:
         self.owner = uuid.uuid4().hex
         self._limits = limits
         self._longest = max(limit.hold_seconds for limit in limits)
@@ -37,8 +43,11 @@ class Outbox:
         self._held: dict[str, None] = {}
         self._outcomes: dict[str, tuple[SlotOutcome, float]] = {}
         self._counted: dict[str, tuple[SlotOutcome, float]] = {}
-        self._epoch = ""
-        self._uncertain = False
+        self._new_state_pause = new_state_pause
+        self._seen: Seen | None = None
+        self._after_outage = False
+        # Whether the store has a heartbeat of this process.
+        self.is_registered = False
 
     def __bool__(self) -> bool:
         return bool(self._joins or self._leaves or self._held or self._outcomes)
@@ -86,20 +95,24 @@ class Outbox:
         """The number of joins that are not acknowledged yet."""
         return len(self._joins)
 
-    def build_request(self, now: float, *, busy: bool) -> SyncRequest:
+    def counts(self, now: float) -> bool:
+        """Whether a slot of this process still counts at `now` (monotonic s)."""
+        self._forget(now)
+        return bool(self._counted)
+
+    def build_request(self, now: float, *, busy: bool, closes: bool = False) -> SyncRequest:
         """A request with everything that is not acknowledged at `now`.
 
-        `busy`: the store has calls of this process.
+        `busy`: the store has calls of this process. `closes`: it is the last request for now.
         """
-        self._forget(now)
-        # Without these, a store that lost its state lacks nothing of this process.
-        doubts = self._counted or busy or self._uncertain
+        # Without slots that count, a store that lost its state lacks nothing of this process.
+        matters = self.counts(now) or busy
         return SyncRequest(
             owner=self.owner,
             name=self.new_lease_id(),
-            epoch=self._epoch if doubts else "",
             limits=self._limits,
             timeout=self._timeout,
+            seen=self._seen if matters else None,
             held=list(self._held),
             joins=list(self._joins.values()),
             leaves=list(self._leaves),
@@ -107,9 +120,12 @@ class Outbox:
                 _settled(lease_id, outcome, noted_at, now)
                 for lease_id, (outcome, noted_at) in self._outcomes.items()
             ],
+            new_state_pause=self._new_state_pause,
+            closes=closes,
+            after_outage=self._after_outage,
         )
 
-    def acknowledge(self, request: SyncRequest, epoch: str) -> bool:
+    def acknowledge(self, request: SyncRequest, response: SyncResponse) -> bool:
         """Remove what an answered request carried. False when the store lost its state since."""
         for join in request.joins:
             self._joins.pop(join.lease_id, None)
@@ -119,17 +135,13 @@ class Outbox:
             self._held.pop(lease_id, None)
         for settled in request.outcomes:
             self._outcomes.pop(settled.lease_id, None)
-        self._epoch, self._uncertain = epoch, False
-        return request.epoch in {"", epoch}
+        self._seen, self.is_registered = response.seen, not request.closes
+        self._after_outage = False
+        return request.seen is None or request.seen.epoch == response.epoch
 
-    def mark_uncertain(self) -> None:
-        """Record that the store has been out of reach for long.
-
-        Its state may be lost when it is back, and other processes may have sent requests that they
-        have not reported yet.
-        """
-        self._uncertain = True
-        self._epoch = self._epoch or _NO_EPOCH
+    def note_outage(self) -> None:
+        """Record that the store has been out of reach for long."""
+        self._after_outage = True
 
     def resend_all(self, in_flight: Iterable[str]) -> None:
         """Report everything again to a store that lost its state.

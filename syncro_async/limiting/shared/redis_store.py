@@ -3,118 +3,229 @@
 from __future__ import annotations
 
 import asyncio
-from importlib.resources import files
-from typing import TYPE_CHECKING, Any
+import math
+import random
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+from weakref import WeakValueDictionary
 
-import msgspec
-
+from syncro_async.clock import Clock, SystemClock
 from syncro_async.errors import ConfigurationError
-from syncro_async.limiting.shared.messages import Limit, SyncRequest, SyncResponse, other_limits
-from syncro_async.limiting.shared.state import OWNER_TTL
+from syncro_async.limiting.budget.messages import SyncRequest, SyncResponse
+from syncro_async.limiting.budget.state import OWNER_TTL, BudgetState
+from syncro_async.limiting.budget.store_time import Moment
+from syncro_async.limiting.budget.stored_state import head_of, read_state, remember, write_state
+from syncro_async.limiting.budget.sync import state_for, sync
+from syncro_async.limiting.shared.redis_client import make_client
+from syncro_async.limiting.shared.redis_scripts import COMPARE_AND_SET, READ
 from syncro_async.limiting.shared.store import StoreUnreachableError
 
 if TYPE_CHECKING:
+    from redis.asyncio import Redis
     from redis.commands.core import AsyncScript
 
-SCRIPT = "".join(
-    files(__package__).joinpath("lua", part).read_text(encoding="utf-8")
-    for part in ("slots.lua", "queue.lua", "visit.lua")
-)
+# A budget that was not used for this long (ms) is deleted, once nothing in it counts.
+_KEPT_FOR = 86_400_000
+# How long a process waits at most before it reads again what another process has changed (s).
+_LONGEST_BACKOFF = 0.05
+_MOST_COLLISIONS = 100
+# Heartbeats whose time differs by less (s) are the same.
+_SAME = 1e-3
 
-# A request that hangs ends early enough for another one before the owner's places expire (s).
-_PATIENCE = OWNER_TTL / 2
-# A request takes one or two milliseconds, so these are enough for thousands of keys.
-_CONNECTIONS = 16
+
+@dataclass(frozen=True, slots=True)
+class _Scripts:
+    client: Redis
+    read: AsyncScript
+    compare_and_set: AsyncScript
+    # Clients of one key in this event loop must not collide with each other.
+    locks: WeakValueDictionary[str, asyncio.Lock] = field(default_factory=WeakValueDictionary)
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """What the server keeps of a key: the stored state, and heartbeats by the server's clock."""
+
+    stored: bytes
+    moment: Moment
+    heartbeats: dict[str, float]
 
 
 class RedisStore:
-    """A Redis or Valkey server, connected on first use; one script call is one synchronisation.
+    """A Redis or Valkey server, connected on first use.
+
+    A synchronisation reads the state and the server's time, applies the functions of `budget/`,
+    and writes the state if no other process has written it meanwhile; else it starts again.
+    Heartbeats are kept beside the state, so that they change nothing in it.
 
     `url` is that of redis-py: `redis://user:password@host:6379/0`, `rediss://` with TLS, `unix://`;
-    its query may hold options of redis-py (`?socket_timeout=3`). Times are those of the server. The
-    server has one entry for each key that was used lately: `syncro_async:` and the hash of the key.
-    Each event loop has its own connections. Raises `ConfigurationError` when redis-py is not
-    installed or the URL cannot be read.
+    its query may hold options of redis-py (`?socket_timeout=3`). `redis+sentinel://` asks sentinels
+    for the master. Times are those of the server, and never faster than those of `clock`. The
+    server has two entries for each key that was used lately: `syncro_async:` and the hash of the
+    key, and its heartbeats. Each event loop has its own connections. Raises `ConfigurationError`
+    when redis-py is not installed or the URL cannot be read.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, clock: Clock | None = None) -> None:
         self._url = url
-        self._scripts: dict[asyncio.AbstractEventLoop, AsyncScript] = {}
-        self._new_script()
+        self._clock = clock or SystemClock()
+        self._scripts: dict[asyncio.AbstractEventLoop, _Scripts] = {}
+        make_client(url)
 
     async def sync(self, key: str, request: SyncRequest) -> SyncResponse:
         """Apply the request to the state of the key on the server. See `Store.sync`."""
-        from redis.exceptions import ConnectionError as BrokenError
         from redis.exceptions import RedisError
 
-        script = self._script()
-        keys, arguments = [f"syncro_async:{key}"], [msgspec.msgpack.encode(request), b""]
+        scripts = self._in_this_loop()
+        lock = scripts.locks.setdefault(key, asyncio.Lock())
         try:
-            try:
-                reply = await script(keys, arguments)
-            except BrokenError:
-                # A connection from the pool may be broken; a request may be applied twice.
-                reply = await script(keys, arguments)
+            async with lock:
+                return await self._apply_again(scripts, _keys(key), request)
         except (RedisError, OSError) as error:
+            _raise_if_permanent(error)
             raise StoreUnreachableError(f"the limiter's Redis: {error}") from error.with_traceback(
                 None
             )
-        return to_response(reply)
 
     async def aclose(self) -> None:
         """Close the connections of the running event loop; does nothing without any."""
-        script = self._scripts.pop(asyncio.get_running_loop(), None)
-        if script is not None:
-            await script.registered_client.aclose()
+        scripts = self._scripts.pop(asyncio.get_running_loop(), None)
+        if scripts is not None:
+            await scripts.client.aclose()
 
-    def _script(self) -> AsyncScript:
+    async def _apply_again(
+        self, scripts: _Scripts, keys: list[str], request: SyncRequest
+    ) -> SyncResponse:
+        """Apply the request, a second time after an error that new connections may cure."""
+        from redis.exceptions import RedisError
+
+        try:
+            return await self._apply(scripts, keys, request)
+        except (RedisError, OSError) as error:
+            _raise_if_permanent(error)
+            # A connection may be broken, or lead to a server that is no longer the master. New
+            # connections find the present one. A request may be applied twice.
+            await scripts.client.connection_pool.disconnect(inuse_connections=False)
+            return await self._apply(scripts, keys, request)
+
+    async def _apply(
+        self, scripts: _Scripts, keys: list[str], request: SyncRequest
+    ) -> SyncResponse:
+        backoff = _LONGEST_BACKOFF / 16
+        for _ in range(_MOST_COLLISIONS):
+            reading = await self._read(scripts, keys, request.owner)
+            stored = read_state(reading.stored) if reading.stored else None
+            state = state_for(stored, request, reading.moment.clock)
+            offset = state.clock - state.now
+            reading.heartbeats[request.owner] = reading.moment.clock
+            state.heartbeats = {owner: at - offset for owner, at in reading.heartbeats.items()}
+            response, changed = sync(state, request, reading.moment)
+            if not changed and not request.closes:
+                return remember(response, state, reading.stored, reading.moment)
+            heartbeats, state.heartbeats = state.heartbeats, {}
+            packed = write_state(state)
+            state.heartbeats = heartbeats
+            arguments = self._change(reading, state, packed)
+            if await scripts.compare_and_set(keys, arguments):
+                return remember(response, state, packed, reading.moment)
+            # Without the jitter, processes that collide once would collide again.
+            await self._clock.sleep(random.uniform(0.0, backoff))  # noqa: S311 - no secret
+            backoff = min(2 * backoff, _LONGEST_BACKOFF)
+        raise StoreUnreachableError("other processes changed the limiter's Redis each time")
+
+    async def _read(self, scripts: _Scripts, keys: list[str], owner: str) -> _Reading:
+        asked_at = self._clock.monotonic()
+        arguments: list[str | int] = [owner, self._given_time(), _KEPT_FOR]
+        clock, stored, owners = await scripts.read(keys, arguments)
+        pairs = zip(owners[::2], owners[1::2], strict=True)
+        return _Reading(
+            stored,
+            Moment(float(clock), asked_at, self._clock.monotonic()),
+            {name.decode(): float(at) for name, at in pairs},
+        )
+
+    def _change(
+        self, reading: _Reading, state: BudgetState, packed: bytes
+    ) -> list[bytes | str | int]:
+        """The arguments of `COMPARE_AND_SET` for this state."""
+        offset = state.clock - state.now
+        alive = {owner: at + offset for owner, at in state.heartbeats.items()}
+        gone = [owner for owner in reading.heartbeats if owner not in alive]
+        moved = [
+            field
+            for owner, at in alive.items()
+            if abs(at - reading.heartbeats.get(owner, math.inf)) > _SAME
+            for field in (repr(at), owner)
+        ]
+        kept_for = _KEPT_FOR + math.ceil(_counts_for(state) * 1000)
+        head = head_of(reading.stored) if reading.stored else b""
+        read_at = repr(reading.moment.clock)
+        return [head, read_at, self._given_time(), packed, kept_for, len(gone), *gone, *moved]
+
+    def _given_time(self) -> str:
+        """Empty: the server's own clock counts."""
+        return ""
+
+    def _in_this_loop(self) -> _Scripts:
         loop = asyncio.get_running_loop()
-        script = self._scripts.get(loop)
-        if script is None:
+        scripts = self._scripts.get(loop)
+        if scripts is None:
             # Each step is one atomic operation of the dictionary, because other threads use it.
             for closed in [other for other in list(self._scripts) if other.is_closed()]:
                 self._scripts.pop(closed, None)
-            script = self._scripts[loop] = self._new_script()
-        return script
-
-    def _new_script(self) -> AsyncScript:
-        """The script, with a client that connects on first use."""
-        try:
-            from redis.asyncio import BlockingConnectionPool, Redis
-            from redis.asyncio.retry import Retry
-            from redis.backoff import NoBackoff
-        except ModuleNotFoundError as error:
-            raise ConfigurationError(
-                'a limiter at redis:// needs: pip install "syncro-async[redis]"'
-            ) from error
-        try:
-            pool = BlockingConnectionPool.from_url(
-                self._url,
-                max_connections=_CONNECTIONS,
-                timeout=_PATIENCE,
-                socket_timeout=_PATIENCE,
-                socket_connect_timeout=_PATIENCE,
-                # The caller of sync() decides about another attempt.
-                retry=Retry(NoBackoff(), 0),
+            client = make_client(self._url)
+            scripts = self._scripts[loop] = _Scripts(
+                client, client.register_script(READ), client.register_script(COMPARE_AND_SET)
             )
-            pool.connection_class(**pool.connection_kwargs)  # raises for an unknown option
-        except (TypeError, ValueError):
-            # The text of the error may show the password.
-            raise ConfigurationError(
-                "the limiter's URL is none that redis-py can read; write it like"
-                " redis://user:password@host:6379/0"
-            ) from None
-        return Redis.from_pool(pool).register_script(SCRIPT)
+        return scripts
 
 
-def to_response(reply: Any) -> SyncResponse:
-    """Decode the reply of the script. Raises `ConfigurationError` for other limits in use."""
-    attended, packed = reply
-    if not attended:
-        raise other_limits(msgspec.msgpack.decode(packed, type=list[Limit]))
-    fields = msgspec.msgpack.decode(packed)
-    fields[_PLACES] = fields[_PLACES] or {}  # an empty table of Lua's becomes a list
-    return msgspec.convert(fields, SyncResponse)
+def _keys(key: str) -> list[str]:
+    """The entries of a key. In a cluster both are on one server, because of the braces."""
+    state = f"syncro_async:{key}"
+    return [state, f"{{{state}}}:heartbeats"]
 
 
-_PLACES = SyncResponse.__struct_fields__.index("positions")
+def _counts_for(state: BudgetState) -> float:
+    """After how many seconds nothing in the state counts any more, if no process comes."""
+    hold = max(limit.hold_seconds for limit in state.limits)
+    last = [
+        state.closed_until,
+        *(at + hold for at in state.answered.values()),
+        *(lease.expires_at for lease in state.leases.values()),
+        *state.awaited.values(),
+        *([] if state.share is None else [state.share.raise_at]),
+    ]
+    return max(OWNER_TTL, max(last) - state.now)
+
+
+def _raise_if_permanent(error: Exception) -> None:
+    """Raise `ConfigurationError` for an error that another attempt would meet again."""
+    from redis import exceptions
+
+    text = str(error)
+    kinds = (exceptions.NoPermissionError, exceptions.AskError, exceptions.ClusterCrossSlotError)
+    if isinstance(error, kinds) or any(word in text for word in _PERMANENT):
+        raise ConfigurationError(
+            f"the limiter's Redis cannot be used: {text}; {_cure(error, text)}"
+        ) from error.with_traceback(None)
+
+
+_PERMANENT = ("DB index", "WRONGTYPE", "unknown command", "MOVED", "CROSSSLOT")
+
+
+def _cure(error: Exception, text: str) -> str:
+    from redis import exceptions
+
+    if isinstance(error, exceptions.NoPermissionError):
+        return (
+            "allow this user to run EVALSHA, SCRIPT LOAD, TIME, GET, GETRANGE, SET, ZADD, ZREM,"
+            " ZRANGE and PEXPIRE on keys that match *syncro_async:*"
+        )
+    if "DB index" in text:
+        return "name a database that the server has in the URL of limiter="
+    if "WRONGTYPE" in text:
+        return "another program uses the entries syncro_async:*; name another database in limiter="
+    if "unknown command" in text:
+        return "it needs a server with EVALSHA, such as Redis 5 or Valkey"
+    return "a cluster is not supported; name one server, or sentinels with redis+sentinel://"

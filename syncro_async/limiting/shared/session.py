@@ -10,13 +10,13 @@ from copy import copy
 from syncro_async._internal.per_loop import client_is_closed
 from syncro_async.clock import Clock
 from syncro_async.errors import SyncroError
+from syncro_async.limiting.budget.messages import Join, Limit, SyncResponse
 from syncro_async.limiting.budget.slot_ledger import NEWEST
+from syncro_async.limiting.budget.state import HEARTBEAT, OWNER_TTL
 from syncro_async.limiting.protocol import Answered, Lane, NotCounted, Slot, SlotOutcome, Throttled
 from syncro_async.limiting.shared.forecast import Forecast
 from syncro_async.limiting.shared.local_queue import LocalQueue, Waiter
-from syncro_async.limiting.shared.messages import Join, Limit, SyncResponse
 from syncro_async.limiting.shared.outbox import Outbox
-from syncro_async.limiting.shared.state import HEARTBEAT, OWNER_TTL
 from syncro_async.limiting.shared.store import Store, StoreUnreachableError
 from syncro_async.limiting.waiters import SHORTEST_ADVICE, too_long
 
@@ -25,22 +25,34 @@ from syncro_async.limiting.waiters import SHORTEST_ADVICE, too_long
 _ROUNDING = 1e-6
 
 
+# How long closing waits for the store, and for a library to end its work (s each).
+_CLOSING_TIME = 2.0
+
+
 class StoreSession:
     """The state that all tasks of one event loop share with the store.
 
-    A background task synchronises with the store while calls wait or are in flight: when an
-    outcome concerns other processes, when the next slot is due, and every `HEARTBEAT`. It ends
-    when nothing waits and nothing is in flight. State changes only between two awaits.
+    A background task synchronises with the store while calls wait, are in flight, or have slots
+    that still count: when an outcome concerns other processes, when the next slot is due, and
+    every `HEARTBEAT`. So a store that loses its state gets it back. State changes only between
+    two awaits.
     """
 
     def __init__(
-        self, store: Store, key: str, limits: list[Limit], timeout: float, clock: Clock
+        self,
+        store: Store,
+        key: str,
+        limits: list[Limit],
+        timeout: float,
+        clock: Clock,
+        *,
+        new_state_pause: float = 0.0,
     ) -> None:
         self._store = store
         self._key = key
         self._limits = limits
         self._clock = clock
-        self._outbox = Outbox(limits, timeout)
+        self._outbox = Outbox(limits, timeout, new_state_pause=new_state_pause)
         self._queue = LocalQueue()
         self._held: dict[str, Slot] = {}
         self._sync_requested = asyncio.Event()
@@ -83,8 +95,13 @@ class StoreSession:
             timer.cancel()
 
     def is_valid(self, slot: Slot) -> bool:
-        """Whether a slot may still be used, as far as this process knows."""
-        return slot.is_probe or self._gate_is_open
+        """Whether a slot may still be used, as far as this process knows.
+
+        A process that was stopped, or has not heard from the store for `OWNER_TTL`, may not: the
+        store may have given its slots to others.
+        """
+        heard_lately = self._clock.monotonic() - self._synced_at < OWNER_TTL
+        return heard_lately and (slot.is_probe or self._gate_is_open)
 
     async def release(self, slot: Slot, outcome: SlotOutcome) -> None:
         """Record the outcome of a slot; the background task reports it to the store."""
@@ -123,8 +140,13 @@ class StoreSession:
 
     @property
     def is_cut_off(self) -> bool:
-        """Whether the store has been unreachable for `OWNER_TTL` or longer."""
-        return self._clock.monotonic() - self._unreachable_since >= OWNER_TTL
+        """Whether the store has been unreachable for too long to wait for it."""
+        return self._clock.monotonic() - self._unreachable_since >= self._longest_outage
+
+    @property
+    def _longest_outage(self) -> float:
+        """How long calls wait for a store that is out of reach (s)."""
+        return OWNER_TTL
 
     def waiting_here(self) -> int:
         """How many waiting calls are not in the shared queue yet."""
@@ -146,12 +168,12 @@ class StoreSession:
         self._fail_all(client_is_closed())
         task, self._sync_task = self._sync_task, None
         if task is not None:
-            task.cancel()
-            await asyncio.wait({task})
-        if self._outbox:
+            await _end(task)
+        if self._outbox or self._outbox.is_registered:
             # Without this report the store waits until the leases expire.
-            with suppress(StoreUnreachableError, SyncroError):
-                await self._sync()
+            report = asyncio.ensure_future(self._sync())
+            await asyncio.wait({report}, timeout=_CLOSING_TIME)
+            await _end(report)
 
     # ------------------------------------------------------------------ the queue, no await
 
@@ -176,7 +198,8 @@ class StoreSession:
             hopeless = left < forecast.response.gate_closed_for
             if left == math.inf or (waiter.accepted and left > 0.0 and not hopeless):
                 continue
-            needed, allowed = forecast.wait(place, now), None if waiter.accepted else max(0.0, left)
+            needed = forecast.wait(place, now, waiter.join.lease_id)
+            allowed = None if waiter.accepted else max(0.0, left)
             if waiter.accepted:
                 # The earlier estimate was too low, so the error does not repeat it.
                 needed = max(needed, SHORTEST_ADVICE)
@@ -221,13 +244,17 @@ class StoreSession:
             self._sync_task = asyncio.get_running_loop().create_task(self._sync_loop())
 
     def _is_active(self) -> bool:
-        return bool(self._queue or self._held or self._outbox or self._syncs)
+        return bool(self._outbox or self._syncs) or self._has_slots_or_waiters()
+
+    def _has_slots_or_waiters(self) -> bool:
+        waits = bool(self._queue or self._held)
+        return waits or self._outbox.counts(self._clock.monotonic())
 
     async def _sync_loop(self) -> None:
-        """Synchronise until nothing waits and nothing is in flight."""
+        """Synchronise until nothing waits, is in flight or counts; then leave the store."""
         try:
-            while self._is_active():
-                if not self._sync_requested.is_set():
+            while (active := self._is_active()) or self._leaves_store():
+                if active and not self._sync_requested.is_set():
                     await self._wait_next_sync()
                 self._sync_requested.clear()
                 try:
@@ -248,6 +275,10 @@ class StoreSession:
             )
             raise
 
+    def _leaves_store(self) -> bool:
+        """Whether the store must still learn that this process has nothing to report."""
+        return self._outbox.is_registered and self._unreachable_since == math.inf
+
     async def _wait_next_sync(self) -> None:
         """Wait for a request to synchronise, the next slot, or the next heartbeat."""
         timer = self._clock.call_at(self._next_sync_at(), self._sync_requested.set)
@@ -260,11 +291,7 @@ class StoreSession:
         latest = self._clock.monotonic() + HEARTBEAT
         if self.forecast is None or self._unreachable_since != math.inf:
             return latest
-        placed = self._queue.positions(self.forecast.response)
-        first = min((place for place, _ in placed), default=None)
-        due_at = None if first is None else self.forecast.due_at(first)
-        if due_at is None:
-            return latest
+        due_at = self.forecast.next_due_at()
         return min(latest, max(due_at, self.forecast.heard_at + _ROUNDING))
 
     async def _sync(self) -> None:
@@ -276,12 +303,16 @@ class StoreSession:
         if now - self._synced_at >= OWNER_TTL or self._unreachable_since < math.inf:
             self._rejoin(list(self._queue.joined.values()))
         waiting = self.forecast is not None and self.forecast.response.positions
-        request = self._outbox.build_request(now, busy=bool(self._held or waiting))
+        request = self._outbox.build_request(
+            now,
+            busy=bool(self._held or waiting),
+            closes=self.is_closed or not self._has_slots_or_waiters(),
+        )
         asked_for = self._syncs.copy()
         response = await self._store.sync(self._key, request)
         # When this await is cancelled, the outbox keeps its content and may send it twice.
         self._unreachable_since, self._synced_at = math.inf, now
-        if not self._outbox.acknowledge(request, response.epoch):
+        if not self._outbox.acknowledge(request, response):
             self._outbox.resend_all(self._held)
             self._sync_requested.set()
         self._apply(response)
@@ -332,7 +363,7 @@ class StoreSession:
         self._unreachable_since = min(self._unreachable_since, self._clock.monotonic())
         self._fail_refreshes(error)
         if self.is_cut_off:
-            self._outbox.mark_uncertain()
+            self._outbox.note_outage()
             self._reject_all(error)
 
     def _fail_refreshes(self, error: Exception) -> None:
@@ -341,3 +372,11 @@ class StoreSession:
             if not request.done():
                 request.set_exception(copy(error))
         self._syncs.clear()
+
+
+async def _end(task: asyncio.Task[None]) -> None:
+    """Cancel a task and wait for its end, but not for a library that swallows the cancellation."""
+    task.cancel()
+    await asyncio.wait({task}, timeout=_CLOSING_TIME)
+    if task.done() and not task.cancelled():
+        task.exception()  # retrieved, so that asyncio does not report it

@@ -13,8 +13,12 @@ import msgspec
 
 from syncro_async.clock import Clock
 from syncro_async.errors import ConfigurationError
-from syncro_async.limiting.shared.messages import SyncRequest, SyncResponse
-from syncro_async.limiting.shared.state import OWNER_TTL, BudgetState, state_for, sync
+from syncro_async.limiting.budget.messages import SyncRequest, SyncResponse
+from syncro_async.limiting.budget.state import OWNER_TTL, BudgetState, Host
+from syncro_async.limiting.budget.store_time import Moment, continue_on
+from syncro_async.limiting.budget.stored_state import read_state, remember, write_state
+from syncro_async.limiting.budget.sync import state_for, sync
+from syncro_async.limiting.host_identity import boot_id, machine_id
 from syncro_async.limiting.shared.store import StoreUnreachableError
 
 # How long a request waits for the lock of the file (s). Other processes hold it for less than a
@@ -22,18 +26,18 @@ from syncro_async.limiting.shared.store import StoreUnreachableError
 _LOCK_PATIENCE = OWNER_TTL / 2
 # A budget that was not used for this long (s) is deleted.
 _FORGOTTEN_AFTER = 86_400.0
+# A file that another host has written within so many seconds is in use there.
+_IN_USE = 120.0
 _MAKE = "CREATE TABLE budgets (key TEXT PRIMARY KEY, seen REAL, state BLOB)"
-
-_read_state = msgspec.msgpack.Decoder(BudgetState).decode
-_write_state = msgspec.msgpack.Encoder().encode
 
 
 class SqliteStore:
     """An SQLite file, created and opened on first use.
 
     Each event loop uses it in a thread of its own, so that a wait for the disk or for another
-    process does not block the loop. Times are those of the monotonic clock of the host. It starts
-    again when the host does, and the state allows for that.
+    process does not block the loop. Times are those of the monotonic clock of the host. After a
+    restart of the host, all slots of the file count as answered at its first use. Raises
+    `ConfigurationError` for a file that another host is using.
     """
 
     def __init__(self, path: Path, clock: Clock) -> None:
@@ -76,6 +80,7 @@ class _File:
         self._clock = clock
         self._connection: sqlite3.Connection | None = None
         self._opened_as: tuple[int, int] | None = None
+        self._boot, self._machine = boot_id(), machine_id()
         self.thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="syncro-budget")
 
     def sync(self, key: str, request: SyncRequest) -> SyncResponse:
@@ -129,14 +134,31 @@ class _File:
         with _transaction(connection):
             now = self._clock.monotonic()
             row = connection.execute("SELECT state FROM budgets WHERE key = ?", (key,)).fetchone()
-            state = state_for(None if row is None else _read_state(row[0]), request, now)
-            response = sync(state, request, now)
-            entry = (key, now, _write_state(state))
+            stored = None if row is None else self._on_this_host(read_state(row[0]), now)
+            moment = Moment.at(now)
+            state = state_for(stored, request, now)
+            state.host = Host(self._boot, self._machine, self._clock.wall())
+            response = sync(state, request, moment).response
+            packed = write_state(state)
+            entry = (key, now, packed)
             connection.execute("INSERT OR REPLACE INTO budgets VALUES (?, ?, ?)", entry)
             if row is None:
                 old = (now, _FORGOTTEN_AFTER)
                 connection.execute("DELETE FROM budgets WHERE abs(seen - ?) > ?", old)
-        return response
+        return remember(response, state, packed, moment)
+
+    def _on_this_host(self, state: BudgetState, now: float) -> BudgetState:
+        """The state with the times of this host. Raises `ConfigurationError` on a second host."""
+        if state.host is not None and state.host.boot != self._boot:
+            elsewhere = state.host.machine != self._machine
+            if elsewhere and abs(self._clock.wall() - state.host.wall) < _IN_USE:
+                raise ConfigurationError(
+                    f"the limiter's file {self._path} is used by another host"
+                    f" ({state.host.machine}) now; an SQLite file serves the processes of one"
+                    " host. Use limiter=redis://… for several hosts"
+                )
+            continue_on(state, now)
+        return state
 
     def _explained(self, error: Exception) -> StoreUnreachableError | ConfigurationError:
         code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)

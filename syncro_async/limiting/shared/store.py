@@ -14,7 +14,7 @@ from typing import Protocol
 from syncro_async._internal.forks import register_for_fork
 from syncro_async._internal.per_loop import PerLoop
 from syncro_async.clock import Clock
-from syncro_async.limiting.shared.messages import SyncRequest, SyncResponse
+from syncro_async.limiting.budget.messages import SyncRequest, SyncResponse
 
 
 class Store(Protocol):

@@ -22,7 +22,7 @@ from syncro_async.sandbox.data.sample_leads import (
 )
 from syncro_async.sandbox.data.tasks import TaskTable
 from syncro_async.sandbox.data.webhooks import WebhookTable
-from syncro_async.sandbox.responses import not_found
+from syncro_async.sandbox.responses import id_from_path, not_found
 
 if TYPE_CHECKING:
     from syncro_async.sandbox.data.lead_record import LeadRecord
@@ -82,7 +82,7 @@ class Store:
 
     def find(self, lead_id: str) -> LeadRecord:
         """The lead with the id from a path. Raises `RequestRejected` (404)."""
-        lead = self.leads.get(int(lead_id)) if lead_id.isdecimal() and lead_id.isascii() else None
+        lead = self.leads.get(id_from_path(lead_id))
         if lead is None:
             raise not_found("Lead")
         return lead

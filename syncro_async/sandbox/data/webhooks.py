@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import count
 from typing import Any
 
-from syncro_async.sandbox.responses import not_found
+from syncro_async.sandbox.responses import id_from_path, not_found
 
 WEBHOOK_ID = 1
 FAILING_WEBHOOK_ID = 2
@@ -49,8 +49,7 @@ class WebhookTable:
 
     def find(self, webhook_id: str) -> WebhookRecord:
         """The subscription with the id from a path. Raises `RequestRejected` (404)."""
-        known = webhook_id.isdecimal() and webhook_id.isascii()
-        webhook = self.all.get(int(webhook_id)) if known else None
+        webhook = self.all.get(id_from_path(webhook_id))
         if webhook is None:
             raise not_found("Webhook")
         return webhook

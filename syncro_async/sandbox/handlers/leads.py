@@ -47,7 +47,7 @@ def list_leads(request: ApiRequest) -> Response:
         shown = matching[first : first + per_page]
     else:
         total = len(leads)
-        shown = list(islice(leads, min(first, total), first + per_page))
+        shown = list(islice(leads, min(first, total), min(first + per_page, total)))
     meta = page_meta(total, page, per_page)
     data = [_encoded(request, lead, include) for lead in shown]
     return json_response(

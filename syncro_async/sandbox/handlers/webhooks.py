@@ -10,7 +10,6 @@ from syncro_async.sandbox.responses import Response, json_response
 if TYPE_CHECKING:
     from syncro_async.sandbox.data.webhooks import WebhookRecord
     from syncro_async.sandbox.request import ApiRequest
-    from syncro_async.sandbox.validation import Form
 
 # The events of the API reference.
 SUPPORTED_EVENTS = (
@@ -29,7 +28,8 @@ def create_webhook(request: ApiRequest) -> Response:
     form = request.form()
     form.require("target_url")
     form.require("events")
-    target_url, events = form.url("target_url"), _events(form)
+    target_url = form.url("target_url")
+    events = form.texts("events", among=SUPPORTED_EVENTS)
     source = form.choice("source", ("api", "n8n")) or "api"
     secret = form.text("secret")
     webhook = request.store.webhooks.add(
@@ -52,7 +52,7 @@ def update_webhook(request: ApiRequest) -> Response:
     form = request.form()
     sent = {
         "target_url": form.url("target_url"),
-        "events": _events(form) or None,
+        "events": form.texts("events", among=SUPPORTED_EVENTS) or None,
         "is_active": form.flag("is_active"),
     }
     form.validate()
@@ -65,14 +65,6 @@ def delete_webhook(request: ApiRequest) -> Response:
     webhook = request.store.webhooks.find(request.parts[0])
     del request.store.webhooks.all[webhook["id"]]
     return json_response({"success": True})
-
-
-def _events(form: Form) -> list[str] | None:
-    events = form.texts("events")
-    for index, event in enumerate(events or ()):
-        if event not in SUPPORTED_EVENTS:
-            form.unknown(f"events.{index}")
-    return events
 
 
 def _to_json(request: ApiRequest, webhook: WebhookRecord) -> dict[str, Any]:

@@ -6,13 +6,14 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from random import Random
 from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs, urlencode
 
 from syncro_async.sandbox import Sandbox
 from syncro_async.sandbox.data.lead_record import LeadRecord
 from syncro_async.sandbox.data.sample_leads import moment
 
 if TYPE_CHECKING:
-    from starlette.types import ASGIApp, Receive, Scope, Send
+    from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 
 class ChangingSandbox(Sandbox):
@@ -78,3 +79,45 @@ class ChangingSandbox(Sandbox):
         if self.now is not None:
             return moment(self.now())
         return moment(datetime(2026, 7, 1, tzinfo=UTC) + timedelta(seconds=self.answered))
+
+
+class Answering(ChangingSandbox):
+    """Leaves out filters that it is told to ignore, and headers that it is told not to send."""
+
+    ignored: frozenset[str] = frozenset()
+    undated: int | None = None
+    headers_left_out: frozenset[bytes] = frozenset()
+    # Lists with this filter say on each page that there is another one.
+    promises_more_with: str | None = None
+
+    @property
+    def app(self) -> ASGIApp:
+        inner = super().app
+
+        async def answering(scope: Scope, receive: Receive, send: Send) -> None:
+            query = parse_qs(scope["query_string"].decode())
+            kept = {name: value for name, value in query.items() if name not in self.ignored}
+            asked = {**scope, "query_string": urlencode(kept, doseq=True).encode()}
+
+            async def sending(message: Message) -> None:
+                if message["type"] == "http.response.start":
+                    headers = message["headers"]
+                    left = [pair for pair in headers if pair[0] not in self.headers_left_out]
+                    message = {**message, "headers": left}
+                if self.promises_more_with in query and message["type"] == "http.response.body":
+                    more = message["body"].replace(b'"has_more":false', b'"has_more":true ')
+                    message = {**message, "body": more}
+                await send(message)
+
+            if self.undated is not None:
+                # No filter on dates finds a lead that has none.
+                at = "9999" if "created_to" in query else "0000"
+                at = (
+                    at
+                    if "created_from" in query or "created_to" in query
+                    else "2026-01-01T00:00:00Z"
+                )
+                self.leads[self.undated]["created_at"] = at
+            await inner(asked, receive, sending)
+
+        return answering

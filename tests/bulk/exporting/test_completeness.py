@@ -26,13 +26,13 @@ def test_a_page_that_shows_as_many_as_it_counts_proves_itself() -> None:
     first = Pass(lowest=9, highest=9, shown=9, new=9)
     for returning in (False, True):
         assert proof([whole], [first], returning=returning) == whole
-        assert evaluate([whole], [first], returning=returning) == Completeness(complete=True)
+        assert evaluate([whole], [first], returning=returning) == Completeness(proof="page")
 
 
 def test_a_moment_of_which_every_counted_lead_is_known_proves_the_list() -> None:
     moments = [a_moment(8, position=0), a_moment(9, position=2), a_moment(7, position=4)]
     assert proof(moments, [CALM, CALM], returning=False) == moments[1]
-    assert evaluate(moments, [CALM, CALM], returning=False) == Completeness(complete=True, since=2)
+    assert evaluate(moments, [CALM, CALM], returning=False) == Completeness(proof="twice", since=2)
 
 
 def test_the_latest_such_moment_is_taken() -> None:
@@ -66,7 +66,7 @@ def test_where_leads_may_come_back_the_two_readings_around_it_have_to_be_calm() 
     moments = [a_moment(9, position=4)]
     assert proof(moments, [CALM, CALM], returning=True) == moments[0]
     # Who was there before may have left without being seen, so nobody is taken to be gone.
-    assert evaluate(moments, [CALM, CALM], returning=True) == Completeness(complete=True, since=0)
+    assert evaluate(moments, [CALM, CALM], returning=True) == Completeness(proof="twice", since=0)
 
 
 @pytest.mark.parametrize(

@@ -10,3 +10,10 @@ from syncro_async.bulk.estimates import requests_for
 )
 def test_one_page_is_read_once_and_any_other_list_twice(total: int, requests: int) -> None:
     assert requests_for(total, 200) == requests
+
+
+@pytest.mark.parametrize(
+    ("total", "requests"), [(1, 1), (1200, 12), (1201, 10), (30_000, 153), (50_000, 253)]
+)
+def test_a_long_list_is_read_once_with_three_requests_more(total: int, requests: int) -> None:
+    assert requests_for(total, 200, once=True) == requests

@@ -40,6 +40,15 @@ def test_a_failure_leaves_an_earlier_file_as_it_was_and_nothing_else(
     assert names(tmp_path) == ["leads.jsonl"]
 
 
+def test_a_new_file_is_for_its_owner_only(tmp_path: Path) -> None:
+    target = tmp_path / "leads.jsonl"
+    with atomic_write(target) as file:
+        file.write(b"people")
+        [part] = tmp_path.iterdir()
+        assert S_IMODE(part.stat().st_mode) == 0o600
+    assert S_IMODE(target.stat().st_mode) == 0o600
+
+
 def test_a_replaced_file_hands_its_permissions_on(tmp_path: Path) -> None:
     target = tmp_path / "leads.jsonl"
     target.write_bytes(b"earlier")

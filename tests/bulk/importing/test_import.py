@@ -617,6 +617,9 @@ class BrokenLimiter:
     def budget(self) -> Budget:
         return Budget(60, 60.0, 60, 0, 0, 0.0)
 
+    async def refresh(self) -> None:
+        return None
+
 
 async def test_an_error_that_is_not_ours_is_raised_and_every_row_kept(place: Place) -> None:
     sandbox = Sandbox(0, clock=place.clock)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import sqlite3
 import sys
 from contextlib import closing
@@ -9,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from importlib import import_module
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import parse_qs
 
 import pytest
@@ -20,9 +21,11 @@ from syncro_async.errors import ConfigurationError, PermissionDeniedError
 from syncro_async.sandbox import READ_ONLY_KEY, Sandbox, Trouble
 from syncro_async.testing import sandbox_client
 from syncro_async.testing.fake_clock import FakeClock
-from tests.bulk.exporting.changing_list import ChangingSandbox
+from tests.bulk.exporting.changing_list import Answering, ChangingSandbox
 
 START = datetime(2026, 6, 30, 12, tzinfo=UTC)
+# When the newest of 450 sample leads was created: later nothing in them is dated.
+NEWEST = datetime(2025, 9, 5, 9, 30, tzinfo=UTC)
 
 
 @pytest.fixture(params=["crm.db", "crm.duckdb"])
@@ -72,7 +75,7 @@ async def test_the_first_run_brings_every_lead(
     receipt = await syncro.bulk.sync_leads(database)
     assert (receipt.fetched, receipt.inserted, receipt.updated, receipt.deleted) == (450, 450, 0, 0)
     assert receipt.since is None
-    assert receipt.until == START - OVERLAP
+    assert receipt.until == NEWEST - OVERLAP
     assert receipt.complete
     assert ids(database) == set(sandbox.leads)
     assert pages(sandbox) == [1, 2, 3, 1, 2, 3]
@@ -114,6 +117,25 @@ async def test_a_moment_is_kept_in_utc_whatever_its_time_zone(
     assert str(moment).replace("T", " ").removesuffix("Z") == "2026-06-30 10:00:00"
 
 
+async def test_only_the_owner_can_read_a_new_database_and_an_old_one_stays_as_it_is(
+    syncro: AsyncClient, sandbox: ChangingSandbox, database: Path
+) -> None:
+    modes: dict[str, int] = {}
+
+    def change(_: int) -> None:
+        modes.update({path.name: path.stat().st_mode & 0o777 for path in database.parent.iterdir()})
+
+    sandbox.change = change
+    await syncro.bulk.sync_leads(database)
+    change(0)
+    assert {database.name, f"{database.name}.leads.resume"} <= modes.keys()
+    assert set(modes.values()) == {0o600}
+    os.chmod(database, 0o640)  # noqa: PTH101  # as a user does
+    await syncro.bulk.sync_leads(database)
+    change(0)
+    assert modes[database.name] == 0o640
+
+
 async def test_the_second_run_at_once_costs_one_request_and_changes_nothing(
     syncro: AsyncClient, sandbox: ChangingSandbox, database: Path
 ) -> None:
@@ -121,9 +143,11 @@ async def test_the_second_run_at_once_costs_one_request_and_changes_nothing(
     sandbox.arrivals.clear()
     second = await syncro.bulk.sync_leads(database)
     assert len(sandbox.arrivals) == 1
-    assert parse_qs(sandbox.arrivals[0].query)["updated_since"] == ["2026-06-30T11:55:00Z"]
+    assert parse_qs(sandbox.arrivals[0].query)["updated_since"] == ["2025-09-05T09:25:00Z"]
     assert second.since == first.until
-    assert (second.fetched, second.inserted, second.updated) == (0, 0, 0)
+    # The newest lead is read again, because it is within the overlap.
+    assert (second.fetched, second.inserted, second.updated) == (1, 0, 0)
+    assert second.until == first.until
 
 
 async def test_later_runs_bring_what_was_created_and_what_has_changed(
@@ -134,7 +158,7 @@ async def test_later_runs_bring_what_was_created_and_what_has_changed(
     lead = await syncro.leads.create(name="Nova", pipeline_id=1, stage_id=4)
     await syncro.leads.add_tags(7, ["novo"])
     receipt = await syncro.bulk.sync_leads(database)
-    assert (receipt.fetched, receipt.inserted, receipt.updated) == (2, 1, 1)
+    assert (receipt.fetched, receipt.inserted, receipt.updated) == (3, 1, 1)
     assert receipt.until == START + timedelta(hours=1) - OVERLAP
     assert lead.id in ids(database)
     [(tags,)] = ask(database, "SELECT tags FROM leads WHERE id = 7")
@@ -196,9 +220,9 @@ async def test_relations_not_asked_for_before_are_brought_for_every_lead(
     syncro: AsyncClient, sandbox: ChangingSandbox, database: Path
 ) -> None:
     await syncro.bulk.sync_leads(database, include="score,owner")
-    assert (await syncro.bulk.sync_leads(database, include=["owner", "score"])).fetched == 0
+    assert (await syncro.bulk.sync_leads(database, include=["owner", "score"])).fetched == 1
     assert (await syncro.bulk.sync_leads(database, include="owner")).fetched == 450
-    assert (await syncro.bulk.sync_leads(database, include="owner")).fetched == 0
+    assert (await syncro.bulk.sync_leads(database, include="owner")).fetched == 1
 
 
 # ------------------------------------------------------------------------- nothing is left out
@@ -244,26 +268,124 @@ async def test_a_change_between_the_readings_of_a_run_is_in_the_next_one(
     sandbox.change = change
     first = await syncro.bulk.sync_leads(sqlite_file)
     sandbox.change = sandbox.stand_still
-    assert first.until == START - OVERLAP  # when the run began, not when it ended
     without(clock, 3600)
     second = await syncro.bulk.sync_leads(sqlite_file)
-    assert (second.fetched, second.updated) == (1, 1)
+    assert second.since == first.until
+    assert (second.fetched, second.updated) == (2, 1)
     assert ask(sqlite_file, "SELECT name FROM leads WHERE id = 1") == [("Depois",)]
 
 
-@pytest.mark.parametrize("ahead", [3600.0, -3600.0])
-async def test_a_clock_that_is_wrong_by_an_hour_loses_nothing(
-    sqlite_file: Path, clock: FakeClock, ahead: float
+MINUTES = 60.0
+BOTH = (False, True)
+
+
+class Clocks(NamedTuple):
+    """How far three clocks are ahead of each other (s), and whether answers have a `Date`.
+
+    `ours`: this machine's before the header's; `dates`: that which dates the leads before it.
+    """
+
+    ours: float = 0.0
+    dates: float = 0.0
+    header: bool = True
+
+
+@pytest.mark.parametrize("busy", [False, True])
+@pytest.mark.parametrize(
+    "clocks",
+    [
+        Clocks(),
+        Clocks(header=False),
+        *(Clocks(ours=at * MINUTES, header=sent) for at in (11, -11, 60, -60) for sent in BOTH),
+        *(Clocks(dates=at * MINUTES, header=sent) for at in (11, -11) for sent in BOTH),
+        Clocks(ours=11 * MINUTES, dates=-11 * MINUTES),
+        Clocks(ours=-11 * MINUTES, dates=11 * MINUTES),
+    ],
+)
+async def test_no_change_is_skipped_whatever_the_clocks_say(
+    sqlite_file: Path, clocks: Clocks, *, busy: bool
 ) -> None:
-    """Ours runs ahead of the server's, or behind it."""
-    sandbox = Sandbox(30, clock=clock)
-    ours = FakeClock(wall=clock.wall() + ahead)
+    theirs = FakeClock()
+    ours = FakeClock(wall=theirs.wall() + clocks.ours)
+    sandbox = Answering(30, clock=theirs)
+    sandbox.headers_left_out = frozenset() if clocks.header else frozenset({b"date"})
+    sandbox.now = lambda: datetime.fromtimestamp(theirs.wall() + clocks.dates, UTC)
+    # It was dated by hand, and is the newest lead for years.
+    sandbox.insert(created_at="2031-01-01T00:00:00Z", updated_at="2031-01-01T00:00:00Z")
+
+    def change(number: int) -> None:
+        for clock in (ours, theirs):
+            without(clock, 50)
+        if busy:
+            sandbox.insert()
+        sandbox.update(number % 30 + 1, name=f"Nome {number}")
+
     async with sandbox_client(sandbox=sandbox, clock=ours) as syncro:
-        first = await syncro.bulk.sync_leads(sqlite_file)
+        for _ in range(6):
+            sandbox.change = change
+            assert (await syncro.bulk.sync_leads(sqlite_file, page_size=12)).complete
+            for clock in (ours, theirs):
+                without(clock, 400)
+        sandbox.change = sandbox.stand_still
+        last = await syncro.bulk.sync_leads(sqlite_file, page_size=12)
+    assert last.until is not None
+    assert last.until <= datetime.fromtimestamp(theirs.wall() + clocks.dates, UTC) - OVERLAP
+    names = dict(ask(sqlite_file, "SELECT id, name FROM leads"))
+    assert names == {lead_id: lead["name"] for lead_id, lead in sandbox.leads.items()}
+
+
+async def test_a_lead_dated_while_a_long_run_goes_on_does_not_move_the_mark_past_its_begin(
+    sqlite_file: Path,
+) -> None:
+    clock = FakeClock()
+    sandbox = ChangingSandbox(30, clock=clock)
+    # The leads are dated 11 minutes behind the header.
+    sandbox.now = lambda: datetime.fromtimestamp(clock.wall() - 660, UTC)
+
+    def change(number: int) -> None:
+        without(clock, 120)
+        if number == 1:
+            sandbox.update(1, name="Depois")  # it was read just before
+        if number == 4:
+            sandbox.insert()
+
+    async with sandbox_client(sandbox=sandbox, clock=clock) as syncro:
+        sandbox.change = change
+        first = await syncro.bulk.sync_leads(sqlite_file, page_size=5)
+        sandbox.change = sandbox.stand_still
         assert first.until is not None
-        assert first.until <= START - OVERLAP
-        await syncro.leads.add_tags(7, ["novo"])
-        assert (await syncro.bulk.sync_leads(sqlite_file)).updated == 1
+        assert first.until <= START - timedelta(minutes=11) - OVERLAP
+        await syncro.bulk.sync_leads(sqlite_file)
+    assert ask(sqlite_file, "SELECT name FROM leads WHERE id = 1") == [("Depois",)]
+
+
+async def test_without_a_date_in_any_lead_everything_is_read_again(sqlite_file: Path) -> None:
+    clock = FakeClock()
+    sandbox = ChangingSandbox(1, clock=clock)
+    sandbox.delete(1)
+    sandbox.now = lambda: datetime.fromtimestamp(clock.wall(), UTC)
+    async with sandbox_client(sandbox=sandbox, clock=clock) as syncro:
+        first = await syncro.bulk.sync_leads(sqlite_file)
+        assert (first.complete, first.until) == (True, None)
+        lead_id = sandbox.insert()
+        second = await syncro.bulk.sync_leads(sqlite_file)
+        assert (second.since, second.until) == (None, START - OVERLAP)
+        # Nothing is newer: the mark stays, also when the lead is gone.
+        sandbox.delete(lead_id)
+        without(clock, 3600)
+        assert (await syncro.bulk.sync_leads(sqlite_file)).until == START - OVERLAP
+
+
+async def test_the_overlap_grows_with_the_difference_between_our_clock_and_the_server_s(
+    sqlite_file: Path,
+) -> None:
+    theirs = FakeClock()
+    sandbox = ChangingSandbox(1, clock=theirs)
+    sandbox.now = lambda: START
+    sandbox.insert()
+    async with sandbox_client(sandbox=sandbox, clock=FakeClock(wall=theirs.wall() - 90)) as syncro:
+        receipt = await syncro.bulk.sync_leads(sqlite_file)
+    assert receipt.until == START - OVERLAP - timedelta(seconds=90)
 
 
 async def test_a_list_that_does_not_come_to_rest_moves_no_mark_and_removes_nothing(
@@ -295,7 +417,7 @@ async def test_a_lead_that_cannot_be_read_holds_the_mark_where_it_was(
     second = await syncro.bulk.sync_leads(sqlite_file)
     assert (second.fetched, second.updated, second.complete) == (2, 1, False)
     assert second.unreadable == 1
-    assert "1 leads could not be read; the first: " in (second.reason or "")
+    assert "1 lead could not be read; the first: " in (second.reason or "")
     assert second.until == first.until
     assert (await syncro.bulk.sync_leads(sqlite_file)).since == first.until
 

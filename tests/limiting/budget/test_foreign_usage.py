@@ -184,9 +184,29 @@ class TestWhatTheServerSaysIsLeft:
         (name,) = await sent(line, 1)
         await line.limiter.release(line.slots[name], Answered(line.clock.monotonic(), 4))
         assert line.limiter.budget().available == 4
-        assert line.limiter.budget().foreign_estimate == 0
+        assert line.limiter.budget().foreign_estimate == 5
         await line.clock.advance(WINDOW)
         assert line.limiter.budget().available == 10
+        assert line.limiter.budget().foreign_estimate == 0
+
+    async def test_one_answer_that_leaves_nothing_costs_nothing(self) -> None:
+        line = Line(still_clock(), TEN)
+        first, second, third, fourth = await sent(line, 4)
+        for name, left in ((first, 0), (second, 8), (third, 0)):
+            await line.limiter.release(line.slots[name], Answered(line.clock.monotonic(), left))
+            assert line.limiter.budget().available == 6
+            assert line.limiter.budget().foreign_estimate == 0
+        await line.limiter.release(line.slots[fourth], Answered(line.clock.monotonic(), 0))
+        assert line.limiter.budget().available == 0
+        assert line.limiter.budget().foreign_estimate == 6
+
+    async def test_our_own_last_calls_confirm_nothing(self) -> None:
+        line = Line(still_clock(), TEN)
+        *names, last, after = await sent(line, 10)
+        await line.answer(*names)
+        await line.limiter.release(line.slots[last], Answered(line.clock.monotonic(), 0))
+        await line.limiter.release(line.slots[after], Answered(line.clock.monotonic(), 0))
+        assert line.limiter.budget().foreign_estimate == 0
 
     async def test_it_only_ever_lowers_what_is_free(self) -> None:
         line = Line(still_clock(), TEN)

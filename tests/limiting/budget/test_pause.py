@@ -22,7 +22,7 @@ async def closed_line(*rates: RateLimit, pause: float = 30.0) -> Line:
     return line
 
 
-async def test_a_429_pauses_every_call_then_one_goes_alone_then_the_others_in_order() -> None:
+async def test_a_429_pauses_every_call_then_one_goes_alone_then_the_othersin_order() -> None:
     line = await closed_line()
     await line.call("a", "b", "c")
     await line.clock.advance(29.9)

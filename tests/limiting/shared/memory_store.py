@@ -11,12 +11,14 @@ import msgspec
 
 from syncro_async.clock import Clock
 from syncro_async.errors import SyncroError
+from syncro_async.limiting.budget.messages import SyncRequest, SyncResponse
+from syncro_async.limiting.budget.store_time import Moment
+from syncro_async.limiting.budget.stored_state import read_state, remember, write_state
+from syncro_async.limiting.budget.sync import state_for, sync
 from syncro_async.limiting.protocol import Answered, Lane, NotCounted, Slot, SlotOutcome, Throttled
 from syncro_async.limiting.rate_limit import RateLimit
 from syncro_async.limiting.shared.limiter import SharedLimiter
-from syncro_async.limiting.shared.messages import SyncRequest, SyncResponse
 from syncro_async.limiting.shared.redis_store import RedisStore
-from syncro_async.limiting.shared.state import BudgetState, state_for, sync
 from syncro_async.limiting.shared.store import Store, StoreUnreachableError
 from syncro_async.testing.fake_clock import FakeClock
 
@@ -34,11 +36,12 @@ class MemoryStore:
     async def sync(self, key: str, visit: SyncRequest) -> SyncResponse:
         heard = msgspec.msgpack.decode(msgspec.msgpack.encode(visit), type=SyncRequest)
         now, packed = self._clock.monotonic(), self.states.get(key)
-        stored = None if packed is None else msgspec.msgpack.decode(packed, type=BudgetState)
-        state = state_for(stored, heard, now)
-        ruling = sync(state, heard, now)
-        self.states[key] = msgspec.msgpack.encode(state)
-        return msgspec.msgpack.decode(msgspec.msgpack.encode(ruling), type=SyncResponse)
+        stored = None if packed is None else read_state(packed)
+        state, moment = state_for(stored, heard, now), Moment.at(now)
+        ruling = sync(state, heard, moment).response
+        packed = self.states[key] = write_state(state)
+        answer = msgspec.msgpack.encode(remember(ruling, state, packed, moment))
+        return msgspec.msgpack.decode(answer, type=SyncResponse)
 
     async def aclose(self) -> None:
         pass
@@ -61,21 +64,10 @@ class InVirtualTime:
 
 
 class RedisInVirtualTime(RedisStore):
-    """The server's script, told what time it is; its entries do not expire by themselves."""
+    """The server's scripts, given another time than the server's."""
 
-    def __init__(self, url: str, clock: Clock) -> None:
-        super().__init__(url)
-        self._clock = clock
-
-    def _script(self) -> Any:
-        script = super()._script()
-
-        async def run(keys: list[str], arguments: list[bytes]) -> Any:
-            reply = await script(keys, [arguments[0], repr(self._clock.monotonic()).encode()])
-            await script.registered_client.persist(keys[0])
-            return reply
-
-        return run
+    def _given_time(self) -> str:
+        return repr(self._clock.monotonic())
 
 
 class Way:

@@ -8,16 +8,18 @@ from collections.abc import AsyncIterator
 import pytest
 
 from syncro_async.errors import BudgetWaitError, ConfigurationError, ConnectionFailedError
+from syncro_async.limiting.budget.state import HEARTBEAT, OWNER_TTL, STATE_LOSS_PAUSE
 from syncro_async.limiting.protocol import LATE_ARRIVAL_GRACE, Answered, NotCounted, Slot, Unknown
 from syncro_async.limiting.rate_limit import RateLimit
 from syncro_async.limiting.shared.limiter import SharedLimiter
-from syncro_async.limiting.shared.state import HEARTBEAT, OWNER_TTL, STATE_LOSS_PAUSE
 from syncro_async.limiting.shared.store import StoreUnreachableError
 from syncro_async.testing.fake_clock import FakeClock
 from tests.limiting.shared.memory_store import TIMEOUT, Key, MemoryStore, Process
 from tests.limiting.waiters import still_clock, within_virtual_days
 
 ONE = RateLimit(1, 60.0)
+# After so long none of the calls counts that others were granted before (s).
+SILENCE = 60.25
 FOUR = RateLimit(4, 60.0)
 AWAY = StoreUnreachableError("the limiter's store at nowhere: refused")
 
@@ -35,12 +37,12 @@ def forget(key: Key) -> None:
     key.store.states.clear()
 
 
-async def cut_off(process: Process) -> None:
-    """An outage that lasts already."""
+async def cut_off(process: Process, *, local: bool = True) -> None:
+    """An outage that lasts already, so long that a local share may be used."""
     process.way.trouble = AWAY
     await process.call("gone")
     await process.cancel("gone")
-    await process.clock.advance(OWNER_TTL)
+    await process.clock.advance(SILENCE if local else OWNER_TTL)
 
 
 class TestHiccups:
@@ -138,7 +140,7 @@ class TestAnOutage:
         await a.answer("a1")
         await key.clock.advance(5.0)
         a.way.trouble = None
-        await key.clock.advance(HEARTBEAT)
+        await key.clock.advance(HEARTBEAT + STATE_LOSS_PAUSE)
         await b.limiter.refresh()
         budget = b.limiter.budget()
         assert (budget.used, budget.in_flight) == (1, 1)
@@ -159,6 +161,7 @@ class TestAnOutage:
         await key.clock.advance(200.0)
         a.way.trouble = None
         await a.call("a2")
+        await key.clock.advance(STATE_LOSS_PAUSE)
         await b.limiter.refresh()
         assert b.limiter.budget().in_flight == 1
 
@@ -168,8 +171,9 @@ class TestTheLocalShare:
         a = key.process(RateLimit(8, 60.0), local_share=0.5)
         a.way.trouble = AWAY
         await a.call(*"abcde")
+        await key.clock.advance(SILENCE - 0.01)
         assert key.names == []
-        await key.clock.advance(OWNER_TTL)
+        await key.clock.advance(HEARTBEAT)
         assert key.names == list("abcd")
         await a.answer("a")
         await key.clock.advance(60.0)
@@ -185,18 +189,19 @@ class TestTheLocalShare:
         await a.call("a", "b")
         assert key.names == ["a"]
 
-    async def test_what_was_answered_before_counts_against_it(self, key: Key) -> None:
+    async def test_what_was_sent_before_counts_against_it(self, key: Key) -> None:
         a = key.process(RateLimit(8, 60.0), local_share=0.5)
         await a.call(*"abc")
         await a.answer("a")
         await key.clock.advance(10.0)
         a.way.trouble = AWAY
-        await key.clock.advance(HEARTBEAT + OWNER_TTL)
-        await a.call(*"defg")
-        assert key.names == list("abcd")
-        await a.answer("b")  # its slot is still a slot
-        await key.clock.advance(60.25 - 10.0 - 2.5)
+        await key.clock.advance(HEARTBEAT + 50.0)
+        await a.answer("b")
+        await key.clock.advance(SILENCE - 50.0)
+        await a.call(*"defg")  # of its four slots b has one, and c, which was not answered
         assert key.names == list("abcde")
+        await key.clock.advance(60.25 - (SILENCE - 50.0))
+        assert key.names == list("abcdef")
 
     async def test_what_was_lost_before_counts_five_seconds_longer(self, key: Key) -> None:
         a = key.process(ONE, local_share=1.0)
@@ -244,10 +249,12 @@ class TestTheLocalShare:
         await key.clock.advance(HEARTBEAT)
         await a.answer("a")
         await a.call("hasty", max_wait=60.0)
-        await key.clock.advance(OWNER_TTL)
+        await a.call("patient", max_wait=61.0)
         error = await a.error("hasty")
         assert isinstance(error, BudgetWaitError)
-        assert "58.2 s away, 58.0 s are allowed" in str(error)
+        assert "60.2 s away, 60.0 s are allowed" in str(error)
+        await key.clock.advance(SILENCE + HEARTBEAT)
+        assert key.names == ["a", "patient"]
 
     async def test_a_patience_of_less_than_a_second_is_no_second(self, key: Key) -> None:
         a = key.process(ONE, local_share=1.0)
@@ -375,16 +382,16 @@ class TestTheLocalShare:
     async def test_a_pause_goes_on_in_an_outage(self, key: Key) -> None:
         a = key.process(FOUR, local_share=1.0)
         await a.call("a", "b")
-        await a.refuse("a", 30.0)
+        await a.refuse("a", 90.0)
         await key.clock.advance(1.0)
         await cut_off(a)
         await a.call("c", "d")
         assert not a.limiter.is_valid(a.slots["b"])
         await a.hand_back("b")
-        await key.clock.advance(26.0)
+        await key.clock.advance(28.0)
         assert key.names == ["a", "b"]
         await key.clock.advance(1.0)
-        assert key.let_go[2:] == [("c", 1030.0)]
+        assert key.let_go[2:] == [("c", 1090.0)]
         assert a.limiter.is_valid(a.slots["c"])
         await a.answer("c")
         await a.call("e", "f", "g")
@@ -394,23 +401,23 @@ class TestTheLocalShare:
     async def test_so_does_one_that_another_process_met_with(self, key: Key) -> None:
         a, b = key.process(FOUR, local_share=1.0), key.process(FOUR)
         await b.call("b")
-        await b.refuse("b", 30.0)
+        await b.refuse("b", 90.0)
         await a.limiter.refresh()
         await cut_off(a)
         await a.call("a")
-        await key.clock.advance(28.0)
-        assert key.let_go[1:] == [("a", 1030.0)]
+        await key.clock.advance(30.0)
+        assert key.let_go[1:] == [("a", 1090.0)]
 
     async def test_and_one_that_began_before_anybody_knew_it_for_an_outage(self, key: Key) -> None:
         a = key.process(FOUR, local_share=1.0)
         await a.call("a")
         a.way.trouble = AWAY
-        await a.refuse("a", 30.0)
+        await a.refuse("a", 90.0)
         await a.call("again", requeued=True)
-        await key.clock.advance(29.0)
+        await key.clock.advance(89.0)
         assert key.names == ["a"]
         await key.clock.advance(1.0)
-        assert key.let_go[1:] == [("again", 1030.0)]
+        assert key.let_go[1:] == [("again", 1090.0)]
 
     async def test_a_429_in_an_outage_pauses_the_others_when_it_is_over(self, key: Key) -> None:
         a, b = key.process(FOUR, local_share=1.0), key.process(FOUR)
@@ -463,7 +470,7 @@ class TestTheLocalShare:
         a.way.trouble = AWAY
         await a.call("b")
         a.way.answers.clear()
-        await key.clock.advance(OWNER_TTL)
+        await key.clock.advance(SILENCE)
         closing = asyncio.ensure_future(a.limiter.aclose())
         for _ in range(turns):
             await asyncio.sleep(0)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from syncro_async.limiting.budget.messages import Limit, SyncResponse
 from syncro_async.limiting.shared.forecast import Forecast
-from syncro_async.limiting.shared.messages import Limit, SyncResponse
 
 PAUSED = SyncResponse(
     epoch="e",

@@ -1,35 +1,16 @@
-"""The shared budget through histories of visits, and the same histories through the Lua script."""
+"""The shared budget through histories of synchronisations."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-import msgspec
-import pytest
-import redis
 from hypothesis import event, example, given, settings
 from hypothesis import strategies as st
 
-from syncro_async.limiting.budget.lane_queue import INTERACTIVE_IN_A_ROW
-from syncro_async.limiting.shared.messages import Limit, SyncRequest, SyncResponse
-from syncro_async.limiting.shared.redis_store import SCRIPT, to_response
-from syncro_async.limiting.shared.state import (
-    BudgetState,
-    QueueEntry,
-    _in_order,
-    sync,
-)
+from syncro_async.limiting.budget.lane_order import INTERACTIVE_IN_A_ROW
+from syncro_async.limiting.budget.messages import Limit, SyncRequest
+from syncro_async.limiting.budget.state import BudgetState, QueueEntry, in_order
+from syncro_async.limiting.budget.store_time import Moment
+from syncro_async.limiting.budget.sync import sync
 from tests.limiting.shared.store_simulation import Step, World, limits, steps
-from tests.redis_server import PACKAGES, RedisServer, running
-
-KEY = "syncro_async:histories"
-MAPS = ("answered", "leases", "heartbeats")
-
-
-@pytest.fixture(scope="module", params=list(PACKAGES))
-def server(request: pytest.FixtureRequest) -> Iterator[RedisServer]:
-    with running(request.param) as server:
-        yield server
 
 
 def through(world: World, plan: list[Step]) -> None:
@@ -45,36 +26,6 @@ def test_never_above_quota_never_overtaken_and_never_stuck_whatever_happens(
     limits: list[Limit], plan: list[Step]
 ) -> None:
     through(World(limits), plan)
-
-
-@given(limits=limits, plan=steps())
-@settings(max_examples=60, deadline=None)
-def test_the_script_rules_and_remembers_exactly_as_the_python_does(
-    server: RedisServer, limits: list[Limit], plan: list[Step]
-) -> None:
-    with server.client() as client:
-        client.delete(KEY)
-        sha = client.script_load(SCRIPT)
-
-        def told_redis(visit: SyncRequest, clock: float) -> tuple[SyncResponse, BudgetState]:
-            return visited(client, sha, visit, clock)
-
-        through(World(limits, told_redis), plan)
-
-
-def visited(
-    client: redis.Redis, sha: str, visit: SyncRequest, clock: float
-) -> tuple[SyncResponse, BudgetState]:
-    # The history has a time of its own: the entry must not expire by the server's.
-    steps = client.pipeline(transaction=True)
-    steps.evalsha(sha, 1, KEY, msgspec.msgpack.encode(visit), repr(clock))
-    steps.persist(KEY)
-    steps.get(KEY)
-    reply, _, packed = steps.execute()
-    state = msgspec.msgpack.decode(packed)
-    for name in MAPS:
-        state[name] = state[name] or {}  # an empty table of Lua's becomes a list
-    return to_response(reply), msgspec.convert(state, BudgetState)
 
 
 # ------------------------------------------------------------------------------------ the lanes
@@ -106,9 +57,9 @@ def test_whoever_comes_early_takes_nobodys_turn(
     interactive: list[str], bulk: list[str], in_a_row: int, calls: int, visitors: list[str]
 ) -> None:
     state = queued(interactive, bulk, in_a_row, calls)
-    due = {place.lease_id for place, _ in list(_in_order(state))[:calls]}
+    due = {place.lease_id for place, _ in list(in_order(state))[:calls]}
     for owner in [*visitors, "a", "b", "c"]:
-        sync(state, SyncRequest(owner, "v", "", state.limits, 1.0), 10.0)
+        sync(state, SyncRequest(owner, "v", state.limits, 1.0), Moment.at(10.0))
         assert state.leases.keys() <= due
     assert state.leases.keys() == due
 
@@ -121,7 +72,7 @@ def test_every_fifth_slot_at_least_is_bulks_while_it_waits(
     lanes = ""
     while state.bulk:
         for owner in [*visitors, "a", "b", "c"]:
-            sync(state, SyncRequest(owner, "v", "", state.limits, 1.0), 10.0)
+            sync(state, SyncRequest(owner, "v", state.limits, 1.0), Moment.at(10.0))
         (ticket,) = state.leases
         state.leases.clear()
         lanes += ticket[0]

@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
+from syncro_async.limiting.budget.messages import Join, Limit, SyncResponse
 from syncro_async.limiting.protocol import LATE_ARRIVAL_GRACE, Answered, NotCounted, Unknown
-from syncro_async.limiting.shared.messages import Join, Limit
 from syncro_async.limiting.shared.outbox import Outbox
 
 HOLD = 60.25
+ANSWER = SyncResponse(
+    epoch="e",
+    granted=[],
+    positions={},
+    seconds_until_free=[[]],
+    limits=[2],
+    leases_held=0,
+    waiting=0,
+    waiting_bulk=0,
+    gate_closed_for=0.0,
+    half_open=False,
+    probe="",
+)
 
 
 def news() -> Outbox:
@@ -23,7 +36,7 @@ def test_what_was_told_is_told_no_more() -> None:
     assert [join.lease_id for join in visit.joins] == ["waits"]
     assert (visit.leaves, visit.held) == (["left"], ["flies"])
     assert [settled.lease_id for settled in visit.outcomes] == ["ended"]
-    assert ours.acknowledge(visit, "epoch")
+    assert ours.acknowledge(visit, ANSWER)
     assert not ours
 
 
@@ -32,7 +45,7 @@ def test_what_came_up_during_a_visit_is_told_with_the_next() -> None:
     visit = ours.build_request(0.0, busy=False)
     ours.add_held("flies")
     ours.add_outcome("ended", NotCounted(), 0.0)
-    assert ours.acknowledge(visit, "epoch")
+    assert ours.acknowledge(visit, ANSWER)
     visit = ours.build_request(0.0, busy=False)
     assert visit.held == ["flies"]
     assert [settled.lease_id for settled in visit.outcomes] == ["ended"]
@@ -77,5 +90,5 @@ def test_a_slot_is_over_until_the_store_has_heard_so() -> None:
     ours.add_leave("left")
     ours.add_held("flies")
     assert [ours.is_over(ticket) for ticket in ("ended", "left", "flies")] == [True, True, False]
-    ours.acknowledge(ours.build_request(0.0, busy=False), "epoch")
+    ours.acknowledge(ours.build_request(0.0, busy=False), ANSWER)
     assert [ours.is_over(ticket) for ticket in ("ended", "left")] == [False, False]

@@ -7,26 +7,27 @@ import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import suppress
 
-import msgspec
 import pytest
 
 from syncro_async.errors import ConfigurationError
-from syncro_async.limiting.shared.messages import Join, Limit, Outcome, SyncRequest
+from syncro_async.limiting.budget.messages import Join, Limit, Outcome, SyncRequest
+from syncro_async.limiting.budget.state import OWNER_TTL
+from syncro_async.limiting.budget.stored_state import read_state
 from syncro_async.limiting.shared.redis_store import RedisStore
-from syncro_async.limiting.shared.state import OWNER_TTL
 from syncro_async.limiting.shared.store import Store, StoreUnreachableError
 from tests.redis_server import PACKAGES, RedisServer, running
 
 LIMITS = [Limit(2, 60.25)]
 TIMEOUT = 30.0
 ENTRY = "syncro_async:k"
+HEARTBEATS = "{syncro_async:k}:heartbeats"
 
 
 def visit(
     owner: str, joins: str = "", *settled: Outcome, limits: list[Limit] = LIMITS
 ) -> SyncRequest:
     waiting = [Join(ticket, bulk=False) for ticket in joins.split()]
-    return SyncRequest(owner, "v", "", limits, TIMEOUT, joins=waiting, outcomes=list(settled))
+    return SyncRequest(owner, "v", limits, TIMEOUT, joins=waiting, outcomes=list(settled))
 
 
 @pytest.fixture(scope="module", params=list(PACKAGES))
@@ -75,11 +76,11 @@ async def test_visits_at_the_same_time_never_share_a_slot(store: Store) -> None:
 async def test_the_servers_clock_is_the_one_that_counts(server: RedisServer, store: Store) -> None:
     await store.sync("k", visit("a"))
     with server.client() as client:
-        packed = client.get(ENTRY)
-        assert isinstance(packed, bytes)
-        state = msgspec.msgpack.decode(packed)
+        stored = client.get(ENTRY)
+        assert isinstance(stored, bytes)
+        state = read_state(stored)
         seconds, micros = client.time()
-    assert 0.0 <= seconds + micros / 1e6 - state["clock"] < 30.0
+    assert 0.0 <= seconds + micros / 1e6 - state.clock < 30.0
 
 
 async def test_an_entry_lives_as_long_as_something_in_it_matters(
@@ -88,14 +89,14 @@ async def test_an_entry_lives_as_long_as_something_in_it_matters(
     async def lives(told: SyncRequest) -> float:
         await store.sync("k", told)
         with server.client() as client:
-            assert client.keys() == [ENTRY.encode()]
-            return float(client.pttl(ENTRY)) / 1000.0
+            assert sorted(client.keys()) == [ENTRY.encode(), HEARTBEATS.encode()]
+            return float(client.pttl(ENTRY)) / 1000.0 - 86_400.0
 
     def below(seconds: float) -> object:
         return pytest.approx(seconds - 0.5, abs=0.5)
 
     assert await lives(visit("a")) == below(OWNER_TTL)
-    assert await lives(visit("a", "a1")) == below(TIMEOUT + 60.25)
+    assert await lives(visit("a", "a1")) == below(OWNER_TTL + TIMEOUT + 60.25)
     assert await lives(visit("a", "", Outcome("a1", "answered", 10.0))) == below(50.25)
     assert await lives(visit("a", "", Outcome("a2", "refused", 900.0))) == below(900.0)
 

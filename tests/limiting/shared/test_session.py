@@ -10,12 +10,12 @@ from collections.abc import AsyncIterator, Iterator
 import pytest
 
 from syncro_async.errors import BudgetWaitError, ConfigurationError, ConnectionFailedError
+from syncro_async.limiting.budget.messages import SyncRequest, SyncResponse
+from syncro_async.limiting.budget.state import HEARTBEAT, OWNER_TTL
 from syncro_async.limiting.protocol import Answered, Budget, NotCounted, Slot, Unknown
 from syncro_async.limiting.rate_limit import RateLimit
 from syncro_async.limiting.shared.limiter import SharedLimiter
 from syncro_async.limiting.shared.local_queue import IN_SHARED_QUEUE
-from syncro_async.limiting.shared.messages import SyncRequest, SyncResponse
-from syncro_async.limiting.shared.state import HEARTBEAT
 from syncro_async.limiting.shared.store import StoreUnreachableError
 from syncro_async.testing.fake_clock import FakeClock
 from tests.limiting.shared.memory_store import TIMEOUT, Key, MemoryStore
@@ -76,14 +76,17 @@ class TestSlots:
         # A sign of life each half second, and one visit for the slot.
         assert len(b.way.visited_at) - asked == 60 / HEARTBEAT + 1
 
-    async def test_who_has_told_everything_and_wants_nothing_never_asks(self, key: Key) -> None:
+    async def test_a_process_none_of_whose_slots_count_never_asks(self, key: Key) -> None:
         a = key.process(TWO)
         await a.call("a")
         await a.answer("a")
         await key.clock.advance(HEARTBEAT)
+        assert len(a.way.visited_at) == 2
+        await key.clock.advance(60.25)
         asked = len(a.way.visited_at)
         await key.clock.advance(1000.0)
-        assert len(a.way.visited_at) == asked == 2
+        # A heartbeat while its slot counts, and one visit to leave.
+        assert len(a.way.visited_at) == asked == pytest.approx(60.25 / HEARTBEAT, abs=4)
 
     async def test_one_handed_back_goes_to_who_waits_elsewhere_at_its_next_sign_of_life(
         self, key: Key
@@ -161,8 +164,10 @@ class TestSlots:
         await b.call("e")
         assert key.names == ["a", "b"]
         await a.answer("a")
-        await key.clock.advance(2.0)
-        assert key.let_go[2:] == [("c", 1002.0)]
+        await key.clock.advance(2.5)
+        assert key.let_go[2:] == [("c", 1001.0), ("d", 1002.0)]
+        await key.clock.advance(0.5)
+        assert key.let_go[4:] == [("e", 1003.0)]
 
 
 class TestLongQueues:
@@ -545,6 +550,7 @@ class TestPauses:
         await key.clock.advance(0)
         assert key.names[-1] == "a4"
         assert not a.limiter.is_valid(slots["a2"])
+        a.way.as_answer_comes = lambda: None
         a.way.answers.set()
 
     async def test_an_opener_that_is_refused_closes_the_gate_again(self, key: Key) -> None:
@@ -596,15 +602,15 @@ class TestDeath:
         await key.clock.advance(1.0)
         await a.call("a2", "a3", "a4")
         a.die()
-        await b.call("b1", max_wait=2 * (60.25 + TIMEOUT))
+        await b.call("b1", max_wait=2 * (60.25 + TIMEOUT) + OWNER_TTL)
         assert b.limiter.budget().waiting == 3
         await key.clock.advance(2.0)
         assert b.limiter.budget().waiting == 1
-        await key.clock.advance(60.25 + TIMEOUT)
-        # The first was taken at 1000.
+        await key.clock.advance(60.25 + TIMEOUT + HEARTBEAT)
+        # Its last heartbeat was at 1001: until OWNER_TTL later it could have sent.
         ((name, went_at),) = key.let_go[2:]
         assert name == "b1"
-        assert went_at == pytest.approx(1000.0 + TIMEOUT + 60.25, abs=HEARTBEAT)
+        assert went_at == pytest.approx(1001.0 + OWNER_TTL + TIMEOUT + 60.25, abs=HEARTBEAT)
 
     async def test_an_opener_that_dies_does_not_keep_the_gate_shut(self, key: Key) -> None:
         a, b = key.process(MINUTE), key.process(MINUTE)
@@ -917,7 +923,8 @@ class TestClosing:
     async def test_what_was_never_used_needs_no_visit(self, key: Key) -> None:
         a, b = key.process(ONE), key.process(ONE)
         await a.call("a")
-        assert b.limiter.is_valid(a.slots["a"])
+        assert a.limiter.is_valid(a.slots["a"])
+        assert not b.limiter.is_valid(a.slots["a"]), "it has not heard from the store"
         await b.limiter.aclose()
         assert (b.way.visited_at, b.way.closed) == ([], 1)
 

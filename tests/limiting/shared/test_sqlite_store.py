@@ -14,10 +14,10 @@ import pytest
 
 from syncro_async.clock import SystemClock
 from syncro_async.errors import ConfigurationError, ConnectionFailedError
+from syncro_async.limiting.budget.messages import Join, Limit, Outcome, SyncRequest, SyncResponse
+from syncro_async.limiting.budget.state import OWNER_TTL
 from syncro_async.limiting.rate_limit import RateLimit
-from syncro_async.limiting.shared.messages import Join, Limit, Outcome, SyncRequest, SyncResponse
 from syncro_async.limiting.shared.sqlite_store import SqliteStore
-from syncro_async.limiting.shared.state import OWNER_TTL
 from syncro_async.limiting.shared.store import StoreUnreachableError
 from syncro_async.sandbox import FULL_KEY
 from syncro_async.testing import sandbox_client
@@ -32,7 +32,7 @@ def visit(
     owner: str, joins: str = "", *settled: Outcome, limits: list[Limit] = LIMITS
 ) -> SyncRequest:
     waiting = [Join(ticket, bulk=False) for ticket in joins.split()]
-    return SyncRequest(owner, owner, "", limits, 30.0, joins=waiting, outcomes=list(settled))
+    return SyncRequest(owner, owner, limits, 30.0, joins=waiting, outcomes=list(settled))
 
 
 @pytest.fixture
@@ -252,7 +252,7 @@ class TestFilesThatAreNone:
         with closing(sqlite3.connect(path)) as connection:
             connection.execute("UPDATE budgets SET state = ?", (blob,))
             connection.commit()
-        assert "is damaged" in await self.refused(path)
+        assert "another version of syncro_async wrote, or other data" in await self.refused(path)
 
     async def test_one_that_is_damaged_while_it_is_used_is_refused_until_it_is_deleted(
         self, path: Path, store: SqliteStore

@@ -9,15 +9,20 @@ import msgspec
 import pytest
 
 from syncro_async.errors import ConfigurationError
-from syncro_async.limiting.protocol import LATE_ARRIVAL_GRACE
-from syncro_async.limiting.shared.messages import Join, Limit, Outcome, SyncRequest, SyncResponse
-from syncro_async.limiting.shared.state import (
-    OWNER_TTL,
-    STATE_LOSS_PAUSE,
-    BudgetState,
-    state_for,
-    sync,
+from syncro_async.limiting.budget.burst import burst_shape
+from syncro_async.limiting.budget.messages import (
+    Join,
+    Limit,
+    Outcome,
+    Seen,
+    SyncRequest,
+    SyncResponse,
 )
+from syncro_async.limiting.budget.state import HEARTBEAT, OWNER_TTL, STATE_LOSS_PAUSE, BudgetState
+from syncro_async.limiting.budget.store_time import Moment
+from syncro_async.limiting.budget.stored_state import read_state, remember, write_state
+from syncro_async.limiting.budget.sync import state_for, sync
+from syncro_async.limiting.protocol import LATE_ARRIVAL_GRACE
 
 HOLD, TIMEOUT = 60.25, 30.0
 
@@ -29,6 +34,8 @@ class Key:
         self.limits = [Limit(calls, HOLD)]
         self.now = 1000.0
         self.visits = itertools.count(1)
+        self.seen: dict[str, Seen | None] = {}
+        self.remembers = True
         self.state = self.new_state()
 
     def new_state(self) -> BudgetState:
@@ -36,7 +43,8 @@ class Key:
 
     def told(self, owner: str, *settled: Outcome, **more: Any) -> SyncRequest:
         name = f"{owner}/{next(self.visits)}"
-        fields = {"epoch": "", "limits": self.limits, "timeout": TIMEOUT, **more}
+        seen = self.seen.get(owner) if self.remembers else None
+        fields = {"limits": self.limits, "timeout": TIMEOUT, "seen": seen, **more}
         return SyncRequest(owner=owner, name=name, outcomes=list(settled), **fields)
 
     def visit(
@@ -47,12 +55,27 @@ class Key:
         bulk: str = "",
         leaves: str = "",
         held: str = "",
-        epoch: str = "",
     ) -> SyncResponse:
         waiting = [Join(t, bulk=False) for t in joins.split()]
         waiting += [Join(t, bulk=True) for t in bulk.split()]
         lists = {"joins": waiting, "leaves": leaves.split(), "held": held.split()}
-        return sync(self.state, self.told(owner, *settled, epoch=epoch, **lists), self.now)
+        return self.sync(self.told(owner, *settled, **lists))
+
+    def sync(self, request: SyncRequest) -> SyncResponse:
+        """What the store answers; each process remembers what it saw."""
+        moment = Moment.at(self.now)
+        response = sync(self.state, request, moment).response
+        stored = write_state(self.state)
+        self.seen[request.owner] = remember(response, self.state, stored, moment).seen
+        return response
+
+    def pass_by(self, seconds: float, *owners: str) -> None:
+        """Time passes, with the heartbeats of these processes."""
+        until = self.now + seconds
+        while self.now < until:
+            self.now = min(until, self.now + HEARTBEAT)
+            for owner in owners:
+                self.visit(owner)
 
     def refused(self, owner: str, ticket: str, pause: float) -> SyncResponse:
         """It is sent, and answered 429."""
@@ -117,9 +140,10 @@ def test_news_that_is_told_twice_changes_nothing_twice() -> None:
     assert key.visit("a", joins="a1 a2 a3").positions == {"a3": 0}
     told = Outcome("a1", "answered"), Outcome("a2", "back")
     key.visit("a", *told, leaves="a3")
-    before = msgspec.msgpack.encode(key.state)
-    assert key.visit("a", *told, leaves="a3").seconds_until_free == [[0.0, HOLD]]
-    assert msgspec.msgpack.encode(key.state) == before
+    request = key.told("a", *told, leaves=["a3"])
+    result = sync(key.state, request, Moment.at(key.now))
+    assert result.response.seconds_until_free == [[0.0, HOLD]]
+    assert not result.changed
 
 
 def test_a_call_that_is_named_twice_in_a_visit_stands_in_the_queue_once() -> None:
@@ -137,7 +161,7 @@ def test_a_slot_given_unheard_is_named_again_and_lasts_from_then_on() -> None:
     key.visit("a", joins="a1")
     key.now += 1.0
     assert key.visit("a", joins="a1").granted == ["a1"]
-    assert key.state.leases["a1"].expires_at == key.now + TIMEOUT + HOLD
+    assert key.state.leases["a1"].expires_at == key.now + OWNER_TTL + TIMEOUT + HOLD
 
 
 def test_a_slot_given_unheard_to_a_call_that_left_is_given_to_the_next() -> None:
@@ -189,7 +213,7 @@ def test_refused_calls_come_back_before_the_others_in_their_order() -> None:
     key = Key(1)
     key.visit("a", joins="a1 a2")
     told = key.told("b", joins=[Join(t, bulk=False, requeued=True) for t in ("r1", "r2")])
-    assert sync(key.state, told, key.now).positions == {"r1": 0, "r2": 1}
+    assert key.sync(told).positions == {"r1": 0, "r2": 1}
     assert key.visit("a").positions == {"a2": 2}
 
 
@@ -206,13 +230,31 @@ def test_the_places_of_a_process_that_stays_away_lapse() -> None:
     assert (ruling.granted, ruling.positions) == ([], {}), "b has to join again"
 
 
-def test_the_slot_of_a_dead_process_returns_a_timeout_and_a_window_after_it_was_taken() -> None:
+def test_the_slot_of_a_dead_process_returns_when_its_last_request_cannot_count_any_more() -> None:
     key = Key(1)
     key.visit("a", joins="a1")
-    key.now += TIMEOUT + HOLD - 0.01
+    key.pass_by(7.0, "a", "b")
+    key.pass_by(OWNER_TTL + TIMEOUT + HOLD - 0.01, "b")
     assert key.visit("b", joins="b1").granted == []
     key.now += 0.01
     assert key.visit("b").granted == ["b1"]
+
+
+def test_a_process_that_begins_where_all_others_are_silent_waits_for_two_heartbeats() -> None:
+    key = Key(2)
+    key.visit("a", joins="a1")
+    key.now += OWNER_TTL
+    assert key.visit("b", joins="b1").gate_closed_for == STATE_LOSS_PAUSE
+    key.now += STATE_LOSS_PAUSE
+    assert key.visit("b").granted == ["b1"]
+
+
+def test_a_process_that_leaves_is_not_missed() -> None:
+    key = Key(2)
+    key.visit("a", joins="a1")
+    key.sync(key.told("a", Outcome("a1", "back"), closes=True))
+    key.now += OWNER_TTL
+    assert key.visit("b", joins="b1").granted == ["b1"]
 
 
 def test_the_slot_of_a_living_process_is_its_own_until_it_says_so() -> None:
@@ -226,7 +268,7 @@ def test_the_slot_of_a_living_process_is_its_own_until_it_says_so() -> None:
 def test_a_429_pauses_everybody_then_one_goes_alone_then_the_queue() -> None:
     key = Key(5)
     assert key.refused("a", "a1", 9.0).gate_closed_for == 9.0
-    key.now += 8.5
+    key.pass_by(8.5, "a")
     ruling = key.visit("b", joins="b1 b2")
     assert (ruling.granted, ruling.gate_closed_for) == ([], 0.5)
     assert (ruling.half_open, ruling.probe) == (True, "")
@@ -253,7 +295,7 @@ def test_another_tries_the_gate_when_the_openers_process_stays_away() -> None:
     key = Key(5)
     key.refused("a", "a1", 0.0)
     key.visit("a", joins="a2")
-    key.now += OWNER_TTL
+    key.pass_by(OWNER_TTL, "b")
     assert key.visit("b", joins="b1").granted == ["b1"]
     assert key.visit("a", Outcome("a2", "answered"), joins="a3").half_open
 
@@ -295,16 +337,90 @@ def test_a_state_serves_other_limits_once_it_is_idle() -> None:
 def test_nobody_sends_until_those_who_know_more_have_come() -> None:
     key = Key(1)
     known = key.visit("a", joins="a1").epoch
-    key.visit("a", Outcome("a1", "answered"), epoch=known)
+    key.visit("a", Outcome("a1", "answered"))
     key.state = key.new_state()
-    after = key.visit("a", joins="a2", epoch=known)
+    key.now += HEARTBEAT
+    after = key.visit("a", joins="a2")
     assert after.epoch != known
     assert after.granted == []
     assert after.gate_closed_for == STATE_LOSS_PAUSE
-    key.now += STATE_LOSS_PAUSE
-    assert key.visit("a", Outcome("a1", "answered", 5.0), epoch=after.epoch).granted == []
-    key.now += HOLD - 5.0
-    assert key.visit("a", epoch=after.epoch).granted == ["a2"]
+    key.pass_by(STATE_LOSS_PAUSE, "a")
+    after = key.visit("a")
+    assert (after.granted, after.gate_closed_for) == ([], 0.0)
+    assert after.seconds_until_free == [[HOLD - HEARTBEAT - STATE_LOSS_PAUSE]]
+
+
+@pytest.mark.parametrize("finds", ["nothing", "an older state"])
+def test_what_anybody_saw_is_written_back_to_a_store_that_lost_it(finds: str) -> None:
+    key = Key(4)
+    key.visit("a", joins="a1 a2")
+    older = write_state(key.state)
+    key.visit("b", joins="b1")
+    key.visit("a", Outcome("a1", "answered"), Outcome("a2", "back"), leaves="a2")
+    key.visit("b")
+    key.state = key.new_state() if finds == "nothing" else read_state(older)
+    key.now += HEARTBEAT
+    assert key.visit("b").leases_held == (1 if finds == "nothing" else 2)
+    assert key.state.answered.keys() == {"a1"}
+    assert key.visit("b", joins="b2").granted == ["b1"]
+    after = key.visit("a", leaves="a2")
+    assert (after.leases_held, after.gate_closed_for) == (1, STATE_LOSS_PAUSE)
+    key.pass_by(STATE_LOSS_PAUSE, "a", "b")
+    assert key.visit("b").granted == ["b1", "b2"]
+
+
+def test_an_owner_that_does_not_report_after_a_loss_keeps_everything_that_was_free() -> None:
+    key = Key(4)
+    key.visit("a", joins="a1")
+    key.visit("b", joins="b1")
+    key.state = key.new_state()
+    key.now += HEARTBEAT
+    waits = OWNER_TTL + OWNER_TTL + TIMEOUT + HOLD - HEARTBEAT
+    assert key.visit("b", joins="b2").gate_closed_for == waits
+    key.pass_by(waits - 0.01, "b")
+    assert key.visit("b").granted == ["b1"]
+    key.now += 0.01
+    assert key.visit("b").granted == ["b1", "b2"]
+
+
+def test_the_pause_the_share_the_burst_and_the_pace_survive_a_loss() -> None:
+    key = Key(60)
+    key.limits = key.state.limits = [Limit(60, HOLD, burst_shape(60, 60.0, 2))]
+    used_up(key)
+    key.visit("a", Outcome("t59", "refused", 10.0))
+    before = key.visit("a", joins="waits")
+    key.now += HEARTBEAT
+    key.state = key.new_state()
+    after = key.visit("a")
+    assert (after.limits, after.half_open) == (before.limits, True)
+    assert after.gate_closed_for == before.gate_closed_for - HEARTBEAT
+    assert key.state.tats[0] > key.now - 60.0
+    assert key.state.paced_until > key.now
+
+
+@pytest.mark.parametrize("step", [5.0, 3600.0])
+def test_a_clock_that_steps_forward_returns_no_slot_early(step: float) -> None:
+    key = Key(1)
+    key.visit("a", joins="a1")
+    key.visit("a", Outcome("a1", "answered"), joins="a2")
+    read_at = key.now + HEARTBEAT
+    moment = Moment(read_at + step, read_at, read_at)
+    result = sync(key.state, key.told("a"), moment)
+    assert result.response.seconds_until_free == [[HOLD - HEARTBEAT]]
+    assert result.changed, "the others must learn the right time"
+
+
+def test_a_newcomer_gives_those_who_know_better_the_time_to_correct_the_clock() -> None:
+    key = Key(1)
+    key.visit("a", joins="a1")
+    key.visit("a", Outcome("a1", "answered"))
+    began = key.now
+    newcomer = SyncRequest("b", "b", key.limits, TIMEOUT, joins=[Join("b1", bulk=False)])
+    later = Moment(began + 3600.0, 77.0, 77.0)
+    assert sync(key.state, newcomer, later).response.granted == []
+    read_at = began + HEARTBEAT
+    sync(key.state, key.told("a"), Moment(began + 3600.0 + HEARTBEAT, read_at, read_at))
+    assert key.state.now == read_at
 
 
 def test_what_is_on_the_wire_is_taken_up_again() -> None:

@@ -11,7 +11,7 @@ import pytest
 from syncro_async import AsyncClient, RateLimit
 from syncro_async.clock import SystemClock
 from syncro_async.errors import ConnectionFailedError
-from syncro_async.limiting.shared.state import OWNER_TTL
+from syncro_async.limiting.budget.state import OWNER_TTL
 from syncro_async.sandbox import FULL_KEY, Sandbox
 from syncro_async.testing import sandbox_client
 from tests.redis_server import RedisServer, running
@@ -155,9 +155,10 @@ async def test_the_api_key_is_nowhere_in_the_server(server: RedisServer, sandbox
     async with clients_of(sandbox, server.url) as clients:
         await asyncio.gather(*calls(clients, 2))
         with server.client() as redis:
-            (name,) = redis.keys()
+            name, heartbeats = sorted(redis.keys())
             assert isinstance(name, bytes)
             assert name.startswith(b"syncro_async:")
-            for held in (name, redis.get(name)):
+            assert heartbeats == b"{%s}:heartbeats" % name
+            for held in (name, redis.get(name), *redis.zrange(heartbeats, 0, -1)):
                 assert isinstance(held, bytes)
                 assert FULL_KEY.encode() not in held

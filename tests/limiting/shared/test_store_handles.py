@@ -11,17 +11,17 @@ import pytest
 
 from syncro_async.clock import Clock, SystemClock
 from syncro_async.errors import ConfigurationError
+from syncro_async.limiting.budget.messages import Limit, SyncRequest, SyncResponse
 from syncro_async.limiting.from_url import shared_limiter
 from syncro_async.limiting.protocol import Answered
 from syncro_async.limiting.rate_limit import RateLimit
 from syncro_async.limiting.shared import store as leases
 from syncro_async.limiting.shared.limiter import SharedLimiter
-from syncro_async.limiting.shared.messages import Limit, SyncRequest, SyncResponse
 from syncro_async.limiting.shared.store import StoreHandle, StoreUnreachableError
 from tests.limiting.shared.memory_store import MemoryStore
 from tests.limiting.waiters import LoopThread, still_clock
 
-TOLD = SyncRequest("a", "a", "", [Limit(1, 1.0)], 1.0)
+TOLD = SyncRequest("a", "a", [Limit(1, 1.0)], 1.0)
 BASE_URL = "https://x.invalid"
 TWO = RateLimit(2, 60.0)
 
@@ -191,7 +191,7 @@ async def test_another_key_or_service_has_another_budget(
 ) -> None:
     for name in ("one", "another key", "another service"):
         for _ in range(2):
-            await limiters[name].acquire("interactive", max_wait=0.0)
+            await limiters[name].acquire("interactive", max_wait=5.0)
 
 
 async def test_other_rates_for_one_key_are_refused_while_the_first_are_in_use(

@@ -8,29 +8,28 @@ from typing import Literal
 import msgspec
 
 from syncro_async.errors import ConfigurationError
+from syncro_async.limiting.budget.burst import BurstShape, burst_shape
 from syncro_async.limiting.rate_limit import RateLimit
 
 
 class Limit(msgspec.Struct, array_like=True, frozen=True):
-    """`calls` in any `hold_seconds` (window and guard, s)."""
+    """`calls` in any `hold_seconds` (window and guard, s); `burst` of them at once."""
 
     calls: int
     hold_seconds: float
+    burst: BurstShape | None = None
 
 
 def limits_of(rates: Sequence[RateLimit]) -> list[Limit]:
-    """The limits of these rates in their order, then the limits of their bursts.
-
-    A burst of b calls is one more limit, b times as long as the share of one call of the window. So
-    it holds for all processes together.
-    """
-    windows = [Limit(rate.calls, rate.hold_seconds) for rate in rates]
-    bursts = [
-        Limit(rate.burst, rate.burst * rate.seconds / rate.calls)
+    """The limits of these rates, in their order."""
+    return [
+        Limit(
+            rate.calls,
+            rate.hold_seconds,
+            None if rate.burst is None else burst_shape(rate.calls, rate.seconds, rate.burst),
+        )
         for rate in rates
-        if rate.burst is not None
     ]
-    return windows + bursts
 
 
 class Join(msgspec.Struct, array_like=True, frozen=True):
@@ -57,25 +56,49 @@ class Outcome(msgspec.Struct, array_like=True, frozen=True):
     remaining: int = -1
 
 
+class Seen(msgspec.Struct, array_like=True, frozen=True):
+    """The state of a key as a process saw it last.
+
+    `epoch`, `version`, `stamp` and `now` are those of the state, `state` is the state itself as
+    the store keeps it, and `alive` are the owners that sent heartbeats. It was read between
+    `asked_at` and `heard_at` (s, the monotonic clock of the process).
+    """
+
+    epoch: str
+    version: int
+    stamp: int
+    now: float
+    alive: list[str]
+    state: bytes
+    asked_at: float
+    heard_at: float
+
+
 class SyncRequest(msgspec.Struct, array_like=True, frozen=True):
     """What a process reports. `timeout` is the longest duration of one of its requests (s).
 
-    `name` identifies this request. `epoch`: that of the last response, empty while the process
-    knows nothing that matters. `held`: slots in flight that the store may not have. `joins`:
-    waiting calls, the new ones, or all of them after a lost response; calls that are in the queue
-    keep their place. `leaves`: calls that have left the queue or do not use their slot. `leaves`
-    and `outcomes` are repeated until a request is answered.
+    `name` identifies this request. `seen`: the state as the process saw it last, None while
+    nothing of it matters to the process. `held`: slots in flight that the store may not have.
+    `joins`: waiting calls, the new ones, or all of them after a lost response; calls that are in
+    the queue keep their place. `leaves`: calls that have left the queue or do not use their slot.
+    `leaves` and `outcomes` are repeated until a request is answered. `new_state_pause`: how long
+    a new state stays closed (s). `closes`: the process has nothing more to report, and waits for
+    nothing. `after_outage`: the store was out of reach for long, so that other processes may have
+    sent requests that they have not reported yet.
     """
 
     owner: str
     name: str
-    epoch: str
     limits: list[Limit]
     timeout: float
+    seen: Seen | None = None
     held: list[str] = []
     joins: list[Join] = []
     leaves: list[str] = []
     outcomes: list[Outcome] = []
+    new_state_pause: float = 0.0
+    closes: bool = False
+    after_outage: bool = False
 
 
 class SyncResponse(msgspec.Struct, array_like=True, frozen=True):
@@ -84,10 +107,14 @@ class SyncResponse(msgspec.Struct, array_like=True, frozen=True):
     `granted`: the calls of the process that have a slot, the new ones last and in their order.
     `positions`: how many calls wait before each of its other calls. A call that is in neither has
     lost its place and joins again. A lease id that the process does not have (of a late request, or
-    after a lost response) leaves. `seconds_until_free`: for each limit, in how many seconds each
-    slot that is not in flight is free (0.0: now). `limits`: how many calls of each limit are ours,
-    fewer than the limit while other clients use the key. `half_open`: after the pause one call is
-    sent alone; `probe`: its lease id while it is in flight, else empty.
+    after a lost response) leaves. `not_before`: in how many seconds the burst or the pace of the
+    bulk lane lets a call be sent, for those calls that they hold back. `seconds_until_free`: for
+    each limit, in how many seconds each slot that is not in flight is free (0.0: now). `limits`:
+    how many calls of each limit are ours, fewer than the limit while other clients use the key.
+    `at_once`: how many calls the bursts let be sent now, None without a burst. `foreign_booked`:
+    how many slots the server has counted for other clients. `half_open`: after
+    the pause one call is sent alone; `probe`: its lease id while it is in flight, else empty.
+    `seen` is for the next request of the process.
     """
 
     epoch: str
@@ -101,6 +128,10 @@ class SyncResponse(msgspec.Struct, array_like=True, frozen=True):
     gate_closed_for: float
     half_open: bool
     probe: str
+    not_before: dict[str, float] = {}
+    at_once: int | None = None
+    foreign_booked: int = 0
+    seen: Seen | None = None
 
 
 def other_limits(limits: list[Limit]) -> ConfigurationError:
