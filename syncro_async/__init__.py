@@ -73,6 +73,8 @@ if TYPE_CHECKING:
         RowProblem,
         SourceReport,
         SyncReceipt,
+        UndoneRow,
+        UndoSummary,
     )
     from syncro_async.models.task import Task
     from syncro_async.models.webhook import NewWebhook, Webhook, Webhooks
@@ -157,6 +159,8 @@ __all__ = [
     "SyncroError",
     "SystemClock",
     "Task",
+    "UndoSummary",
+    "UndoneRow",
     "UnexpectedResponseError",
     "UnknownArgumentError",
     "UnprocessableError",
@@ -207,7 +211,7 @@ _NAMES_IN = {
     "syncro_async.paging.paginator": "Paginator",
     "syncro_async.models.receipts": (
         "ColumnUse ExportReceipt FailureGroup ImportSummary RowChange RowProblem SourceReport "
-        "SyncReceipt"
+        "SyncReceipt UndoneRow UndoSummary"
     ),
     "syncro_async.resources.arguments": "LeadFields LeadFilters",
     "syncro_async.retrying.policy": "RetryPolicy",

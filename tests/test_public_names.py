@@ -32,6 +32,8 @@ BULK = {
     "SourceReport",
     "Succeeded",
     "SyncReceipt",
+    "UndoSummary",
+    "UndoneRow",
 }
 MODELS = {
     "Account",

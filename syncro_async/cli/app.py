@@ -28,6 +28,7 @@ from syncro_async.cli.import_leads import import_leads, order_of
 from syncro_async.cli.output import configure_logging
 from syncro_async.cli.sandbox import SandboxArguments, serve
 from syncro_async.cli.session import Connection
+from syncro_async.cli.undo import undo_import
 
 Job = Callable[[], int]
 """The work of a command; it runs after the parser has ended, so that its errors are ours."""
@@ -68,6 +69,11 @@ _IMPORT_HELP = (
     "rows are checked before the first is sent. FILE.journal remembers what was done until all is: "
     "after Ctrl-C or a crash, --resume goes on and sends nothing twice. Rows that fail go to a "
     "separate file, to be corrected and imported again, and the exit code is 1."
+)
+_UNDO_HELP = (
+    "Take an import back by its report: the leads that it created are deleted, and the fields that "
+    "it changed get their old values. What was changed since, or was empty before, stays as it is "
+    "and is listed. Run it with --dry-run first."
 )
 _FILTERS = (
     *("pipeline_id", "stage_id", "assigned_to", "source", "status", "tags", "q", "updated_since"),
@@ -263,6 +269,7 @@ def _import(
     diff: options.Diff = True,
     tags: options.TagsMode = "add",
     allow_sales: options.AllowSales = False,
+    report: options.ReportFile = None,
     dry_run: options.DryRun = False,
     plan: options.PlanOnly = False,
     canary: options.Canary = 20,
@@ -278,6 +285,20 @@ def _import(
     as_json: options.AsJson = False,
 ) -> Job:
     return partial(import_leads, order_of(locals()))
+
+
+@leads_app.command(
+    "undo", short_help="Take an import back.", help=f"{_UNDO_HELP} {_KEY_NOTE} {_EXITS}"
+)
+def _undo(
+    report: options.UndoReport,
+    *,
+    dry_run: options.UndoDryRun = False,
+    lane: options.InLane = None,
+    limiter: options.LimiterUrl = None,
+    base_url: options.BaseUrl = None,
+) -> Job:
+    return partial(undo_import, report, Connection(base_url, lane, limiter), dry_run=dry_run)
 
 
 @leads_app.command(

@@ -75,6 +75,7 @@ def order_of(options: Mapping[str, Any]) -> ImportArguments:
         "server_time_limit": options["server_time_limit"],
         "max_outage": options["max_outage"],
         "allow_sales": options["allow_sales"],
+        "report": options["report"],
         **{name: options[name] for name in _READING},
     }
     if not options["create"]:
@@ -208,7 +209,14 @@ async def _import(arguments: ImportArguments, latest: list[Progress]) -> ImportS
 
 
 async def _plan(arguments: ImportArguments) -> Plan:
-    not_planned = ("canary", "max_failures", "server_time_limit", "max_outage", "allow_sales")
+    not_planned = (
+        "canary",
+        "max_failures",
+        "server_time_limit",
+        "max_outage",
+        "allow_sales",
+        "report",
+    )
     given = arguments.settings.items()
     settings = {name: value for name, value in given if name not in not_planned}
     async with arguments.connection.bulk() as bulk:

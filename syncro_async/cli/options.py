@@ -208,6 +208,18 @@ MaxOutage = Annotated[
         min=0, metavar="SECONDS", help="How long to wait for a server that is out of reach."
     ),
 ]
+ReportFile = Annotated[
+    str | None,
+    typer.Option(
+        "--report", metavar="PATH", help="A .jsonl file with a line for each row, for `undo`."
+    ),
+]
+UndoReport = Annotated[
+    str, typer.Argument(metavar="REPORT", help="The file that the import wrote with --report.")
+]
+UndoDryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Print what would be done; send nothing but reads.")
+]
 JournalFile = Annotated[
     str | None,
     typer.Option("--journal", metavar="PATH", help="Default: FILE.journal."),

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal, NamedTuple
 
+import msgspec
+
 from syncro_async.models import base
 from syncro_async.models.types import Moment
 
@@ -160,6 +162,39 @@ class ImportSummary(base.Model, frozen=True):
         """The rows that are still to be sent: 0 after an import that did not stop early."""
         done = self.created + self.updated + self.unchanged
         return self.total - done - self.failed - self.in_doubt - self.set_aside
+
+
+class UndoneRow(base.Model, frozen=True):
+    """What became of a row when its import was taken back.
+
+    - `line`: the line of the row in its source
+    - `what`: `"deleted"` (the lead that it created), `"restored"` (what it changed), `"gone"` (the
+      lead does not exist any more) or `"kept"`
+    - `lead_id`: the lead
+    - `changes`: the fields that were restored, each with its value before and after
+    - `reason`: why something was kept as it is, None for nothing
+    """
+
+    line: int
+    what: Literal["deleted", "restored", "gone", "kept"]
+    lead_id: int
+    changes: dict[str, tuple[Any, Any]] = msgspec.field(default_factory=dict)
+    reason: str | None = None
+
+
+class UndoSummary(base.Model, frozen=True):
+    """The result of taking an import back.
+
+    - `rows`: each row that had created or changed a lead
+    - `requests`: the requests that were sent
+    """
+
+    rows: tuple[UndoneRow, ...]
+    requests: int
+
+    def count(self, what: str) -> int:
+        """The number of rows of which that became; `what` as in `UndoneRow`."""
+        return sum(row.what == what for row in self.rows)
 
 
 class ExportReceipt(base.Model, frozen=True):

@@ -100,7 +100,7 @@ def test_help_is_plain_text_that_fits_and_is_not_cut(
     ("words", "commands"),
     [
         ((), ["demo", "sandbox", "budget", "doctor", "leads"]),
-        (("leads",), ["export", "import", "sync"]),
+        (("leads",), ["export", "import", "undo", "sync"]),
     ],
 )
 def test_each_command_has_one_line(

@@ -348,6 +348,22 @@ def test_a_file_that_is_not_there_fails(run: Run, serve: Serve) -> None:
     assert (code, err) == (1, "syncro: error: rows.csv: No such file or directory\n")
 
 
+def test_an_import_is_taken_back_by_its_report(run: Run, serve: Serve, folder: Path) -> None:
+    sandbox = quick()
+    serve(sandbox)
+    sheet(folder, 2)
+    assert run("leads", "import", "rows.csv", "--report", "r.jsonl").code == 0
+    code, out, err = run("leads", "undo", "r.jsonl", "--dry-run")
+    assert (code, out) == (0, "line 2: deleted lead 1:\nline 3: deleted lead 2:\n")
+    assert err == "2 leads would be deleted, 0 would be restored, 0 kept, 0 gone; 1 requests\n"
+    assert len(sandbox.leads) == 2
+    assert run("leads", "undo", "r.jsonl").code == 0
+    assert sandbox.leads == {}
+    code, _, err = run("leads", "undo", "rows.csv")
+    assert code == 2
+    assert "report must be a file that ends in .jsonl, not rows.csv" in err
+
+
 def test_the_summary_is_json_when_asked_for_also_of_an_import_that_stopped(
     run: Run, serve: Serve, folder: Path
 ) -> None:

@@ -28,6 +28,7 @@ from syncro_async.bulk.importing.reconcile import (
     since_of,
     verdict_on,
 )
+from syncro_async.bulk.importing.report import check_writable_report, write_report
 from syncro_async.bulk.importing.row_states import requests_left
 from syncro_async.bulk.importing.sales import Deals, deals_of, read_final_stages, stages_entered
 from syncro_async.bulk.importing.scheduler import RowScheduler
@@ -76,10 +77,14 @@ class Import:
         """Check the rows, compare them with the leads where required, and send them."""
         options = self._options
         path = None if options.dry_run else options.journal
+        begun = path is not None and path.exists()
         with self._job.active():
             async with Journal(path) as journal:
                 if not options.resume:
                     await journal.run(journal_db.forget)
+                if options.report is not None and not options.dry_run:
+                    report, resumed = options.report, begun and options.resume
+                    await journal.run(lambda _: check_writable_report(report, resumed=resumed))
                 if options.failures is not None:
                     failures = options.failures
                     await journal.run(lambda _: check_writable(failures))
@@ -187,6 +192,7 @@ class Import:
             await self._pass_until_done(journal)
         finally:
             await self._write_failures(journal)
+            await self._write_report(journal)
         summary = await self._summary(journal)
         if self._stop_reason is not None:
             text = self._stop_message(self._stop_reason, summary)
@@ -350,6 +356,11 @@ class Import:
         self._failures_file = await journal.run(
             lambda db: write_failures(db, path, failed_rows(bodies_of(db, states)), layout)
         )
+
+    async def _write_report(self, journal: Journal) -> None:
+        path, fields = self._options.report, self._options.fields
+        if path is not None:
+            await journal.run(lambda db: write_report(db, path, fields))
 
     async def _summary(
         self, journal: Journal, changes: tuple[RowChange, ...] = ()

@@ -15,6 +15,7 @@ from syncro_async.bulk.files.locales import locale_named
 from syncro_async.bulk.files.reading import as_path
 from syncro_async.bulk.importing.fields import FieldMapping, Kind, definitions_from
 from syncro_async.bulk.importing.plan import TagsMode
+from syncro_async.bulk.importing.report import check_report
 from syncro_async.bulk.importing.staging import Source, SourceOptions
 from syncro_async.bulk.job import JobContext
 from syncro_async.bulk.progress import OnProgress
@@ -77,8 +78,7 @@ class ImportOptions:
             value = getattr(self, name)
             if not (is_number(value) and 0 <= value < math.inf):
                 raise refusal(name, "a number of seconds, 0 or more", value)
-        if self.tags_mode not in get_args(TagsMode):
-            raise refusal("tags_mode", f"one of {', '.join(get_args(TagsMode))}", self.tags_mode)
+        self._check_choices()
         self._check_reading()
         known = None if self.definitions is None else definitions_from(self.definitions)
         fields = FieldMapping(
@@ -92,6 +92,13 @@ class ImportOptions:
             compared=self.compares,
         )
         object.__setattr__(self, "fields", fields)
+
+    def _check_choices(self) -> None:
+        """Check the report and what is done with tags."""
+        if self.report is not None:
+            check_report(self.report)
+        if self.tags_mode not in get_args(TagsMode):
+            raise refusal("tags_mode", f"one of {', '.join(get_args(TagsMode))}", self.tags_mode)
 
     def _check_reading(self) -> None:
         """Check the options of reading."""

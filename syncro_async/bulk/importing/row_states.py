@@ -128,22 +128,23 @@ def mark_half_made(db: sqlite3.Connection, idx: int, lead_id: int) -> None:
 
 
 class KnownLead(NamedTuple):
-    """The lead of an earlier row, and the key that both rows have."""
+    """The lead of an earlier row, the key that both rows have, and the columns of that row."""
 
     lead_id: int
     key: Literal["email", "phone"]
+    body: bytes
 
 
 def lead_before(db: sqlite3.Connection, row: QueuedRow) -> KnownLead | None:
-    """Return the lead that an earlier row with the same key has made or changed."""
-    query = "SELECT lead_id FROM rows WHERE {} = ? AND idx < ? AND lead_id IS NOT NULL"
-    order = "ORDER BY idx DESC LIMIT 1"
+    """Return the lead of the first row with the same key, as far as one was sent before."""
+    query = "SELECT lead_id, body FROM rows WHERE {} = ? AND idx < ? AND lead_id IS NOT NULL"
+    order = "ORDER BY idx LIMIT 1"
     by_email = f"{query.format('key_a')} {order}"
     found = db.execute(by_email, (row.key_a, row.idx)).fetchone()
     if found is not None:
-        return KnownLead(found[0], "email")
+        return KnownLead(found[0], "email", found[1])
     found = db.execute(f"{query.format('key_b')} {order}", (row.key_b, row.idx)).fetchone()
-    return None if found is None else KnownLead(found[0], "phone")
+    return None if found is None else KnownLead(found[0], "phone", found[1])
 
 
 def add_known(db: sqlite3.Connection, leads: Iterable[int]) -> None:

@@ -12,7 +12,7 @@ from syncro_async.bulk.importing.diff import plan_of
 from syncro_async.bulk.importing.fields import FieldMapping, Kind
 from syncro_async.bulk.importing.journal import HALF_MADE, NOT_MADE, Journal, QueuedRow
 from syncro_async.bulk.importing.plan import RowPlan, TagsMode, fields_of, tag_changes
-from syncro_async.bulk.importing.row_states import lead_before, mark_half_made
+from syncro_async.bulk.importing.row_states import KnownLead, lead_before, mark_half_made
 from syncro_async.bulk.job import JobContext
 from syncro_async.errors import ValidationError
 from syncro_async.resources.arguments import MatchBy
@@ -70,10 +70,11 @@ class LeadWriter:
             return False, await self._update(row, plan)
         known = await self._lead_before(row)
         if known is not None:
-            lead_id, key = known
-            fields = _without_tags(self._own(row))
-            await self._calls.upsert(fields, key)
-            return False, lead_id
+            # Its key as the row spelled it that made the lead: the server may know no other.
+            spelled = self._fields.own(msgspec.json.decode(known.body))
+            fields = _without_tags(self._own(row)) | {known.key: spelled[known.key]}
+            await self._calls.upsert(fields, known.key)
+            return False, known.lead_id
         fields = _without_tags(self.fields_of(row))
         created, lead_id = await self._calls.upsert(fields, self._match_by)
         if created and self.adds_tags(row):
@@ -107,14 +108,13 @@ class LeadWriter:
     def _own(self, row: QueuedRow) -> dict[str, Any]:
         return self._fields.own(msgspec.json.decode(row.body))
 
-    async def _lead_before(self, row: QueuedRow) -> tuple[int, MatchBy] | None:
+    async def _lead_before(self, row: QueuedRow) -> KnownLead | None:
         """Return the lead that this row or an earlier one of the import has made, and its key."""
         if not self._compared:
             return None
         if row.made != NOT_MADE and row.lead_id is not None:
-            return row.lead_id, self._match_by
-        known = await self._journal.run(lambda db: lead_before(db, row))
-        return known and (known.lead_id, known.key)
+            return KnownLead(row.lead_id, "phone" if row.key_a is None else "email", row.body)
+        return await self._journal.run(lambda db: lead_before(db, row))
 
     async def _update(self, row: QueuedRow, plan: RowPlan) -> int:
         fields = fields_of(plan.changes)

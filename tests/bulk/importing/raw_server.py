@@ -31,6 +31,7 @@ class RawServer:
       a country code to phones
     - `clock_off`: how far its clock is ahead of the client's (s)
     - `search_lag`: how old a lead must be before `q` finds it (s)
+    - `stop_at`: the number of the request that sets `stopped`
     - `dates`: how it writes `created_at`: as documented, as MySQL's zero date, or not at all
     """
 
@@ -52,6 +53,8 @@ class RawServer:
         self.fates: deque[Fate] = deque()
         self.reads: deque[Fate] = deque()
         self.requests: list[tuple[str, str, dict[str, Any]]] = []
+        self.stop_at = 0
+        self.stopped = asyncio.Event()
         self._ids = itertools.count(1)
         self._late: set[asyncio.Task[None]] = set()
 
@@ -95,6 +98,8 @@ class RawServer:
         path = request.url.path.removeprefix("/api/v1")
         body = json.loads(request.content) if request.content else {}
         self.requests.append((request.method, path, body))
+        if len(self.requests) == self.stop_at:
+            self.stopped.set()
         if request.method == "GET":
             fate = self.reads.popleft() if self.reads else "fine"
             if fate == "down":

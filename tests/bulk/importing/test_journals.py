@@ -138,5 +138,5 @@ async def test_rows_that_failed_are_tried_again_after_all_others(runs: Runs) -> 
 @pytest.mark.parametrize("name", ["server_time_limit", "max_outage"])
 @pytest.mark.parametrize("value", [-1, float("inf"), "1", True])
 async def test_times_that_cannot_be_are_refused(runs: Runs, name: str, value: Any) -> None:
-    with pytest.raises(ValueError, match=f"{name}=.* must be a number of seconds, 0 or more"):
+    with pytest.raises(ValueError, match=f"{name} must be a number of seconds, 0 or more, not"):
         await runs.run(**{name: value})

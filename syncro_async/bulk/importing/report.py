@@ -1,0 +1,116 @@
+"""Writes what became of each row of an import, and reads it again to take the import back."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from syncro_async.bulk.files.atomic import atomic_write
+from syncro_async.bulk.importing.diff import plan_of
+from syncro_async.bulk.importing.fields import FieldMapping
+from syncro_async.bulk.importing.journal import NOT_MADE
+from syncro_async.errors import ConfigurationError, InvalidArgumentError
+
+_SUFFIX = ".jsonl"
+# The states of the journal in the words of the report.
+_OUTCOMES = {
+    "repeat": "unchanged",
+    "stale": "failed",
+    "unknown": "in_doubt",
+    "doubt": "in_doubt",
+    "pending": "unsent",
+    "sent": "unsent",
+}
+_QUERY = "SELECT line, state, lead_id, made, error, body, plan FROM rows ORDER BY idx"
+
+
+class ReportLine(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What became of one row.
+
+    - `line`: its line in the source
+    - `outcome`: `created`, `updated`, `unchanged`, `failed`, `in_doubt` or `unsent`
+    - `lead_id`: its lead, None where it is not known
+    - `changes`: the fields that were sent, each with its old and its new value
+    - `error`: why it failed or is in doubt
+    """
+
+    line: int
+    outcome: str
+    lead_id: int | None = None
+    changes: dict[str, tuple[Any, Any]] = {}
+    error: str | None = None
+
+
+_decode = msgspec.json.Decoder(ReportLine).decode
+
+
+def check_report(path: Path) -> Path:
+    """Return the path. Raises `InvalidArgumentError` for a name that does not end in .jsonl."""
+    if path.suffix.lower() != _SUFFIX:
+        raise InvalidArgumentError(
+            f"report must be a file that ends in {_SUFFIX}, not {path.name}", argument="report"
+        )
+    return path
+
+
+def check_writable_report(path: Path, *, resumed: bool) -> None:
+    """Refuse to write over a file that an earlier run of this import has not written.
+
+    Raises `ConfigurationError`.
+    """
+    if not path.exists():
+        return
+    if not resumed:
+        raise ConfigurationError(
+            f"{path} exists, and this import has not written it: name another report, or move it"
+        )
+    try:
+        read_report(path)
+    except InvalidArgumentError as error:
+        raise ConfigurationError(f"{error.message}; name another report") from None
+
+
+def write_report(db: sqlite3.Connection, path: Path, fields: FieldMapping) -> None:
+    """Write one JSON object for each row of the journal; only its owner may read the file.
+
+    The file appears when it is complete. Raises `OSError`.
+    """
+    encode = msgspec.json.Encoder().encode
+    with atomic_write(path) as file:
+        file.writelines(encode(line) + b"\n" for line in _lines(db, fields))
+
+
+def _lines(db: sqlite3.Connection, fields: FieldMapping) -> Iterator[ReportLine]:
+    for line, state, lead_id, made, error, body, blob in db.execute(_QUERY):
+        outcome = _OUTCOMES.get(state, state)
+        changes: dict[str, tuple[Any, Any]] = {}
+        plan = plan_of(blob)
+        if plan is not None and state != "unchanged":
+            changes = plan.changes
+        elif made != NOT_MADE:
+            given, _ = fields.convert(msgspec.json.decode(body))
+            changes = {name: (None, value) for name, value in given.items()}
+        known = plan.lead_id if lead_id is None and plan is not None else lead_id
+        yield ReportLine(line, outcome, known, changes, error)
+
+
+def read_report(path: Path) -> list[ReportLine]:
+    """Return the lines of a report.
+
+    Raises `OSError`, and `InvalidArgumentError` for a file that is not a report.
+    """
+    lines = []
+    with check_report(path).open("rb") as file:
+        for number, raw in enumerate(file, 1):
+            try:
+                lines.append(_decode(raw))
+            except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+                raise InvalidArgumentError(
+                    f"{path} is not the report of an import: line {number}: {error}",
+                    argument="report",
+                ) from None
+    return lines
