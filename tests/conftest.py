@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import os
+from pathlib import Path
 
+import pytest
 from hypothesis import settings
 
 pytest_plugins = ["pytester"]
@@ -12,3 +15,18 @@ pytest_plugins = ["pytester"]
 # commit is judged, the same examples are drawn each time, so that the verdict is about the commit.
 settings.register_profile("ours", deadline=None, derandomize=bool(os.environ.get("CI")))
 settings.load_profile("ours")
+
+_numbers = itertools.count()
+
+
+@pytest.fixture(scope="session")
+def state_folders(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("state")
+
+
+@pytest.fixture(autouse=True)
+def state_folder(state_folders: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Every test has a state folder of its own, which is not that of the user."""
+    folder = state_folders / str(next(_numbers))
+    monkeypatch.setenv("XDG_STATE_HOME", str(folder))
+    return folder
