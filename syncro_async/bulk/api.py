@@ -27,8 +27,6 @@ from syncro_async.models.receipts import (
 )
 from syncro_async.resources.arguments import MatchBy
 
-Form = Literal["jsonl", "csv", "xlsx", "parquet"]
-Decimal = Literal["point", "comma"]
 OnBadRow = Literal["stop", "set-aside"]
 OnSource = Callable[[SourceReport], object]
 

@@ -47,7 +47,8 @@ _KEY_NOTE = (
 )
 _BUDGET_HELP = (
     "Show the key's request budget; this sends no request. The calls of other programs are "
-    "included when --limiter or SYNCRO_LIMITER names the limiter that they share."
+    "included when they use the same limiter: that of this machine (host), or the one that "
+    "--limiter or SYNCRO_LIMITER names."
 )
 _EXPORT_HELP = (
     "Export leads to FILE, which appears when it is complete. An earlier export is replaced, any "

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-import os
 import sys
 from dataclasses import dataclass
 
@@ -16,12 +15,12 @@ from rich.text import Text
 from syncro_async import AsyncClient, Budget, SystemClock
 from syncro_async.cli.exits import DONE, say
 from syncro_async.cli.output import print_json
+from syncro_async.cli.session import IN_MEMORY, limiter_url
 
-_IN_MEMORY = "memory://"
 _WIDEST = 60
 _NOTE_NOT_SHARED = (
-    "syncro: note: no limiter is given, so only the calls of this command are counted; to see those"
-    " of your programs, give the limiter that they share with --limiter or SYNCRO_LIMITER"
+    "syncro: note: memory:// counts only the calls of this command; to see those of your programs,"
+    " give the limiter that they share with --limiter or SYNCRO_LIMITER"
 )
 _PARTS = (("█", "used", "red"), ("▓", "in flight", "yellow"), ("░", "free", "green"))
 
@@ -46,9 +45,9 @@ def show_budget(arguments: BudgetArguments) -> int:
 
 
 def _client(arguments: BudgetArguments) -> AsyncClient:
-    client = AsyncClient(base_url=arguments.base_url, limiter=arguments.limiter)
-    limiter = arguments.limiter or os.environ.get("SYNCRO_LIMITER") or _IN_MEMORY
-    if limiter == _IN_MEMORY:
+    limiter = limiter_url(arguments.limiter)
+    client = AsyncClient(base_url=arguments.base_url, limiter=limiter)
+    if limiter == IN_MEMORY:
         say(_NOTE_NOT_SHARED)
     return client
 
@@ -65,9 +64,10 @@ async def _show(arguments: BudgetArguments, console: Console) -> None:
 async def _watch(arguments: BudgetArguments, console: Console) -> None:
     """On a terminal update the picture in place; elsewhere print a line after each change."""
     clock = SystemClock()
-    until = math.inf if arguments.seconds is None else clock.monotonic() + arguments.seconds
     last = ""
     async with _client(arguments) as client:
+        await client.refresh_budget()  # opens the store, which takes a while the first time
+        until = math.inf if arguments.seconds is None else clock.monotonic() + arguments.seconds
         with Live(console=console, auto_refresh=False) as live:
             while True:
                 budget = await client.refresh_budget()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import math
-import os
 import sys
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
@@ -31,6 +30,7 @@ from syncro_async import (
 )
 from syncro_async.cli.exits import DONE, FAILED, in_one_line
 from syncro_async.cli.output import print_json, show_waits
+from syncro_async.cli.session import IN_MEMORY, limiter_url
 from syncro_async.events import AnswerReceived, Event
 
 State = Literal["ok", "warn", "error"]
@@ -229,7 +229,7 @@ def _limiter(budget: Budget | ConnectionFailedError, *, shared: bool) -> Check:
         return Check("error", "limiter", f"not reachable: {budget}", "check SYNCRO_LIMITER")
     if shared:
         return Check("ok", "limiter", "reachable, and shared by all programs that use it")
-    return Check("warn", "limiter", "none is given: each program counts alone", _ONE_LIMITER)
+    return Check("warn", "limiter", "memory:// is given: each program counts alone", _ONE_LIMITER)
 
 
 def _budget(outcomes: dict[str, Outcome], budget: Budget) -> Check:
@@ -248,7 +248,6 @@ def _budget(outcomes: dict[str, Outcome], budget: Budget) -> Check:
     )
 
 
-_IN_MEMORY = "memory://"
 _MAX_WAIT = 30.0
 _TIMEOUT = 10.0
 # No retries: the number of requests is at most the number of reads.
@@ -274,11 +273,11 @@ def line(check: Check) -> str:
 
 async def _examine(base_url: str | None, limiter: str | None) -> list[Check]:
     reading = ClockReading(SystemClock())
-    limiter_url = limiter or os.environ.get("SYNCRO_LIMITER") or _IN_MEMORY
-    shared = limiter_url != _IN_MEMORY
+    chosen = limiter_url(limiter)
+    shared = chosen != IN_MEMORY
     async with AsyncClient(
         base_url=base_url,
-        limiter=limiter,
+        limiter=chosen,
         max_wait=_MAX_WAIT,
         timeout=_TIMEOUT,
         retry=_ONCE,

@@ -102,7 +102,7 @@ LimiterUrl = Annotated[
     typer.Option(
         "--limiter",
         metavar="URL",
-        help="The shared budget: sqlite:///PATH or redis://HOST; default: SYNCRO_LIMITER.",
+        help="host, sqlite:///PATH or redis://HOST; default: SYNCRO_LIMITER, else host.",
     ),
 ]
 Watch = Annotated[bool, typer.Option("--watch", help="Repeat until Ctrl-C.")]

@@ -26,6 +26,7 @@ from __future__ import annotations
 
 import inspect
 import logging
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from functools import cache
@@ -46,6 +47,8 @@ except ModuleNotFoundError as error:
     ) from error
 
 from syncro_async.client import AsyncClient
+from syncro_async.dialects import SYNCRO
+from syncro_async.dialects.dialect import Dialect
 from syncro_async.errors import (
     APIError,
     BudgetWaitError,
@@ -112,7 +115,9 @@ def syncro_lifespan(
       the client is closed. The state that it yields is passed on.
     - `name`: the attribute of `app.state` that holds the client (default `"syncro"`). For two
       clients, nest two lifespans with two names; `client_named(name)` is the dependency of each.
-    - `options`: the options of `AsyncClient`, if there is no `make_client`.
+    - `options`: the options of `AsyncClient`, if there is no `make_client`. Here `limiter` is by
+      default `"host"` (after the environment's), so that the workers of one machine share the
+      budget. On several machines name a Redis.
 
     Each worker process creates its own client at its start and closes it at its end. Raises
     `UnknownArgumentError` for an option that `AsyncClient` does not have, or for options beside
@@ -145,7 +150,10 @@ def _client_factory(options: dict[str, Any]) -> Callable[[], AsyncClient]:
     check_names("AsyncClient", options, inspect.signature(AsyncClient).parameters)
 
     def make() -> AsyncClient:
-        return AsyncClient(**options)
+        dialect: Dialect = options.get("dialect", SYNCRO)
+        variable = f"{dialect.environment}_LIMITER"
+        limiter = options.get("limiter") or os.environ.get(variable) or "host"
+        return AsyncClient(**{**options, "limiter": limiter})
 
     return make
 

@@ -40,6 +40,9 @@ def host_file(
     file system: the budget is then that of this process alone.
     """
     place = user_state_path("syncro_async") if folder is None else folder
+    if not place.is_absolute():  # a user without a home: «~» stays as it is
+        _report(place, "there is no home folder")
+        return None
     try:
         place.mkdir(mode=0o700, parents=True, exist_ok=True)
         if file_system_of(place, _text_of(mounts)) in _NETWORK_FILE_SYSTEMS:
@@ -48,6 +51,7 @@ def host_file(
         _delete_unused(place, clock.wall() - UNUSED_AFTER)
         file = place / f"{key}-{machine_id()}.db"
         os.close(os.open(file, os.O_RDWR | os.O_CREAT, 0o600))
+        os.utime(file)  # SQLite writes to the file beside it for a long time
     except OSError as error:
         _report(place, f"it cannot be written ({error.strerror or error})")
         return None

@@ -14,8 +14,8 @@ from syncro_async.sandbox import Sandbox
 from tests.cli.run_cli import Run, Serve
 
 ALONE = (
-    "syncro: note: no limiter is given, so only the calls of this command are counted; to see those"
-    " of your programs, give the limiter that they share with --limiter or SYNCRO_LIMITER\n"
+    "syncro: note: memory:// counts only the calls of this command; to see those of your programs,"
+    " give the limiter that they share with --limiter or SYNCRO_LIMITER\n"
 )
 
 
@@ -37,7 +37,7 @@ def test_the_budget_is_a_bar_and_a_table_and_costs_no_request(run: Run, serve: S
     sandbox = Sandbox(leads=1)
     serve(sandbox)
     code, out, err = run("budget")
-    assert (code, err) == (0, ALONE)
+    assert (code, err) == (0, "")
     bar, table = read(out)
     assert bar == "░" * 60
     assert out.splitlines()[1].split() == ["█", "used", "▓", "in", "flight", "░", "free"]
@@ -65,7 +65,7 @@ def test_the_budget_is_that_of_the_address_asked_for(
 ) -> None:
     url = serve(Sandbox(leads=1))
     assert run("leads", "export", "-").code == 0
-    # One limiter serves one address and key in a process, and the export has used one slot of it.
+    # All commands of a machine share a budget, and the export has used one slot of it.
     assert " 59 " in run("budget", "--base-url", url).out
     assert " 60 " in run("budget", "--base-url", "http://127.0.0.1:9/api/v1").out
 
@@ -122,7 +122,7 @@ def test_on_a_terminal_the_watch_draws_the_window(
 ) -> None:
     serve(Sandbox(leads=1))
     monkeypatch.setenv("FORCE_COLOR", "1")
-    code, out, err = run("budget", "--watch", "--for", "0")
+    code, out, err = run("budget", "--watch", "--for", "0", "--limiter", "memory://")
     assert (code, err) == (0, ALONE)
     assert "░" * 60 in out
     assert "60 in 60 s" in out

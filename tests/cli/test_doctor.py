@@ -57,10 +57,9 @@ def test_a_good_key_is_told_its_account_and_scopes_for_seven_reads(run: Run, ser
     assert (state, budget) == ("ok", "53 of 60 calls in 60 s are free → nothing to do")
     ((state, limiter),) = of(ran, "limiter")
     assert (state, limiter.partition(" → ")[0]) == (
-        "warn",
-        "none is given: each program counts alone",
+        "ok",
+        "reachable, and shared by all programs that use it",
     )
-    assert limiter.endswith("give all of them the same SYNCRO_LIMITER")
     assert {arrival.method for arrival in sandbox.arrivals} == {"GET"}
     assert len(sandbox.arrivals) == len(PROBES) == 7
 

@@ -140,3 +140,33 @@ def test_an_injected_clock_or_transport_needs_no_file(
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     asyncio.run(use_the_sandbox())
     assert list(tmp_path.iterdir()) == []
+
+
+def test_without_a_home_the_budget_is_that_of_the_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    # What expanduser() leaves of «~» for a user without a home.
+    with caplog.at_level(logging.WARNING, "syncro_async"):
+        assert host_file("abc", FakeClock(), folder=Path("~/.local/state/syncro_async")) is None
+    assert "there is no home folder" in caplog.text
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_opening_a_file_counts_as_use(tmp_path: Path) -> None:
+    file = host_file("abc", FakeClock(), folder=tmp_path)
+    assert file is not None
+    os.utime(file, (0.0, 0.0))
+    clock = FakeClock(wall=2 * UNUSED_AFTER)
+    assert host_file("abc", clock, folder=tmp_path) == file
+    assert file.stat().st_mtime > UNUSED_AFTER
+
+
+async def test_the_environment_may_name_the_host(
+    state_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SYNCRO_LIMITER", "host")
+    with serving(Sandbox(1)) as url:
+        async with AsyncClient(FULL_KEY, base_url=url) as client:
+            await client.leads.get(1)
+    assert len(list((state_folder / "syncro_async").glob("*.db"))) == 1
