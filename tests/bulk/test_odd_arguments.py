@@ -10,6 +10,7 @@ import pytest
 
 from syncro_async import AsyncClient, InvalidArgumentError
 from syncro_async.errors import ConfigurationError
+from tests.stable_ids import stable_id
 from tests.transport.scripted_app import App, client_of
 
 ROWS = [{"name": "A", "email": "a@example.com", "pipeline_id": 1, "stage_id": 4}]
@@ -27,7 +28,7 @@ JOBS: list[tuple[str, dict[str, Any], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("job", "arguments", "name"), JOBS, ids=ascii)
+@pytest.mark.parametrize(("job", "arguments", "name"), JOBS, ids=stable_id)
 async def test_a_job_refuses_it(
     job: str, arguments: dict[str, Any], name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

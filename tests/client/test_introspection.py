@@ -85,7 +85,7 @@ FUNCTIONS = {
 }
 
 
-@pytest.mark.parametrize("name", FUNCTIONS)
+@pytest.mark.parametrize("name", sorted(FUNCTIONS))
 def test_the_hints_of_every_call_can_be_read(name: str) -> None:
     assert "return" in get_type_hints(FUNCTIONS[name])
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import enum
-import re
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta, timezone
 from decimal import Decimal
@@ -23,12 +21,7 @@ from syncro_async.errors import InvalidArgumentError
 from syncro_async.transport.json_codec import encode_body
 from syncro_async.transport.urls import path_segment, query_string
 from syncro_async.transport.values import scalar, shown
-
-
-def stable_id(value: object, show: Callable[[Any], str] = repr) -> str:
-    """The name of a case, which is the same in each process that runs the tests."""
-    text = re.sub(r" at 0x[0-9a-f]+", "", show(value))
-    return text[:60].encode("ascii", "backslashreplace").decode()
+from tests.stable_ids import stable_id
 
 
 class Tag(str, enum.Enum):  # noqa: UP042  # its str() is not its value
