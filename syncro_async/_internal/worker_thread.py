@@ -14,12 +14,12 @@ T = TypeVar("T")
 
 
 class WorkerThread:
-    """One piece of work after the other, so that a file has one user only.
+    """Runs functions one after the other in a thread of its own, so that a file has one user.
 
-    Leaving the block waits for the work under way, also when the caller was cancelled: nothing
-    goes on behind the back of whoever opens the same file next. (Who is cancelled once more while
-    waiting waits all the same, and holds up the event loop.) What the work gave to `at_the_end` is
-    done then, in the same thread.
+    Leaving the block waits for the function that runs, also when the caller was cancelled, so that
+    the next program that opens the file finds it at rest. A second cancellation during this wait
+    blocks the event loop until the function ends. The functions given to `on_exit` are called then,
+    in the same thread.
     """
 
     def __init__(self) -> None:
@@ -27,7 +27,7 @@ class WorkerThread:
         self._last: Callable[[], object] = lambda: None
 
     def on_exit(self, work: Callable[[], object]) -> None:
-        """Have this done when the block is left, however it is left."""
+        """Call this function when the block is left, also by an exception."""
         self._last = work
 
     async def __call__(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

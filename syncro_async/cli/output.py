@@ -48,14 +48,14 @@ async def show_waits(client: AsyncClient, *, every: float = 1.0) -> AsyncIterato
 
 
 async def _show_waits(client: AsyncClient, bar: ProgressBar, every: float) -> None:
-    clock, told = SystemClock(), False
+    clock, said = SystemClock(), False
     while True:
         await clock.sleep(every)
         wait = wait_of(client.budget())
         if wait is None:
-            told = False
-        elif bar.redraws or not (told or wait.seconds < _WORTH_A_LINE):
-            told = True
+            said = False
+        elif bar.redraws or not (said or wait.seconds < _WORTH_A_LINE):
+            said = True
             bar.note(f"waiting {wait.seconds:.0f} s: {wait.reason}")
 
 

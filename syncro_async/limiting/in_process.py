@@ -37,10 +37,10 @@ from syncro_async.limiting.waiters import (
 
 
 class InProcessLimiter:
-    """Applies the slot rule to one key; see `Limiter` for what its methods promise.
+    """Applies the slot rule to one key. See `Limiter` for its methods.
 
-    Every change of state happens under a lock and without an await, so tasks, threads and event
-    loops may share it. Waiters are woken by one timer for each event loop that has any.
+    Each change of state happens under a lock and without an await, so tasks, threads and event
+    loops may share it. One timer in each event loop with waiters wakes them.
     """
 
     # A program may keep thousands of them, one for each account.
@@ -65,12 +65,12 @@ class InProcessLimiter:
         self._begin(rates)
 
     def reset_after_fork(self) -> None:
-        """Begin again in a forked child: with a whole budget, and nobody waiting."""
+        """Start again in a forked child, with a whole budget and no waiters."""
         self._begin(self.rates)
 
     def _begin(self, rates: Sequence[RateLimit]) -> None:
-        # Reentrant: the collector may close an abandoned coroutine, which then gives its place
-        # or slot up, at any moment and in any thread, also in one that holds the lock.
+        # Reentrant: the garbage collector may close an abandoned coroutine at any moment, also in a
+        # thread that holds the lock. The coroutine then leaves the queue or releases its slot.
         self._lock = threading.RLock()
         self._queue = LaneQueue()
         self._gate = PauseGate()
@@ -107,9 +107,10 @@ class InProcessLimiter:
             return True
 
     def preload(self, answered: Iterable[float], in_flight: int) -> None:
-        """Count what was sent before this limiter had to do with it.
+        """Count what another limiter sent before.
 
-        `answered`: when (monotonic s); what is in flight is settled here like slots of its own.
+        `answered`: the times of the answers (monotonic s). `in_flight`: how many calls are in
+        flight; they are released here like slots of this limiter.
         """
         with self._lock:
             for at in answered:
@@ -119,7 +120,7 @@ class InProcessLimiter:
                 self._slots.take()
 
     def is_idle(self) -> bool:
-        """Whether it remembers nothing that still matters."""
+        """Whether nothing that it keeps counts any more."""
         with self._lock:
             now = self._now()
             idle = not self._queue and self._slots.is_idle(now)
@@ -157,7 +158,7 @@ class InProcessLimiter:
         try:
             return await self._wait(waiter)
         except BaseException:
-            # Cancelled: the place, or the slot that was just given to it, goes to the next.
+            # Cancelled: the place, or the slot that was just granted, goes to the next waiter.
             with self._lock:
                 self._queue.leave(waiter)
                 if waiter.slot is not None and self._record_outcome(waiter.slot, NotCounted()):
@@ -166,7 +167,7 @@ class InProcessLimiter:
             raise
 
     async def _wait(self, waiter: Waiter) -> Slot:
-        """Wait to be woken, at most until the waiter gives up."""
+        """Wait for the grant, at most until the waiter gives up."""
         if waiter.gives_up_at == math.inf:
             return await waiter.granted
         timer = self._clock.call_at(waiter.gives_up_at, lambda: self._give_up(waiter))
@@ -176,17 +177,17 @@ class InProcessLimiter:
             timer.cancel()
 
     def is_valid(self, slot: Slot) -> bool:
-        """Whether a slot may still be used; False once a 429 has closed the gate behind it."""
+        """Whether a slot may still be used; False after a 429 has paused the key."""
         return self._gate.is_open_for(slot)
 
     async def release(self, slot: Slot, outcome: SlotOutcome) -> None:
-        """Say what became of the request; the slot's clock starts accordingly."""
+        """Record the outcome of the request, which decides when the slot returns."""
         with self._lock:
             if self._record_outcome(slot, outcome):
                 self._dispatch()
 
     async def refresh(self) -> None:
-        """Nothing to be done: `budget()` is true at any time."""
+        """Do nothing: `budget()` is always current."""
 
     def budget(self) -> Budget:
         """A snapshot."""
@@ -211,7 +212,7 @@ class InProcessLimiter:
     # ------------------------------------------------------------------ under the lock, no await
 
     def _now(self) -> float:
-        """The time, once everybody is forgotten whose event loop was closed meanwhile."""
+        """The time; waiters of event loops that were closed meanwhile are removed first."""
         if self._queue:
             self._queue.forget_closed_loops()
         return self._clock.monotonic()
@@ -224,9 +225,9 @@ class InProcessLimiter:
         return waiter
 
     def _give_up(self, waiter: Waiter) -> None:
-        """The estimate was too hopeful: the waiter's time is over before its turn."""
+        """Reject a waiter whose time is over before its turn: the estimate was too low."""
         with self._lock:
-            self._dispatch()  # its turn may have come in this very moment
+            self._dispatch()  # its turn may have come at this moment
             if waiter.slot is None:
                 self._reject_expiring(waiter, self._now())
 
@@ -234,7 +235,7 @@ class InProcessLimiter:
         before = self._queue.before_waiter(waiter)
         needed = self._forecast(now, waiter.lane, before) - now
         self._queue.leave(waiter)
-        # Where an estimate has just proved too hopeful, it is not repeated.
+        # The estimate was too low, so it is not repeated.
         error = too_long(max(needed, SHORTEST_ADVICE), None)
         reject(waiter, error)
 
@@ -264,7 +265,7 @@ class InProcessLimiter:
         return slot
 
     def _record_outcome(self, slot: Slot, outcome: SlotOutcome) -> bool:
-        """Enter what became of a slot; False when that is known already."""
+        """Record the outcome of a slot; False when it was recorded already."""
         if slot.released:
             return False
         slot.released = True
@@ -280,7 +281,7 @@ class InProcessLimiter:
             case Throttled():
                 self._slots.return_unused()
                 self._next_at = refund(self._slots.pace, self._next_at)
-            case _:  # handed back
+            case _:  # NotCounted
                 self._slots.return_unused()
                 self._next_at = refund(self._slots.pace, self._next_at)
                 self._tats = [
@@ -298,8 +299,8 @@ class InProcessLimiter:
     def _update_share(self, slot: Slot, outcome: SlotOutcome, now: float, *, again: bool) -> None:
         """Reduce our share by what other clients use; `again`: the key was paused already.
 
-        Before the first window is over nobody knows what was sent before, by the last run of this
-        program perhaps.
+        In its first window the limiter does not know what was sent before, for example by an
+        earlier run of this program.
         """
         if again and not slot.is_probe and isinstance(outcome, Throttled | NotCounted):
             self._slots.learn_uncounted()
@@ -311,7 +312,7 @@ class InProcessLimiter:
             self._slots.learn_from_429(self._gate.closed_until)
 
     def _dispatch(self) -> None:
-        """Wake those whose turn it is, then see to it that the next one is woken in time."""
+        """Wake the waiters whose turn it is, and set the timer for the next one."""
         if not self._queue:
             return
         now = self._clock.monotonic()
@@ -374,7 +375,7 @@ class InProcessLimiter:
     # ------------------------------------------------------------------ timers, one a loop
 
     def _next_chance(self, now: float) -> float:
-        """When somebody in the queue could be let go; never, as long as only an answer can help."""
+        """When a waiter could be granted a slot; infinity while only an answer can free one."""
         free_at = self._slots.next_free_at(now)
         opens_at = max(now, self._gate.closed_until)
         if free_at is None or not self._gate.available(opens_at):
@@ -385,12 +386,12 @@ class InProcessLimiter:
         return when
 
     def _is_scheduled(self, loop: asyncio.AbstractEventLoop, when: float) -> bool:
-        """Whether that loop's timer fires early enough; no loop needs one that never does."""
+        """Whether that loop's timer fires early enough; none is needed for an infinite time."""
         armed = self._timers.get(loop)
         return when == math.inf or (armed is not None and armed[0] <= when)
 
     def _schedule(self, loop: asyncio.AbstractEventLoop, when: float) -> None:
-        """Have the running loop ring then, unless it does so early enough already."""
+        """Set the timer of the running loop, unless it fires early enough already."""
         if self._is_scheduled(loop, when):
             return
         for other in [other for other in self._timers if other is loop or other.is_closed()]:

@@ -16,19 +16,21 @@ LATE_ARRIVAL_GRACE = 5.0
 
 
 class Budget(base.Model, frozen=True):
-    """How a key's budget stands: a snapshot, true at the moment it was taken.
+    """The budget of a key at one moment.
 
-    `limit` calls in `window` seconds is the tightest limit right now. Of its slots `available`
-    may be used at once; `in_flight` belong to calls on the wire or about to be (they wait for one
-    of `max_connections`). `waiting` calls stand in the queue, of them `waiting_bulk` in the bulk
-    lane. `next_free_in` is the time until a new interactive call could be sent if it were alone
-    (s, 0.0 when one is free, an estimate while all slots are in flight); a bulk call can wait
-    longer, because the bulk lane is paced while interactive calls use the key. `gate_closed_for`
-    is what is left of a pause the server asked for (s). `foreign_estimate` calls of the longest
-    window are left to somebody else who uses the key: learned from 429s, forgotten when they stay
-    away, or told by the server in this window. `used` slots belong to calls that were answered, and
-    return one by one. `retries_left` retries are in the client's stock (`RetryPolicy.quota`; None:
-    it has no quota, or the snapshot is that of a limiter and not of a client).
+    - `limit`, `window`: the tightest limit now: so many calls in so many seconds.
+    - `available`: slots that can be used at once.
+    - `in_flight`: slots of calls that are sent or wait for a connection.
+    - `waiting`, `waiting_bulk`: calls in the queue, and those of them in the bulk lane.
+    - `next_free_in`: the time until a new interactive call could be sent if it were alone (s; 0.0
+      when a slot is free, an estimate while all are in flight). A bulk call can wait longer,
+      because the bulk lane is paced while interactive calls use the key.
+    - `gate_closed_for`: the rest of a pause that the server asked for (s).
+    - `foreign_estimate`: calls of the longest window that other clients use: learned from 429s,
+      forgotten when they stop, or reported by the server in this window.
+    - `used`: slots of calls that were answered; they return one by one.
+    - `retries_left`: the client's stock of retries (`RetryPolicy.quota`). None without a quota, and
+      in the snapshot of a limiter.
     """
 
     limit: int
@@ -47,8 +49,11 @@ class Budget(base.Model, frozen=True):
 class Slot(msgspec.Struct, eq=False):
     """The right to send one request. It must be released exactly once.
 
-    `opener`: it is the one call that tries a gate after its pause. `foreign`: the budget's
-    `foreign_estimate` at that moment. `booked_at_grant` and `lease_id` are for the limiter.
+    - `taken_at`: when it was granted (monotonic s).
+    - `is_probe`: its call goes alone after a pause.
+    - `released`: it was released.
+    - `foreign`: the budget's `foreign_estimate` at the grant.
+    - `booked_at_grant`, `lease_id`: for the limiter.
     """
 
     taken_at: float
@@ -64,9 +69,9 @@ class NotCounted(msgspec.Struct, frozen=True):
 
 
 class Answered(msgspec.Struct, frozen=True):
-    """The answer's headers came at that moment (monotonic seconds).
+    """The headers of the answer came at `at` (monotonic s).
 
-    `left`: how many more calls the server said it would count (None: it did not say).
+    `remaining`: how many more calls the server will count, None where it does not say.
     """
 
     at: float
@@ -89,9 +94,9 @@ SlotOutcome = NotCounted | Answered | Unknown | Throttled
 class Limiter(Protocol):
     """Decides when a request may be sent.
 
-    One limiter guards one key; the client goes through it with every attempt. An object of your
-    own can be given as `AsyncClient(limiter=…)`; its types (`Slot`, and `SlotOutcome` with
-    its kinds) are importable from where this protocol is, `syncro_async.limiting.protocol`.
+    One limiter is for one key; the client acquires a slot for each attempt. An object of your own
+    can be given as `AsyncClient(limiter=…)`. The types that it needs, `Slot` and `SlotOutcome` with
+    its kinds, are in this module, `syncro_async.limiting.protocol`.
     """
 
     @property
@@ -113,7 +118,10 @@ class Limiter(Protocol):
         """
 
     def is_valid(self, slot: Slot) -> bool:
-        """Whether a slot may still be used; False once a 429 has paused the key.
+        """Whether a slot may still be used; asked before the request is sent.
+
+        False after a 429 has paused the key, and for a slot that is too old because the process was
+        stopped. The slot is then released as `NotCounted`, and the call waits again.
 
         - `slot`: one that `acquire` returned.
         """

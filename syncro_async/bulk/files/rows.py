@@ -33,7 +33,7 @@ class Row(NamedTuple):
 
 
 class Line(NamedTuple):
-    """The cells that stand on a line of a file; `reason`: why they cannot be told apart."""
+    """The cells that stand on a line of a file; `reason`: why they cannot be separated."""
 
     line: int
     cells: list[Any]

@@ -83,7 +83,7 @@ class Comparison:
     not found: its row is then sent as one that creates a lead.
 
     `all_leads`: the ids of all leads, None when only some were read. `refusals`: the rows of which
-    it cannot be told which lead they are about.
+    it is not certain which lead they are about.
     """
 
     def __init__(

@@ -297,7 +297,7 @@ class FieldMapping:
     def keys(self, fields: Mapping[str, Any]) -> tuple[str | None, str | None]:
         """What tells the row's lead from others: email and phone in one spelling, if they count.
 
-        A lead to be created without either is told by its name.
+        A lead to be created without either is recognised by its name.
         """
         by_email, by_phone = self.match_keys
         email = fields["email"].casefold() if by_email and "email" in fields else None

@@ -85,8 +85,8 @@ def stored_phone(stored: str, sent: str) -> bool:
 def is_made_of(person: Person, fields: Mapping[str, Any]) -> bool | None:
     """Return whether the server has made this lead of the fields of a row.
 
-    True: the row's name and keys are the lead's. False: they are another person's. None: it cannot
-    be told, because only some of them agree or the lead cannot be read.
+    True: the row's name and keys are the lead's. False: they are another person's. None: it is not
+    certain, because only some of them agree or the lead cannot be read.
     """
     if person.name is None and person.email is None and person.phone is None:
         return None

@@ -84,7 +84,7 @@ class RowContent(NamedTuple):
 
 
 class RowRefusedError(Exception):
-    """A row that is not sent, because it cannot be told which lead it is about."""
+    """A row that is not sent, because it is not certain which lead it is about."""
 
 
 def plan_for(

@@ -67,7 +67,7 @@ class CompleteReading:
         self._totals.append(page.meta.total)
         self.answered_at = self.answered_at or page.answered_at
         for person in people_on(page):
-            # A lead without a readable id is told by what is known of it.
+            # A lead without a readable id is recognised by what is known of it.
             name = person if person.id is None else person.id
             self._first.setdefault(name, at)
             self._last[name] = at

@@ -30,8 +30,8 @@ async def undo_import(context: JobContext, report: Path, *, dry_run: bool) -> Un
         # The last row first: several rows can have changed one lead.
         rows = [await undo.row(line, leads) for line in reversed(lines) if _did_something(line)]
     # A row that failed may have changed a part, and has nothing to take back as a rule.
-    told = [row for row in rows if row.what != "kept" or row.reason is not None]
-    return UndoSummary(tuple(reversed(told)), job.stats.sent)
+    reported = [row for row in rows if row.what != "kept" or row.reason is not None]
+    return UndoSummary(tuple(reversed(reported)), job.stats.sent)
 
 
 def _did_something(line: ReportLine) -> bool:

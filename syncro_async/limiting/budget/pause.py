@@ -6,7 +6,7 @@ from syncro_async.limiting.protocol import Answered, Slot, SlotOutcome, Throttle
 
 
 class PauseGate:
-    """Closed until a moment; half open until the one call let through is answered."""
+    """Closed until a time; then half open until the one call that may pass is answered."""
 
     __slots__ = ("_half_open", "_probe_in_flight", "closed_until")
 
@@ -25,13 +25,13 @@ class PauseGate:
         """When the call with `place` others before it may pass, an answer taking `latency`."""
         if not self._half_open:
             return now
-        # All but the opener wait for its answer, wherever in the queue they stand.
-        opener = latency if place or self._probe_in_flight else 0.0
-        return max(now, self.closed_until) + opener
+        # All calls but the probe wait for its answer.
+        probe = latency if place or self._probe_in_flight else 0.0
+        return max(now, self.closed_until) + probe
 
     @property
     def is_half_open(self) -> bool:
-        """Whether a refusal has not been followed by an opener's answer yet."""
+        """Whether a 429 has not been followed by the answer of a probe yet."""
         return self._half_open
 
     def is_open_for(self, slot: Slot) -> bool:
@@ -39,12 +39,12 @@ class PauseGate:
         return slot.is_probe or not self._half_open
 
     def enter(self, slot: Slot) -> None:
-        """A call passes; the first behind a closed gate is its opener."""
+        """Let a call pass; the first one after a pause is the probe."""
         if self._half_open:
             slot.is_probe = self._probe_in_flight = True
 
     def settle(self, slot: Slot, outcome: SlotOutcome, now: float) -> None:
-        """Learn from a call's fate. Only the opener's answer opens the gate again."""
+        """Record the outcome of a call. Only the answer to the probe opens the gate again."""
         if slot.is_probe:
             self._probe_in_flight = False
         if isinstance(outcome, Throttled):

@@ -172,9 +172,13 @@ def start_lease(state: BudgetState, lease_id: str, lease: Lease) -> None:
     state.next_at = pacing.spend(pace_of(state), state.next_at, state.now)
 
 
-def return_unsent(state: BudgetState) -> None:
-    """Take a call that was not sent out of the bursts and of the pace."""
-    _set_tats(state, lambda shape, tat, _: refund(shape, tat))
+def return_slot(state: BudgetState, *, arrived: bool) -> None:
+    """Take a call that the server did not count out of the pace.
+
+    `arrived`: it was refused by the server, so that the bursts count it all the same.
+    """
+    if not arrived:
+        _set_tats(state, lambda shape, tat, _: refund(shape, tat))
     state.next_at = pacing.refund(pace_of(state), state.next_at)
 
 

@@ -50,7 +50,7 @@ from syncro_async.limiting.budget.state import (
     new_lease,
     own_calls,
     pace_of,
-    return_unsent,
+    return_slot,
     start_lease,
     taken,
 )
@@ -232,8 +232,7 @@ def _record_outcome(state: BudgetState, settled: Outcome) -> None:
         _count(state, settled.lease_id, state.now - settled.seconds + LATE_ARRIVAL_GRACE)
         return
     if slot is not None:
-        if settled.kind == "back":
-            return_unsent(state)
+        return_slot(state, arrived=settled.kind == "refused")
         if not opened:
             _note_uncounted(state)
     if settled.kind == "refused":
@@ -305,7 +304,7 @@ def _leave(state: BudgetState, lease_ids: list[str]) -> None:
         opened = state.probe == lease_id
         lease = _end_lease(state, lease_id)
         if lease is not None:
-            return_unsent(state)
+            return_slot(state, arrived=False)
             if not opened:
                 _note_uncounted(state)
     _keep_without(state, lease_ids)
