@@ -56,7 +56,10 @@ def json_schema(schema: Any, handler: GetJsonSchemaHandler) -> dict[str, Any]:
         for name, kind in _nested(source).items()
     }
     (reference,), schemas = msgspec.json.schema_components([source], ref_template="{name}")
-    described = schemas[reference["$ref"]]
+    described = schemas.pop(reference["$ref"])
+    # Named tuples have no hook of pydantic's, so they are described where they are.
+    inline = {name: schema for name, schema in schemas.items() if name not in references}
+    references |= {name: _describe(schema, references) for name, schema in inline.items()}
     return {
         **_describe(described, references),
         "description": inspect.cleandoc(described["description"]),

@@ -165,6 +165,9 @@ class _Form:
     any_case: bool
     cut: re.Pattern[str] | None = None
 
+    def __reduce__(self) -> NoReturn:
+        raise TypeError("a spelling of the API key cannot be pickled")
+
     @property
     def step(self) -> int:
         """The length of its grams."""

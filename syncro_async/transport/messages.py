@@ -102,10 +102,6 @@ class SlotExpired(Exception):  # noqa: N818 - it ends an attempt, and no caller 
     """The slot of an attempt was given back before the first byte of its request was written."""
 
 
-def _always() -> bool:
-    return True
-
-
 class Attempt(msgspec.Struct):
     """One attempt of a call, and what is known of it (monotonic s).
 
@@ -119,7 +115,7 @@ class Attempt(msgspec.Struct):
     its slot.
     """
 
-    may_send: Callable[[], bool] = _always
+    may_send: Callable[[], bool] = lambda: True
     task_started: bool = False
     on_wire: bool = False
     bytes_sent: bool | None = None

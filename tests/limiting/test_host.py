@@ -125,7 +125,7 @@ async def test_without_a_usable_folder_the_budget_is_that_of_the_process(
 ) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "file"))
-    async with AsyncClient("key", limiter="host") as client:
+    async with AsyncClient("key-without-a-folder", limiter="host") as client:
         assert client.budget().available == 60
 
 

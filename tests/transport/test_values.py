@@ -19,7 +19,7 @@ import pytest
 
 from syncro_async.errors import InvalidArgumentError
 from syncro_async.transport.json_codec import encode_body
-from syncro_async.transport.urls import path_segment, query_string
+from syncro_async.transport.urls import path_segment, query_string, relative_path
 from syncro_async.transport.values import scalar, shown
 from tests.stable_ids import stable_id
 
@@ -344,3 +344,9 @@ def test_without_numpy_the_table_works(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_long_value_is_cut_in_the_message() -> None:
     assert shown("x" * 500) == f"'{'x' * 119}…"
+
+
+@pytest.mark.parametrize("path", [5, 1.5, True])
+def test_a_path_is_text(path: Any) -> None:
+    with pytest.raises(InvalidArgumentError, match="path must be a str"):
+        relative_path(path, "https://crm.invalid")

@@ -117,8 +117,10 @@ _PROBLEMS: Mapping[str, tuple[str, str]] = {
 }
 
 
-def is_field(name: str) -> bool:
+def is_field(name: object) -> bool:
     """Return whether a request can write that field."""
+    if not isinstance(name, str):
+        return False
     return name in WRITABLE or name == CUSTOM or (name.startswith(DOTTED) and name != DOTTED)
 
 
@@ -135,7 +137,7 @@ class ColumnMapping:
         for column, field in given.items():
             if field is not None and not is_field(field):
                 raise InvalidArgumentError(
-                    f"column {column!r} cannot hold {field!r}, which is no field",
+                    f"columns: {column!r} cannot hold {field!r}, which is no field",
                     argument="columns",
                 )
         self._given = dict(given)

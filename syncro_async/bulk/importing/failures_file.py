@@ -108,8 +108,7 @@ def _names(path: Path) -> Iterator[Path]:
     yield path
     suffix, packed = split_suffix(path)
     stem = path.name[: len(path.name) - len(suffix) - len(packed)]
-    for number in count(2):
-        yield path.with_name(f"{stem}-{number}{suffix}{packed}")
+    yield from (path.with_name(f"{stem}-{number}{suffix}{packed}") for number in count(2))
 
 
 def _new_part(target: Path) -> Path:

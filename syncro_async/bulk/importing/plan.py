@@ -62,10 +62,6 @@ class Found(NamedTuple):
         return self.by_email if key == "email" else self.by_phone
 
 
-def _nothing(_: Lead) -> Collection[str]:
-    return ()
-
-
 class RowContent(NamedTuple):
     """The content of a row.
 
@@ -80,7 +76,7 @@ class RowContent(NamedTuple):
     fields: dict[str, Any]
     blank: Sequence[str] = ()
     doubts: Mapping[str, FieldError] = {}
-    unchanged: Callable[[Lead], Collection[str]] = _nothing
+    unchanged: Callable[[Lead], Collection[str]] = lambda _: ()
 
 
 class RowRefusedError(Exception):

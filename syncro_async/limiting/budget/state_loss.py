@@ -83,8 +83,6 @@ def _merge(state: BudgetState, seen: BudgetState, later: float) -> None:
             state.leases[lease_id] = _moved(lease, later)
     state.closed_until = max(state.closed_until, seen.closed_until + later)
     state.half_open = state.half_open or seen.half_open
-    if state.probe not in state.leases:
-        state.probe = ""
     if seen.share is not None and (state.share is None or seen.share.calls < state.share.calls):
         raise_at = seen.share.raise_at + later
         state.share = msgspec.structs.replace(seen.share, raise_at=raise_at)

@@ -36,7 +36,8 @@ def make_client(url: str) -> Redis:
         sentinel = url.partition("://")[0].lower() in _SENTINEL
         client = _sentinel_client(url) if sentinel else _client(url)
         pool = client.connection_pool
-        pool.connection_class(**pool.connection_kwargs)  # raises for an unknown option
+        if not sentinel:
+            pool.connection_class(**pool.connection_kwargs)  # raises for an unknown option
     except (TypeError, ValueError):
         # The text of the error may show the password.
         raise ConfigurationError(
@@ -50,6 +51,14 @@ def make_client(url: str) -> Redis:
             " remove that option"
         )
     return client
+
+
+async def close_client(client: Redis) -> None:
+    """Close the client, and its connections to sentinels, which redis-py leaves open."""
+    await client.aclose()
+    manager: Any = getattr(client.connection_pool, "sentinel_manager", None)
+    for sentinel in () if manager is None else manager.sentinels:
+        await sentinel.aclose()
 
 
 def _options() -> dict[str, Any]:

@@ -16,7 +16,7 @@ from syncro_async.limiting.budget.state import OWNER_TTL, BudgetState
 from syncro_async.limiting.budget.store_time import Moment
 from syncro_async.limiting.budget.stored_state import head_of, read_state, remember, write_state
 from syncro_async.limiting.budget.sync import state_for, sync
-from syncro_async.limiting.shared.redis_client import make_client
+from syncro_async.limiting.shared.redis_client import close_client, make_client
 from syncro_async.limiting.shared.redis_scripts import COMPARE_AND_SET, READ
 from syncro_async.limiting.shared.store import StoreUnreachableError
 
@@ -91,7 +91,7 @@ class RedisStore:
         """Close the connections of the running event loop; does nothing without any."""
         scripts = self._scripts.pop(asyncio.get_running_loop(), None)
         if scripts is not None:
-            await scripts.client.aclose()
+            await close_client(scripts.client)
 
     async def _apply_again(
         self, scripts: _Scripts, keys: list[str], request: SyncRequest

@@ -49,7 +49,9 @@ class Killed:
 
     async def _import(self, syncro: AsyncClient, rows: list[dict[str, Any]]) -> ImportSummary:
         work = syncro.bulk.create_leads if self.kind == "create" else syncro.bulk.upsert_leads
-        return await work(rows, journal=self.journal, max_failures=0, server_time_limit=25)
+        return await work(
+            rows, journal=self.journal, max_failures=0, server_time_limit=25, locale="pt-BR"
+        )
 
     async def kill(self, rows: list[dict[str, Any]], after: int) -> None:
         """Start a run, and end it after the server has received so many more requests."""

@@ -56,7 +56,9 @@ class TestForGood:
 
     async def test_a_user_without_the_permissions(self, server: RedisServer) -> None:
         with server.client() as client:
-            client.acl_setuser("crm", enabled=True, nopass=True, commands=["+@read"], keys=["*"])
+            client.acl_setuser(
+                "crm", reset=True, enabled=True, nopass=True, commands=["+@read"], keys=["*"]
+            )
         async with store_at(server.url.replace("//", "//crm:x@")) as store:
             with pytest.raises(ConfigurationError, match="allow this user to run EVALSHA"):
                 await store.sync("k", request("a"))
@@ -68,7 +70,12 @@ class TestForGood:
         commands = [f"+{command}" for command in [*named.split()]]
         with server.client() as client:
             client.acl_setuser(
-                "crm", enabled=True, nopass=True, commands=commands, keys=["*syncro_async:*"]
+                "crm",
+                reset=True,
+                enabled=True,
+                nopass=True,
+                commands=commands,
+                keys=["*syncro_async:*"],
             )
         async with store_at(server.url.replace("//", "//crm:x@")) as store:
             assert (await store.sync("k", request("a", "a1"))).granted == ["a1"]

@@ -163,6 +163,7 @@ class TestSlots:
         await a.call(*"abcd")
         await b.call("e")
         assert key.names == ["a", "b"]
+        assert a.limiter.budget().available == 0
         await a.answer("a")
         await key.clock.advance(2.5)
         assert key.let_go[2:] == [("c", 1001.0), ("d", 1002.0)]

@@ -15,7 +15,9 @@ import pytest
 from syncro_async.clock import SystemClock
 from syncro_async.errors import ConfigurationError, ConnectionFailedError
 from syncro_async.limiting.budget.messages import Join, Limit, Outcome, SyncRequest, SyncResponse
-from syncro_async.limiting.budget.state import OWNER_TTL
+from syncro_async.limiting.budget.state import OWNER_TTL, Host
+from syncro_async.limiting.budget.stored_state import read_state, write_state
+from syncro_async.limiting.host_identity import machine_id
 from syncro_async.limiting.rate_limit import RateLimit
 from syncro_async.limiting.shared.sqlite_store import SqliteStore
 from syncro_async.limiting.shared.store import StoreUnreachableError
@@ -348,3 +350,37 @@ async def test_the_api_key_is_nowhere_in_the_files(path: Path) -> None:
             assert FULL_KEY.encode() not in file.read_bytes()
         (row,) = rows(path)
         assert len(row) == 32
+
+
+class TestOtherHosts:
+    async def stored_by(self, path: Path, host: Host) -> None:
+        """The file as a process on that host has left it."""
+        store = SqliteStore(path, still_clock())
+        await store.sync("k", visit("a", "a1 a2"))
+        await store.sync("k", visit("a", "", Outcome("a1", "answered", 10.0)))
+        await store.aclose()
+        with closing(sqlite3.connect(path)) as connection:
+            [(packed,)] = connection.execute("SELECT state FROM budgets").fetchall()
+            state = read_state(packed)
+            state.host, state.clock = host, state.clock + 5_000_000.0
+            connection.execute("UPDATE budgets SET state = ?", (write_state(state),))
+            connection.commit()
+
+    @pytest.mark.parametrize("machine", [machine_id(), "another"])
+    async def test_after_another_boot_all_slots_count_as_answered_now(
+        self, path: Path, machine: str
+    ) -> None:
+        await self.stored_by(path, Host("an earlier boot", machine, wall=0.0))
+        store = SqliteStore(path, still_clock())
+        response = await store.sync("k", visit("b", "b1"))
+        assert (response.granted, response.leases_held) == ([], 0)
+        assert response.seconds_until_free == [[60.25, 60.25]]
+        await store.aclose()
+
+    async def test_a_file_that_another_host_uses_now_is_refused(self, path: Path) -> None:
+        clock = still_clock()
+        await self.stored_by(path, Host("its boot", "another", clock.wall()))
+        store = SqliteStore(path, clock)
+        with pytest.raises(ConfigurationError, match=r"is used by another host \(another\) now"):
+            await store.sync("k", visit("b", "b1"))
+        await store.aclose()

@@ -520,3 +520,12 @@ def test_what_the_server_counted_for_others_counts_from_the_answer_that_told_it(
     assert key.visit("a", Outcome("a1", "answered", 4.0, 1)).seconds_until_free == [
         [0.0, HOLD - 4.0, HOLD - 4.0]
     ]
+
+
+def test_one_answer_that_leaves_little_is_believed_when_the_next_says_the_same() -> None:
+    key = Key(20)
+    key.visit("a", joins="a1 a2 a3")
+    first = key.visit("a", Outcome("a1", "answered", 0.0, 0))
+    assert (first.seconds_until_free[0].count(0.0), first.foreign_booked) == (17, 0)
+    second = key.visit("a", Outcome("a2", "answered", 0.0, 0))
+    assert (second.seconds_until_free[0].count(0.0), second.foreign_booked) == (0, 17)
