@@ -42,6 +42,32 @@ LONG = (
 TOOLS = frozenset({"bench", "dev", "test"})
 # The tests that send requests over sockets.
 AT_THE_WIRE = ("tests/transport", "tests/client", "tests/dialects", "tests/testing", "tests/cli")
+# Whole processes, long runs and searches at random. Other tests cover the lines that these run, and
+# under coverage they would take twice as long.
+MEASURED = (
+    "tests/bulk/exporting/test_export_killed.py",
+    "tests/bulk/exporting/test_export_under_change.py",
+    "tests/bulk/importing/test_import_killed.py",
+    "tests/bulk/importing/test_imports_measured.py",
+    "tests/integrations/test_workers.py",
+    "tests/limiting/shared/test_histories.py",
+    "tests/limiting/shared/test_stopped_redis.py",
+    "tests/limiting/test_foreign_calls.py",
+    "tests/limiting/test_one_model.py",
+    "tests/limiting/test_window_property.py",
+    "tests/system",
+    "tests/test_benchmarks.py",
+)
+# What another Python runs in a minute.
+SMOKE = (
+    "tests/client",
+    "tests/dialects",
+    "tests/limiting/budget",
+    "tests/models",
+    "tests/paging",
+    "tests/resources",
+    "tests/retrying",
+)
 
 nox.needs_version = ">=2025.5"
 nox.options.sessions = ["check"]
@@ -87,10 +113,13 @@ def _types(session: nox.Session) -> None:
 
 
 def _covered_tests(session: nox.Session) -> None:
+    left_out = [f"--ignore={path}" for path in MEASURED]
+    covered = (*ON_ALL_CORES, *left_out, *session.posargs)
     _run_module(session, "coverage", "erase")
-    _run_module(session, "coverage", "run", "-m", "pytest", *ON_ALL_CORES, *session.posargs)
+    _run_module(session, "coverage", "run", "-m", "pytest", *covered)
     _run_module(session, "coverage", "combine", "--quiet")
     _run_module(session, "coverage", "report")
+    _run_module(session, "pytest", *ON_ALL_CORES, *MEASURED)
 
 
 @nox.session(python=False)
@@ -103,11 +132,11 @@ def check(session: nox.Session) -> None:
 
 @nox.session(python=PYTHONS or SUPPORTED)
 def tests(session: nox.Session) -> None:
-    """The tests on each supported Python that is installed; `-- --quick` leaves out the longest."""
+    """The tests on each supported Python that is installed; `-- --quick`: those of a minute."""
     session.install("-e", ".[test]")
     options = [option for option in session.posargs if option != "--quick"]
     if "--quick" in session.posargs:
-        options += [f"--ignore={path}" for path in LONG]
+        options += SMOKE
     _run_module(session, "pytest", *ON_ALL_CORES, *options)
 
 

@@ -220,10 +220,10 @@ def test_a_function_fits_on_a_screen(module: Path) -> None:
     assert too_long == {}
 
 
-def test_what_one_python_alone_is_asked_is_there() -> None:
-    named = re.search(
-        r"^LONG = \((.*?)^\)", (ROOT / "noxfile.py").read_text(), re.DOTALL | re.MULTILINE
-    )
+@pytest.mark.parametrize("name", ["LONG", "MEASURED", "SMOKE"])
+def test_the_tests_that_a_chore_names_are_there(name: str) -> None:
+    noxfile = (ROOT / "noxfile.py").read_text(encoding="utf-8")
+    named = re.search(rf"^{name} = \((.*?)^\)", noxfile, re.DOTALL | re.MULTILINE)
     assert named is not None
     paths = re.findall(r'"(.+?)"', named[1])
     assert paths
