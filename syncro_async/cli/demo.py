@@ -124,7 +124,12 @@ def demo(leads: int, minute: float) -> int:
     rate = RateLimit(_CALLS, minute)
     exported = _sandbox(leads, rate)
     folder = make_folder(Path(FOLDER))
-    code = _show_export(exported, folder, leads, rate) or _show_jobs(folder, rate)
+    return _print_folder(
+        folder, _show_export(exported, folder, leads, rate) or _show_jobs(folder, rate)
+    )
+
+
+def _print_folder(folder: Path, code: int) -> int:
     sys.stdout.write(f"folder          {folder.resolve()}\n")
     return code
 

@@ -256,7 +256,10 @@ _ONCE = RetryPolicy(attempts=1, max_elapsed=0.0)
 
 def run_doctor(base_url: str | None, limiter: str | None, *, as_json: bool = False) -> int:
     """Print a line for each check; returns 1 when one of them is an error."""
-    results = asyncio.run(_examine(base_url, limiter))
+    return _print(asyncio.run(_examine(base_url, limiter)), as_json=as_json)
+
+
+def _print(results: list[Check], *, as_json: bool) -> int:
     failed = any(check.state == "error" for check in results)
     if as_json:
         print_json({"ok": not failed, "checks": results})

@@ -13,9 +13,13 @@ from syncro_async.cli.session import Connection
 def undo_import(report: str, connection: Connection, *, dry_run: bool) -> int:
     """Take the import back and print each row. Raises `WrongUsageError` for another file."""
     try:
-        summary = asyncio.run(_undo(report, connection, dry_run=dry_run))
+        return _print(asyncio.run(_undo(report, connection, dry_run=dry_run)), dry_run=dry_run)
     except ValueError as error:
         raise WrongUsageError(str(error)) from error
+
+
+def _print(summary: UndoSummary, *, dry_run: bool) -> int:
+    """Print each row and the counts."""
     for row in summary.rows:
         sys.stdout.write(f"{_described(row)}\n")
     would = "would be " if dry_run else ""

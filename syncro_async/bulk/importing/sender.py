@@ -105,9 +105,10 @@ class Sender:
                 return await call()
             except SyncroError as error:
                 action = action_for(error)
-                if action == "retry" or (action == "wait" and await self._outage.wait(error)):
-                    if not self._queue.stopped:
-                        continue
+                again = action == "retry" or (action == "wait" and await self._outage.wait(error))
+                if again and not self._queue.stopped:
+                    continue
+                if again:
                     return _Ended(Outcome(row.idx, "pending"), None)
                 if action in {"abort", "wait"}:
                     return _Ended(Outcome(row.idx, "pending"), error)

@@ -72,7 +72,7 @@ def test_what_is_said_about_a_column_counts_before_all() -> None:
     assert use_of("email", columns=columns) == Target("field", "notes")
     assert use_of("syncro_error", columns={"syncro_error": "notes"}) == Target("ignored")
     assert use_of("syncro_raw") == Target("ignored")
-    with pytest.raises(ValueError, match="column 'x' cannot hold 'colour', which is no field"):
+    with pytest.raises(ValueError, match="columns: 'x' cannot hold 'colour', which is no field"):
         ColumnMapping({"x": "colour"})
 
 
