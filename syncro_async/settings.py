@@ -31,7 +31,7 @@ from syncro_async.transport.rotating_key import AskKey
 if TYPE_CHECKING:
     from aiolimiter import AsyncLimiter
 
-    from syncro_async.transport.http_library import Transport
+    from syncro_async.transport.http_engine import Transport
 else:
     AsyncLimiter = Transport = Any  # loaded on first use
 

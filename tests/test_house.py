@@ -135,7 +135,7 @@ def test_the_http_engine_is_imported_in_one_file() -> None:
         for module in MODULES
         if any(re.match(r"(httpx2?|httpcore2?)\b", dotted) for dotted in imports_of(module))
     }
-    assert users == {"transport/http_library.py"}
+    assert users == {"transport/http_engine.py"}
 
 
 def test_type_checkers_need_no_data_frame_library() -> None:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from syncro_async._internal.plain_text import shorten
 from syncro_async.errors import ConnectionFailedError, NoAnswerError, RequestTimeoutError
-from syncro_async.transport.http_library import HttpLibrary
 from syncro_async.transport.messages import Attempt
 from syncro_async.transport.over_aiohttp import proves_nothing_was_sent
 from syncro_async.transport.proxies import refuses_credentials
+
+if TYPE_CHECKING:
+    from syncro_async.transport.http_engine import HttpLibrary
 
 
 def iter_causes(error: BaseException) -> Iterator[BaseException]:

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any, cast
 from syncro_async.clock import Clock
 from syncro_async.errors import ConfigurationError
 from syncro_async.transport.connections import KEEP_ALIVE, TransportPool
-from syncro_async.transport.http_library import DEFAULT, HttpLibrary, library_of, load_library
+from syncro_async.transport.http_engine import DEFAULT, HttpLibrary, library_of, load_library
 from syncro_async.transport.proxies import environment_proxy
 
 if TYPE_CHECKING:
-    from syncro_async.transport.http_library import Transport
+    from syncro_async.transport.http_engine import Transport
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class Wire:
     tls: ssl.SSLContext | None = None
     client_certificate: str | None = None
 
-    def open_row(self, base_url: str, clock: Clock) -> TransportPool[Transport]:
+    def open_pool(self, base_url: str, clock: Clock) -> TransportPool[Transport]:
         """A pool of transports of one connection each, as the environment wants them.
 
         Raises what is wrong with the proxies and certificates that the environment names.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from syncro_async.transport.http_library import NAMES
+from syncro_async.transport.http_engine import NAMES
 
 
 @pytest.fixture(params=NAMES)

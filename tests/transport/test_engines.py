@@ -13,7 +13,7 @@ import pytest
 from syncro_async import AsyncClient
 from syncro_async.errors import ConfigurationError
 from syncro_async.testing import sandbox_client
-from syncro_async.transport.http_library import load_library
+from syncro_async.transport.http_engine import load_library
 from tests.transport.programs import outcome_of
 from tests.transport.scripted_app import KEY
 

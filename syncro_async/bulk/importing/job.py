@@ -187,7 +187,7 @@ class Import:
             self._progress.phase("sending", total, sum(counts.get(state, 0) for state in _DONE))
             if options.canary and not resumed and self._stop_reason is None:
                 await self._pass(journal, options.canary)
-                if await journal.run(row_states.has_open_rows):
+                if await journal.run(row_states.has_open_pools):
                     self._check_canary()
             await self._pass_until_done(journal)
         finally:
@@ -202,7 +202,7 @@ class Import:
     async def _prepare(self, journal: Journal, *, resumed: bool) -> None:
         """Read what is at the server before the first row is sent."""
         options = self._options
-        if not await journal.run(row_states.has_open_rows):
+        if not await journal.run(row_states.has_open_pools):
             return
         try:
             if options.journal is not None:
@@ -211,7 +211,7 @@ class Import:
             await self._check_sales(journal)
             if self._job.stats.answered or resumed:
                 self._outage.end()
-            if await journal.run(row_states.has_open_rows):
+            if await journal.run(row_states.has_open_pools):
                 await self._reconciler(journal).prepare()
         except (AuthenticationError, PermissionDeniedError, ConnectionFailedError) as error:
             self._stop(str(error), error)

@@ -75,7 +75,7 @@ def retry_failed(db: sqlite3.Connection, *, in_order: bool) -> int:
     return count
 
 
-def has_open_rows(db: sqlite3.Connection) -> bool:
+def has_open_pools(db: sqlite3.Connection) -> bool:
     """Return whether any row is still to be sent."""
     query = f"SELECT 1 FROM rows WHERE {_OPEN} OR state = 'stale' LIMIT 1"  # noqa: S608  # a constant
     return db.execute(query).fetchone() is not None
