@@ -2,43 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import fields
 from os import PathLike
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar, Unpack
 
 from syncro_async.bulk.concurrent_map import Function, Items, MapContext
 from syncro_async.bulk.estimates import Plan, make_plan
 from syncro_async.bulk.exports import Exports
-from syncro_async.bulk.files.reading import as_path
 from syncro_async.bulk.importing.fields import Kind
 from syncro_async.bulk.importing.job import Import
-from syncro_async.bulk.importing.options import ImportOptions
+from syncro_async.bulk.importing.options import (
+    ARGUMENT_DEFAULTS,
+    ImportArguments,
+    ReadingArguments,
+    options_of,
+)
 from syncro_async.bulk.importing.plan import TagsMode
 from syncro_async.bulk.importing.staging import Source
 from syncro_async.bulk.importing.undo import undo_import
 from syncro_async.bulk.job import Job
 from syncro_async.bulk.progress import OnProgress
-from syncro_async.models.receipts import (
-    ImportSummary,
-    SourceReport,
-    UndoSummary,
-)
+from syncro_async.models.receipts import ImportSummary, UndoSummary
 from syncro_async.resources.arguments import MatchBy
-
-OnBadRow = Literal["stop", "set-aside"]
-OnSource = Callable[[SourceReport], object]
-
-
-def _import_options(kind: Kind, arguments: Mapping[str, Any]) -> ImportOptions:
-    """The options of an import, from the arguments of its method."""
-    names = {one.name for one in fields(ImportOptions) if one.init} - {"kind"}
-    given = {name: value for name, value in arguments.items() if name in names}
-    for name in {"journal", "failures", "report"} & given.keys():
-        given[name] = as_path(given[name])
-    return ImportOptions(kind=kind, **given)
-
+from syncro_async.resources.keywords import show_keywords
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -93,33 +79,15 @@ class Bulk(Exports):
             on_progress=on_progress,
         )
 
+    @show_keywords(ImportArguments, ARGUMENT_DEFAULTS)
     async def upsert_leads(
         self,
         rows: Source,
         *,
         match_by: MatchBy = "email_or_phone",
-        columns: Mapping[str, str | None] | None = None,
-        defaults: Mapping[str, Any] | None = None,
-        definitions: Iterable[Any] | None = None,
-        journal: str | PathLike[str] | None = None,
-        failures: str | PathLike[str] | None = None,
-        canary: int = 20,
-        max_failures: int | None = None,
-        locale: str | None = None,
-        on_bad_row: OnBadRow = "stop",
-        resume: bool = True,
-        encoding: str | None = None,
-        header_row: int | None = None,
-        ignore_others: bool = False,
-        server_time_limit: float = 30.0,
-        max_outage: float = 900.0,
         diff: bool = True,
         tags_mode: TagsMode = "add",
-        allow_sales: bool = False,
-        report: str | PathLike[str] | None = None,
-        dry_run: bool = False,
-        on_source: OnSource | None = None,
-        on_progress: OnProgress | None = None,
+        **arguments: Unpack[ImportArguments],
     ) -> ImportSummary:
         """Update the lead of each row, or create it: every row once, whatever happens on the way.
 
@@ -166,7 +134,6 @@ class Bulk(Exports):
           since to find out whether the row was carried out.
         - `max_outage`: how long the job waits for a server that cannot be reached any more (s,
           default 900). Then it stops; no row fails because of it.
-        - `match_by`: what a lead is found by, as for `leads.upsert`.
         - `diff`: find the leads of the rows first (default), by a reading of all leads, 200 a
           request, or by a search for each key, whichever takes fewer requests. A lead that exists
           gets only what the row has and what differs: `defaults` are for leads that are created,
@@ -190,32 +157,13 @@ class Bulk(Exports):
         and for one in use, and `ImportStoppedError`, with the summary so far, when the job stops
         early: at the limits above, at a key that is refused, and when the plan holds no more leads.
         """
-        return await self._import("upsert", locals()).run()
+        compared: dict[str, Any] = {"match_by": match_by, "diff": diff, "tags_mode": tags_mode}
+        options = options_of("upsert", rows, arguments, self._context, **compared)
+        return await Import(self._context, options).run()
 
+    @show_keywords(ImportArguments, ARGUMENT_DEFAULTS)
     async def create_leads(
-        self,
-        rows: Source,
-        *,
-        columns: Mapping[str, str | None] | None = None,
-        defaults: Mapping[str, Any] | None = None,
-        definitions: Iterable[Any] | None = None,
-        journal: str | PathLike[str] | None = None,
-        failures: str | PathLike[str] | None = None,
-        canary: int = 20,
-        max_failures: int | None = None,
-        locale: str | None = None,
-        on_bad_row: OnBadRow = "stop",
-        resume: bool = True,
-        encoding: str | None = None,
-        header_row: int | None = None,
-        ignore_others: bool = False,
-        server_time_limit: float = 30.0,
-        max_outage: float = 900.0,
-        allow_sales: bool = False,
-        report: str | PathLike[str] | None = None,
-        dry_run: bool = False,
-        on_source: OnSource | None = None,
-        on_progress: OnProgress | None = None,
+        self, rows: Source, **arguments: Unpack[ImportArguments]
     ) -> ImportSummary:
         """Create a lead for each row, as `upsert_leads` does but for the matching.
 
@@ -231,7 +179,8 @@ class Bulk(Exports):
           `on_progress`, `locale`, `on_bad_row`, `resume`, `encoding`, `header_row`,
           `ignore_others`, `on_source`: as for `upsert_leads`.
         """
-        return await self._import("create", locals()).run()
+        options = options_of("create", rows, arguments, self._context)
+        return await Import(self._context, options).run()
 
     async def undo_import(
         self, report: str | PathLike[str], *, dry_run: bool = False
@@ -251,23 +200,16 @@ class Bulk(Exports):
         """
         return await undo_import(self._context, Path(report), dry_run=dry_run)
 
+    @show_keywords(ReadingArguments, ARGUMENT_DEFAULTS)
     async def plan_import(
         self,
         rows: Source,
         *,
         create: bool = False,
         match_by: MatchBy = "email_or_phone",
-        columns: Mapping[str, str | None] | None = None,
-        defaults: Mapping[str, Any] | None = None,
-        definitions: Iterable[Any] | None = None,
-        journal: str | PathLike[str] | None = None,
-        locale: str | None = None,
-        on_bad_row: OnBadRow = "stop",
-        encoding: str | None = None,
-        header_row: int | None = None,
-        ignore_others: bool = False,
         diff: bool = True,
         tags_mode: TagsMode = "add",
+        **arguments: Unpack[ReadingArguments],
     ) -> Plan:
         """Say how long an import would take at most, and when it would be done; sends nothing.
 
@@ -278,15 +220,10 @@ class Bulk(Exports):
         - `rows`, `match_by`, `columns`, `defaults`, `definitions`, `diff`, `tags_mode`, `locale`,
           `on_bad_row`, `encoding`, `header_row`, `ignore_others`: as for `upsert_leads`.
         """
+        compared: dict[str, Any] = {"match_by": match_by, "diff": diff, "tags_mode": tags_mode}
         kind: Kind = "create" if create else "upsert"
-        return self.plan(await self._import(kind, locals()).requests_needed())
-
-    def _import(self, kind: Kind, arguments: Mapping[str, Any]) -> Import:
-        """The import with the arguments of a public method."""
-        order = _import_options(
-            kind, {**arguments, "locale": arguments["locale"] or self._context.locale}
-        )
-        return Import(self._context, order)
+        options = options_of(kind, rows, arguments, self._context, ReadingArguments, **compared)
+        return self.plan(await Import(self._context, options).requests_needed())
 
     def plan(self, requests: int) -> Plan:
         """Say how long that many requests would take from now, and when they would be done.

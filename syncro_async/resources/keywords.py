@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from difflib import get_close_matches
+from types import MappingProxyType
 from typing import Any, TypeVar
 
 from syncro_async.errors import UnknownArgumentError
@@ -21,10 +22,13 @@ def check_names(call: str, given: Iterable[str], known: Collection[str]) -> None
             raise UnknownArgumentError(f"unknown argument {name!r} for {call}{hint}", argument=name)
 
 
-def show_keywords(keys: type) -> Callable[[F], F]:
+def show_keywords(
+    keys: type, defaults: Mapping[str, Any] = MappingProxyType({})
+) -> Callable[[F], F]:
     """Show every key of a TypedDict as a parameter of the function that takes `**Unpack[keys]`.
 
     `help()`, `inspect.signature` and the completion of notebooks read the signature that is set.
+    `defaults`: the default of each key; None for those that it does not name.
     """
 
     def decorate(function: F) -> F:
@@ -36,7 +40,7 @@ def show_keywords(keys: type) -> Callable[[F], F]:
             inspect.Parameter(
                 name,
                 inspect.Parameter.KEYWORD_ONLY,
-                default=None,
+                default=defaults.get(name),
                 annotation=getattr(kind, "__forward_arg__", kind),
             )
             for name, kind in keys.__annotations__.items()

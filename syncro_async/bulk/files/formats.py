@@ -8,13 +8,13 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date, datetime
 from functools import partial
-from importlib import import_module
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
 import msgspec
 
 from syncro_async.bulk.files.columns import COLUMNS, Kind
+from syncro_async.bulk.files.extras import load_extra
 from syncro_async.bulk.files.xlsx_writing import workbook_library, write_workbook
 from syncro_async.errors import ConfigurationError
 
@@ -39,12 +39,8 @@ def library() -> tuple[Any, Any]:
 
     Raises `ConfigurationError` where they are not installed.
     """
-    try:
-        return import_module("pyarrow"), import_module("pyarrow.parquet")
-    except ModuleNotFoundError as error:
-        raise ConfigurationError(
-            'a .parquet file needs its extra: pip install "syncro-async[parquet]"'
-        ) from error
+    extra = "parquet", "a .parquet file"
+    return load_extra("pyarrow", *extra), load_extra("pyarrow.parquet", *extra)
 
 
 Rows = Iterable[Sequence[bytes]]

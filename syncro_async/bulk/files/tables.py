@@ -7,7 +7,6 @@ import gzip
 import io
 import shutil
 from collections.abc import Mapping, Sequence
-from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,7 +16,7 @@ from syncro_async.bulk.files.formats import cell, write_parquet_table
 from syncro_async.bulk.files.formats import library as parquet_library
 from syncro_async.bulk.files.inputs import split_suffix
 from syncro_async.bulk.files.rows import repeated_name
-from syncro_async.errors import ConfigurationError
+from syncro_async.bulk.files.xlsx_writing import workbook_library
 
 _LARGEST_IN_A_CELL = 2**53
 
@@ -39,7 +38,7 @@ def check_libraries(path: Path) -> None:
     if suffix == ".parquet":
         parquet_library()
     if suffix == ".xlsx":
-        _xlsxwriter()
+        workbook_library()
 
 
 def write_table(part: Path, target: Path, columns: Sequence[str], rows: Rows, how: Layout) -> None:
@@ -78,7 +77,7 @@ def _pack(part: Path) -> None:
 
 
 def _write_workbook(part: Path, columns: Sequence[str], rows: Rows) -> None:
-    library = _xlsxwriter()
+    library = workbook_library()
     with part.open("wb") as file:
         book = library.Workbook(file, {"in_memory": True})
         sheet = book.add_worksheet()
@@ -101,12 +100,3 @@ def _write_cell(sheet: Any, line: int, column: int, value: Any) -> None:
     else:
         text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
         sheet.write_string(line, column, text)
-
-
-def _xlsxwriter() -> Any:
-    try:
-        return import_module("xlsxwriter")
-    except ModuleNotFoundError as error:
-        raise ConfigurationError(
-            'a .xlsx file needs its extra: pip install "syncro-async[files]"'
-        ) from error

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from datetime import date, datetime, time, timedelta
-from importlib import import_module
 from itertools import chain, islice
 from typing import Any, BinaryIO
 
+from syncro_async.bulk.files.extras import load_extra
 from syncro_async.bulk.files.rows import (
     Line,
     Table,
@@ -15,7 +15,6 @@ from syncro_async.bulk.files.rows import (
     take_header,
     unreadable,
 )
-from syncro_async.errors import ConfigurationError
 from syncro_async.models.receipts import RowProblem
 
 _HEAD_LINES = 100
@@ -48,12 +47,7 @@ def workbook_table(file: BinaryIO, name: str, header_row: int | None) -> Table:
 
 def calamine() -> Any:
     """The library `python_calamine`. Raises `ConfigurationError` where it is not installed."""
-    try:
-        return import_module("python_calamine")
-    except ModuleNotFoundError as error:
-        raise ConfigurationError(
-            'a .xlsx file needs its extra: pip install "syncro-async[files]"'
-        ) from error
+    return load_extra("python_calamine", "files", "a .xlsx file")
 
 
 def _as_it_is(_: str, cell: Any) -> Any:

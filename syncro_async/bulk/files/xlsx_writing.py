@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import UTC, date, datetime
-from importlib import import_module
 from typing import Any, BinaryIO
 
 import msgspec
 
 from syncro_async.bulk.files.columns import COLUMNS, Kind
+from syncro_async.bulk.files.extras import load_extra
 from syncro_async.errors import ConfigurationError
 
 MADE_BY = "syncro_async export"
@@ -22,12 +22,7 @@ _FORMATS: dict[Kind, str] = {"date": "yyyy-mm-dd", "moment": "yyyy-mm-dd hh:mm:s
 
 def workbook_library() -> Any:
     """Return the library `xlsxwriter`. Raises `ConfigurationError` where it is not installed."""
-    try:
-        return import_module("xlsxwriter")
-    except ModuleNotFoundError as error:
-        raise ConfigurationError(
-            'a .xlsx file needs its extra: pip install "syncro-async[files]"'
-        ) from error
+    return load_extra("xlsxwriter", "files", "a .xlsx file")
 
 
 def write_workbook(library: Any, out: BinaryIO, rows: Iterable[Sequence[bytes]]) -> None:

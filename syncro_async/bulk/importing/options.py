@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
+from os import PathLike
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, TypedDict, get_args
 
 from syncro_async._internal.checks import is_int, is_number
 from syncro_async.bulk.files.encodings import checked_encoding
@@ -22,7 +23,41 @@ from syncro_async.bulk.progress import OnProgress
 from syncro_async.errors import InvalidArgumentError
 from syncro_async.models.receipts import SourceReport
 from syncro_async.resources.arguments import MatchBy
+from syncro_async.resources.keywords import check_names
 from syncro_async.transport.values import refusal
+
+OnBadRow = Literal["stop", "set-aside"]
+OnSource = Callable[[SourceReport], object]
+
+
+class ReadingArguments(TypedDict, total=False):
+    """The arguments about the rows; `Bulk.upsert_leads` says what each means."""
+
+    columns: Mapping[str, str | None] | None
+    defaults: Mapping[str, Any] | None
+    definitions: Iterable[Any] | None
+    journal: str | PathLike[str] | None
+    locale: str | None
+    on_bad_row: OnBadRow
+    encoding: str | None
+    header_row: int | None
+    ignore_others: bool
+
+
+class ImportArguments(ReadingArguments, total=False):
+    """The arguments that every import takes; `Bulk.upsert_leads` says what each means."""
+
+    failures: str | PathLike[str] | None
+    canary: int
+    max_failures: int | None
+    resume: bool
+    server_time_limit: float
+    max_outage: float
+    allow_sales: bool
+    report: str | PathLike[str] | None
+    dry_run: bool
+    on_source: OnSource | None
+    on_progress: OnProgress | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,12 +86,12 @@ class ImportOptions:
     dry_run: bool = False
     on_progress: OnProgress | None = None
     locale: str | None = None
-    on_bad_row: Literal["stop", "set-aside"] = "stop"
+    on_bad_row: OnBadRow = "stop"
     encoding: str | None = None
     header_row: int | None = None
     ignore_others: bool = False
     resume: bool = True
-    on_source: Callable[[SourceReport], object] | None = None
+    on_source: OnSource | None = None
     fields: FieldMapping = field(init=False)
 
     def __post_init__(self) -> None:
@@ -136,3 +171,28 @@ class ImportOptions:
     def compares(self) -> bool:
         """Whether the leads of the rows are found before the first row is sent."""
         return self.kind == "upsert" and (self.diff or self.dry_run)
+
+
+ARGUMENT_DEFAULTS = {one.name: one.default for one in fields(ImportOptions) if one.init}
+"""What each argument is when it is not given."""
+
+
+def options_of(
+    kind: Kind,
+    rows: Source,
+    arguments: Mapping[str, Any],
+    context: JobContext,
+    keys: type = ImportArguments,
+    **compared: Any,
+) -> ImportOptions:
+    """The options of an import, from the arguments of its method.
+
+    `keys`: the TypedDict of `arguments`. `compared`: the arguments of upserts only. Raises
+    `UnknownArgumentError` for an argument that the method does not have.
+    """
+    check_names(f"an import ({kind})", arguments, keys.__annotations__)
+    given = {**compared, **arguments}
+    for name in {"journal", "failures", "report"} & given.keys():
+        given[name] = as_path(given[name])
+    given["locale"] = given.get("locale") or context.locale
+    return ImportOptions(kind=kind, rows=rows, **given)

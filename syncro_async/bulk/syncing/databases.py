@@ -8,12 +8,12 @@ import sqlite3
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from syncro_async.bulk.files.atomic import PRIVATE
 from syncro_async.bulk.files.columns import Kind
+from syncro_async.bulk.files.extras import load_extra
 from syncro_async.bulk.syncing.tables import (
     LeadTable,
     SqlDialect,
@@ -101,12 +101,7 @@ def database_of(database: str | os.PathLike[str], table: str) -> Database:
         raise ConfigurationError(f"{os.fspath(database)}: is there and is no regular file")
     if suffix not in _DUCKDB_SUFFIXES:
         return Database(path, name, SQLITE, _sqlite, sqlite3.Error)
-    try:
-        duckdb = import_module("duckdb")
-    except ModuleNotFoundError as error:
-        raise ConfigurationError(
-            'a DuckDB file needs: pip install "syncro-async[duckdb]"'
-        ) from error
+    duckdb = load_extra("duckdb", "duckdb", "a DuckDB file")
     return Database(path, name, DUCKDB, duckdb.connect, duckdb.Error)
 
 
