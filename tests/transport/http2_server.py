@@ -6,12 +6,12 @@ import asyncio
 import ssl
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from types import TracebackType
-from typing import Self
 
 import h2.config
 import h2.connection
 import h2.events
+
+from tests.transport.listening_server import ListeningServer
 
 
 class Stream:
@@ -55,36 +55,19 @@ class Stream:
 Script = Callable[[Stream], Awaitable[None]]
 
 
-class Http2Server:
+class Http2Server(ListeningServer):
     """Answers the first request by the first script and so on; the last one stays in force."""
 
     def __init__(self, tls: ssl.SSLContext, *scripts: Script) -> None:
+        super().__init__(tls)
         tls.set_alpn_protocols(["h2"])
-        self._tls = tls
         self._scripts = scripts
-        self._tasks: set[asyncio.Task[None]] = set()
         self.connections = self.requests = 0
 
     @property
     def url(self) -> str:
         """What a client takes for its base URL."""
-        return f"https://localhost:{self._server.sockets[0].getsockname()[1]}/{id(self)}"
-
-    async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0, ssl=self._tls)
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._server.close()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self._server.wait_closed()
+        return f"https://localhost:{self.port}/{id(self)}"
 
     def _keep(self, task: asyncio.Task[None]) -> None:
         self._tasks.add(task)

@@ -10,8 +10,8 @@ import ssl
 import struct
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from types import TracebackType
-from typing import Self
+
+from tests.transport.listening_server import ListeningServer
 
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)
 
@@ -89,7 +89,7 @@ Script = Callable[[Connection], Awaitable[None]]
 _numbers = itertools.count(1)
 
 
-class ScriptedServer:
+class ScriptedServer(ListeningServer):
     """Answers the first connection by the first script and so on; the last one stays in force.
 
     A connection is closed when its script ends. `requests` are the raw requests in order of
@@ -97,17 +97,15 @@ class ScriptedServer:
     """
 
     def __init__(self, *scripts: Script, tls: ssl.SSLContext | None = None) -> None:
+        super().__init__(tls)
         # A port may come again while slots taken at it live on: the path makes it another server.
         self._number = next(_numbers)
         self._scripts = scripts
-        self._tls = tls
-        self._tasks: set[asyncio.Task[None]] = set()
         self._idle = asyncio.Event()
         self._noted = asyncio.Condition()
         self.requests: list[bytes] = []
         self.connections = 0
         self.most_open = 0
-        self.port = 0
 
     @property
     def url(self) -> str:
@@ -129,23 +127,6 @@ class ScriptedServer:
     async def closed(self) -> None:
         """Wait until no connection is open."""
         await self._idle.wait()
-
-    async def __aenter__(self) -> Self:
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0, ssl=self._tls)
-        self.port = self._server.sockets[0].getsockname()[1]
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._server.close()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-        await self._server.wait_closed()
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()

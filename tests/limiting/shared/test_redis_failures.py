@@ -87,18 +87,21 @@ class TestForGood:
             with pytest.raises(ConfigurationError, match="another program uses the entries"):
                 await store.sync("k", request("a"))
 
-    async def test_a_budget_of_another_version(self, server: RedisServer) -> None:
+    @pytest.mark.parametrize(
+        ("stored", "message"),
+        [
+            (b"\x8a\xa6limits\x91", "another version of syncro_async wrote"),
+            (b"syncro-budget/2 e 1 2\n\x93\x01", "or other data"),
+        ],
+        ids=["of another version", "damaged"],
+    )
+    async def test_a_budget_that_cannot_be_read(
+        self, server: RedisServer, stored: bytes, message: str
+    ) -> None:
         with server.client() as client:
-            client.set("syncro_async:k", b"\x8a\xa6limits\x91")
+            client.set("syncro_async:k", stored)
         async with store_at(server.url) as store:
-            with pytest.raises(ConfigurationError, match="another version of syncro_async wrote"):
-                await store.sync("k", request("a"))
-
-    async def test_a_damaged_budget(self, server: RedisServer) -> None:
-        with server.client() as client:
-            client.set("syncro_async:k", b"syncro-budget/2 e 1 2\n\x93\x01")
-        async with store_at(server.url) as store:
-            with pytest.raises(ConfigurationError, match="or other data"):
+            with pytest.raises(ConfigurationError, match=message):
                 await store.sync("k", request("a"))
 
     @pytest.mark.parametrize(
