@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, NoReturn, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, Self, TypeVar, Unpack, overload
 
 from msgspec import structs
 
@@ -53,6 +53,7 @@ from syncro_async.transport.redaction import ApiKey
 from syncro_async.transport.rotating_key import NOT_ASKED, AskKey, RotatingPipeline
 from syncro_async.transport.urls import (
     Parameters,
+    RequestOptions,
     merge_default_params,
     query_string,
     relative_path,
@@ -282,9 +283,8 @@ class AsyncClient(AnyList):
         method: str,
         path: str,
         *,
-        params: Parameters | None = None,
-        json: Any = None,
         type: None = None,
+        **options: Unpack[RequestOptions],
     ) -> Any: ...
     @overload
     async def request(
@@ -292,9 +292,8 @@ class AsyncClient(AnyList):
         method: str,
         path: str,
         *,
-        params: Parameters | None = None,
-        json: Any = None,
         type: type[T],
+        **options: Unpack[RequestOptions],
     ) -> T: ...
     async def request(
         self,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
-from typing import Any, Protocol, TypeVar, cast, overload
+from typing import Any, Protocol, TypeVar, Unpack, cast, overload
 
 from syncro_async.models.page import Page
 from syncro_async.models.raw_result import RawResult
@@ -15,7 +15,7 @@ from syncro_async.resources.resource import TypedProperty, raw, raw_page
 from syncro_async.resources.tasks import RawTasks
 from syncro_async.resources.webhooks import RawWebhooks
 from syncro_async.resources.whatsapp import RawWhatsApp
-from syncro_async.transport.urls import Parameters
+from syncro_async.transport.urls import RequestOptions
 
 T = TypeVar("T")
 
@@ -63,9 +63,8 @@ class RawRequest(Protocol):
         method: str,
         path: str,
         *,
-        params: Parameters | None = None,
-        json: Any = None,
         type: None = None,
+        **options: Unpack[RequestOptions],
     ) -> RawResult[Any]: ...
     @overload
     async def __call__(
@@ -73,7 +72,6 @@ class RawRequest(Protocol):
         method: str,
         path: str,
         *,
-        params: Parameters | None = None,
-        json: Any = None,
         type: type[T],
+        **options: Unpack[RequestOptions],
     ) -> RawResult[T]: ...

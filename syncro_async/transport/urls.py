@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, TypedDict
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
 from syncro_async.errors import InvalidArgumentError
@@ -58,6 +58,15 @@ def _bad_path(path: str, why: str) -> InvalidArgumentError:
 
 
 Parameters = Mapping[str, Any] | Iterable[tuple[str, Any]]
+
+
+class RequestOptions(TypedDict, total=False):
+    """What `client.request` sends besides method and path."""
+
+    params: Parameters | None
+    json: Any
+
+
 """The parameters of a query: a map, or pairs where a name occurs several times."""
 
 
