@@ -35,6 +35,9 @@ from syncro_async.limiting.waiters import (
     wake,
 )
 
+# There is one probe at most, so that it needs no name of its own.
+_PROBE = "probe"
+
 
 class InProcessLimiter:
     """Applies the slot rule to one key. See `Limiter` for its methods.
@@ -178,7 +181,7 @@ class InProcessLimiter:
 
     def is_valid(self, slot: Slot) -> bool:
         """Whether a slot may still be used; False after a 429 has paused the key."""
-        return self._gate.is_open_for(slot)
+        return slot.is_probe or not self._gate.half_open
 
     async def release(self, slot: Slot, outcome: SlotOutcome) -> None:
         """Record the outcome of the request, which decides when the slot returns."""
@@ -256,7 +259,7 @@ class InProcessLimiter:
             taken_at=now, booked_at_grant=self._slots.take(), foreign=self._slots.foreign_now
         )
         self._next_at = spend(self._slots.pace, self._next_at, now)
-        self._gate.enter(slot)
+        slot.is_probe = self._gate.enter(_PROBE)
         if self._bursts:
             self._tats = [
                 burst.spend(shape, tat, now)
@@ -288,13 +291,22 @@ class InProcessLimiter:
                     burst.refund(shape, tat)
                     for shape, tat in zip(self._bursts, self._tats, strict=True)
                 ]
-        again = self._gate.is_half_open
-        self._gate.settle(slot, outcome, now)
+        again = self._gate.half_open
+        self._pause(slot, outcome, now)
         self._update_share(slot, outcome, now, again=again)
         if isinstance(outcome, Throttled):
             for waiter in self._queue.expiring_before(self._gate.closed_until):
                 self._reject_expiring(waiter, now)
         return True
+
+    def _pause(self, slot: Slot, outcome: SlotOutcome, now: float) -> None:
+        """Pause after a 429; open the gate after the answer to the probe."""
+        if slot.is_probe:
+            self._gate.leave(_PROBE)
+        if isinstance(outcome, Throttled):
+            self._gate.throttle(now + outcome.pause)
+        elif slot.is_probe and isinstance(outcome, Answered):
+            self._gate.open_after_probe(now)
 
     def _update_share(self, slot: Slot, outcome: SlotOutcome, now: float, *, again: bool) -> None:
         """Reduce our share by what other clients use; `again`: the key was paused already.

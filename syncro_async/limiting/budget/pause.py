@@ -1,55 +1,59 @@
-"""The pause after a 429: closed for a while, then one call alone, then open."""
+"""The pause after a 429: closed for a while, then one call alone, then open.
+
+The call that goes alone is the probe. Only its answer opens the gate again. The gate is pure: each
+method takes the time. One process and all stores keep it as it is here.
+"""
 
 from __future__ import annotations
 
-from syncro_async.limiting.protocol import Answered, Slot, SlotOutcome, Throttled
+import msgspec
 
 
-class PauseGate:
-    """Closed until a time; then half open until the one call that may pass is answered."""
+class PauseGate(msgspec.Struct):
+    """What is known of the pause of a key.
 
-    __slots__ = ("_half_open", "_probe_in_flight", "closed_until")
+    Nothing passes before `closed_until` (s). `half_open`: a 429 has not been followed by the answer
+    of a probe yet. `probe`: the name of the probe while it is in flight, else empty.
+    """
 
-    def __init__(self) -> None:
-        self.closed_until = 0.0
-        self._half_open = False
-        self._probe_in_flight = False
+    closed_until: float = 0.0
+    half_open: bool = False
+    probe: str = ""
 
     def available(self, now: float, calls: int = 1) -> int:
-        """How many of that many calls may pass together; when half open, one at a time may."""
-        if not self._half_open:
-            return calls
-        return min(calls, int(now >= self.closed_until and not self._probe_in_flight))
+        """How many of so many calls may pass together now; one at most while it is half open."""
+        if now < self.closed_until or (self.half_open and self.probe):
+            return 0
+        return min(calls, 1) if self.half_open else calls
 
     def next_pass_at(self, now: float, place: int, latency: float) -> float:
-        """When the call with `place` others before it may pass, an answer taking `latency`."""
-        if not self._half_open:
-            return now
+        """When the call with `place` others before it may pass, an answer taking `latency` (s)."""
         # All calls but the probe wait for its answer.
-        probe = latency if place or self._probe_in_flight else 0.0
-        return max(now, self.closed_until) + probe
+        waits = self.half_open and (place or self.probe)
+        return max(now, self.closed_until) + (latency if waits else 0.0)
 
-    @property
-    def is_half_open(self) -> bool:
-        """Whether a 429 has not been followed by the answer of a probe yet."""
-        return self._half_open
+    def enter(self, name: str) -> bool:
+        """Let a call of that name pass; True when it is the probe."""
+        if self.half_open:
+            self.probe = name
+        return self.half_open
 
-    def is_open_for(self, slot: Slot) -> bool:
-        """Whether a call that has passed may go on: its slot came with the gate as it is now."""
-        return slot.is_probe or not self._half_open
+    def leave(self, name: str) -> bool:
+        """A call that had passed has ended; True when it was the probe."""
+        was_probe = bool(name) and self.probe == name
+        if was_probe:
+            self.probe = ""
+        return was_probe
 
-    def enter(self, slot: Slot) -> None:
-        """Let a call pass; the first one after a pause is the probe."""
-        if self._half_open:
-            slot.is_probe = self._probe_in_flight = True
+    def close(self, until: float) -> None:
+        """Let nothing pass before `until`."""
+        self.closed_until = max(self.closed_until, until)
 
-    def settle(self, slot: Slot, outcome: SlotOutcome, now: float) -> None:
-        """Record the outcome of a call. Only the answer to the probe opens the gate again."""
-        if slot.is_probe:
-            self._probe_in_flight = False
-        if isinstance(outcome, Throttled):
-            self.closed_until = max(self.closed_until, now + outcome.pause)
-            self._half_open = True
-        elif slot.is_probe and isinstance(outcome, Answered):
-            # A 429 to a call sent before the pause may have closed it again meanwhile.
-            self._half_open = now < self.closed_until
+    def throttle(self, until: float) -> None:
+        """A 429 pauses the key until then."""
+        self.close(until)
+        self.half_open = True
+
+    def open_after_probe(self, now: float) -> None:
+        """The probe was answered. A 429 to a call that was sent earlier may have paused again."""
+        self.half_open = now < self.closed_until

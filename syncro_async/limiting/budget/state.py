@@ -20,6 +20,7 @@ from syncro_async.limiting.budget.burst import BurstShape, refund, room, spend
 from syncro_async.limiting.budget.foreign_usage import OwnShare
 from syncro_async.limiting.budget.lane_order import bounded, turns
 from syncro_async.limiting.budget.messages import Limit
+from syncro_async.limiting.budget.pause import PauseGate
 
 # The longest time (s) between two requests of a process with calls that wait, are in flight, or
 # have slots that still count.
@@ -87,9 +88,7 @@ class BudgetState(msgspec.Struct):
     bulk: list[QueueEntry] = []
     heartbeats: dict[str, float] = {}
     awaited: dict[str, float] = {}
-    closed_until: float = 0.0
-    half_open: bool = False
-    probe: str = ""
+    gate: PauseGate = msgspec.field(default_factory=PauseGate)
     lane_debt: int = 0
     booked_total: int = 0
     share: OwnShare | None = None
@@ -119,12 +118,12 @@ def taken(state: BudgetState, limit: Limit) -> int:
 
 def free(state: BudgetState) -> int:
     """How many calls may be granted now."""
-    if state.now < state.closed_until or state.awaited or (state.half_open and state.probe):
+    if state.awaited:
         return 0
     slots = min(own_calls(state, limit) - taken(state, limit) for limit in state.limits)
     bursts = [room(shape, tat, state.now) for shape, tat in bursts_of(state)]
     slots = min([slots, *bursts])
-    return min(slots, 1) if state.half_open else slots
+    return state.gate.available(state.now, slots)
 
 
 def free_in(state: BudgetState, limit: Limit) -> list[float]:
@@ -136,7 +135,7 @@ def free_in(state: BudgetState, limit: Limit) -> list[float]:
 
 def closed_for(state: BudgetState) -> float:
     """For how many seconds nobody may send."""
-    until = max([state.closed_until, *state.awaited.values()])
+    until = max([state.gate.closed_until, *state.awaited.values()])
     return max(0.0, until - state.now)
 
 

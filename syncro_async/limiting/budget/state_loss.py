@@ -63,7 +63,7 @@ def close_after_silence(state: BudgetState, request: SyncRequest, moment: Moment
 
 def close(state: BudgetState) -> None:
     """Let nobody send for `STATE_LOSS_PAUSE`."""
-    state.closed_until = max(state.closed_until, state.now + STATE_LOSS_PAUSE)
+    state.gate.close(state.now + STATE_LOSS_PAUSE)
 
 
 def _is_lost(state: BudgetState, request: SyncRequest) -> bool:
@@ -81,8 +81,8 @@ def _merge(state: BudgetState, seen: BudgetState, later: float) -> None:
     for lease_id, lease in seen.leases.items():
         if lease_id not in state.answered and lease_id not in state.leases:
             state.leases[lease_id] = _moved(lease, later)
-    state.closed_until = max(state.closed_until, seen.closed_until + later)
-    state.half_open = state.half_open or seen.half_open
+    state.gate.close(seen.gate.closed_until + later)
+    state.gate.half_open |= seen.gate.half_open
     if seen.share is not None and (state.share is None or seen.share.calls < state.share.calls):
         raise_at = seen.share.raise_at + later
         state.share = msgspec.structs.replace(seen.share, raise_at=raise_at)

@@ -52,4 +52,4 @@ def continue_on(state: BudgetState, clock: float) -> None:
     state.clock = clock
     state.answered = dict.fromkeys([*state.answered, *state.leases], state.now)
     state.leases, state.heartbeats, state.awaited = {}, {}, {}
-    state.interactive, state.bulk, state.probe = [], [], ""
+    state.interactive, state.bulk, state.gate.probe = [], [], ""

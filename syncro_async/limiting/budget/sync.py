@@ -34,10 +34,10 @@ from syncro_async.limiting.budget.messages import (
     other_limits,
 )
 from syncro_async.limiting.budget.pacing import bulk_available_at, paced_after, within_pace
+from syncro_async.limiting.budget.pause import PauseGate
 from syncro_async.limiting.budget.state import (
     OWNER_TTL,
     BudgetState,
-    Lease,
     QueueEntry,
     bursts_of,
     closed_for,
@@ -84,7 +84,7 @@ def state_for(state: BudgetState | None, request: SyncRequest, clock: float) -> 
             clock=clock,
             now=clock,
             created_at=clock,
-            closed_until=clock + request.new_state_pause,
+            gate=PauseGate(clock + request.new_state_pause),
         )
     if state.limits != request.limits:
         advance(state, Moment.at(clock), None)
@@ -130,9 +130,7 @@ def _facts(state: BudgetState, owner: str) -> tuple[object, ...]:
         state.interactive.copy(),
         state.bulk.copy(),
         state.awaited.copy(),
-        state.closed_until,
-        state.half_open,
-        state.probe,
+        *msgspec.structs.astuple(state.gate),
         state.lane_debt,
         state.booked_total,
         state.share,
@@ -159,8 +157,8 @@ def _respond(state: BudgetState, request: SyncRequest) -> SyncResponse:
         waiting=len(state.interactive) + len(state.bulk),
         waiting_bulk=len(state.bulk),
         gate_closed_for=closed_for(state),
-        half_open=state.half_open,
-        probe=state.probe,
+        half_open=state.gate.half_open,
+        probe=state.gate.probe,
         not_before=held_back,
         at_once=min(rooms, default=None),
         foreign_booked=sum(_FOREIGN in lease_id for lease_id in state.answered),
@@ -208,25 +206,23 @@ def _expire(state: BudgetState) -> None:
         for lease_id, lease in leases.items()
         if lease.owner in state.heartbeats or lease.expires_at > state.now
     }
-    if state.probe and (
-        state.probe not in state.leases or state.leases[state.probe].owner not in state.heartbeats
-    ):
-        state.probe = ""
+    probe = state.leases.get(state.gate.probe)
+    if probe is None or probe.owner not in state.heartbeats:
+        state.gate.probe = ""
     keep_entries(state, lambda entry: entry.owner in state.heartbeats)
     window = longest(state)
     state.share = recover(state.share, window.calls, window.hold_seconds, state.now)
 
 
 def _record_outcome(state: BudgetState, settled: Outcome) -> None:
-    opened = state.probe == settled.lease_id
-    slot = _end_lease(state, settled.lease_id)
+    opened = state.gate.leave(settled.lease_id)
+    slot = state.leases.pop(settled.lease_id, None)
     if settled.kind == "answered":
         _count(state, settled.lease_id, state.now - settled.seconds)
         if slot is not None:
             _count_foreign(state, settled, slot.booked_at_grant + state.booked_total)
         if opened:
-            # A 429 to a call that was sent earlier may have started a new pause.
-            state.half_open = state.now < state.closed_until
+            state.gate.open_after_probe(state.now)
         return
     if settled.kind == "lost":
         _count(state, settled.lease_id, state.now - settled.seconds + LATE_ARRIVAL_GRACE)
@@ -241,7 +237,7 @@ def _record_outcome(state: BudgetState, settled: Outcome) -> None:
 
 def _note_uncounted(state: BudgetState) -> None:
     """Learn from a slot that the server did not count, during the probe of a pause."""
-    if state.half_open:
+    if state.gate.half_open:
         state.share = decrement(state.share)
 
 
@@ -265,23 +261,15 @@ def _count_foreign(state: BudgetState, settled: Outcome, ours: int) -> None:
 
 
 def _refuse(state: BudgetState, pause: float) -> None:
-    again = state.half_open
-    state.closed_until = max(state.closed_until, state.now + pause)
-    state.half_open = True
+    again = state.gate.half_open
+    state.gate.throttle(state.now + pause)
     limit = longest(state)
     # In its first window the state does not have what was sent before.
     if not again and state.now - state.created_at > limit.hold_seconds:
-        through, until = taken(state, limit), state.closed_until
+        through, until = taken(state, limit), state.gate.closed_until
         state.share = reduce_after_429(
             state.share, limit.calls, limit.hold_seconds, through, until=until
         )
-
-
-def _end_lease(state: BudgetState, lease_id: str) -> Lease | None:
-    """End a slot in flight; after the end of a probe another call may be the probe."""
-    if state.probe == lease_id:
-        state.probe = ""
-    return state.leases.pop(lease_id, None)
 
 
 def _join(state: BudgetState, request: SyncRequest) -> None:
@@ -301,8 +289,8 @@ def _join(state: BudgetState, request: SyncRequest) -> None:
 
 def _leave(state: BudgetState, lease_ids: list[str]) -> None:
     for lease_id in lease_ids:
-        opened = state.probe == lease_id
-        lease = _end_lease(state, lease_id)
+        opened = state.gate.leave(lease_id)
+        lease = state.leases.pop(lease_id, None)
         if lease is not None:
             return_slot(state, arrived=False)
             if not opened:
@@ -326,6 +314,5 @@ def _grant(state: BudgetState, request: SyncRequest) -> None:
     for lease_id, bulk in turns.items():
         state.lane_debt = debt_after(state.lane_debt, bulks_turn=bulk)
         start_lease(state, lease_id, new_lease(state, request.owner, request.timeout))
-        if state.half_open:
-            state.probe = lease_id
+        state.gate.enter(lease_id)
     _keep_without(state, turns)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from syncro_async.limiting.budget.messages import Limit, SyncResponse
+from syncro_async.limiting.budget.pause import PauseGate
 from syncro_async.limiting.budget.slot_ledger import ReturnSchedule, sent_at
 from syncro_async.limiting.protocol import Budget
 from syncro_async.limiting.rate_limit import RateLimit
@@ -21,10 +22,16 @@ class Forecast:
     limits: Sequence[Limit]
     latency: float
     _schedules: list[ReturnSchedule] = field(init=False)
+    # Its times are those since the response.
+    _gate: PauseGate = field(init=False)
 
     def __post_init__(self) -> None:
         rounds = [self._round(index) for index in range(len(self.limits))]
         object.__setattr__(self, "_schedules", rounds)
+        gate = PauseGate(
+            self.response.gate_closed_for, self.response.half_open, self.response.probe
+        )
+        object.__setattr__(self, "_gate", gate)
 
     def foreign(self) -> int:
         """How many calls of the longest window other clients use."""
@@ -55,9 +62,10 @@ class Forecast:
 
     def wait(self, place: int, now: float, lease_id: str = "") -> float:
         """An estimate: in how many seconds the call with that many before it is sent."""
-        probe = self.latency if place or self.response.probe else 0.0
-        passes = self.response.gate_closed_for + (probe if self.response.half_open else 0.0)
-        passes = max(passes, self.response.not_before.get(lease_id, 0.0))
+        passes = max(
+            self._gate.next_pass_at(0.0, place, self.latency),
+            self.response.not_before.get(lease_id, 0.0),
+        )
         at = sent_at(place, self._schedules, lambda _: passes)
         return max(0.0, self.heard_at + at - now)
 
@@ -71,12 +79,10 @@ class Forecast:
         most = min(idle)
         if self.response.at_once is not None:
             most = min(most, self.response.at_once)
-        if self.response.half_open:
-            most = min(most, int(not closed_for and not self.response.probe))
         return Budget(
             limit=kept[tightest],
             window=rates[tightest].seconds,
-            available=0 if closed_for else most,
+            available=self._gate.available(passed, most),
             in_flight=self.response.leases_held,
             waiting=self.response.waiting + waiting,
             next_free_in=self.wait(0, now),

@@ -190,7 +190,7 @@ def _counts_for(state: BudgetState) -> float:
     """After how many seconds nothing in the state counts any more, if no process comes."""
     hold = max(limit.hold_seconds for limit in state.limits)
     last = [
-        state.closed_until,
+        state.gate.closed_until,
         *(at + hold for at in state.answered.values()),
         *(lease.expires_at for lease in state.leases.values()),
         *state.awaited.values(),
