@@ -31,6 +31,20 @@ def leaves_little(left: int, calls: int) -> bool:
     return left < _LITTLE * calls
 
 
+def counted_for_others(
+    calls: int, left: int, ours: int, *, had_left_little: bool
+) -> tuple[int, bool]:
+    """How many calls of a window the server has counted for other clients, by its answer.
+
+    It says that it will count `left` more of `calls`, and `ours` of ours may be in the window.
+    `had_left_little`: what this function returned second for the answer before: whether the next
+    answer has to confirm it.
+    """
+    foreign = max(0, calls - left - ours)
+    is_little = foreign > 0 and leaves_little(left, calls)
+    return (0 if is_little and not had_left_little else foreign), is_little
+
+
 class OwnShare(msgspec.Struct, array_like=True, frozen=True):
     """What is left for us of a window: `calls` of its calls.
 

@@ -27,8 +27,8 @@ from typing import NamedTuple
 
 from syncro_async.limiting.budget.foreign_usage import (
     OwnShare,
+    counted_for_others,
     decrement,
-    leaves_little,
     recover,
     reduce_after_429,
 )
@@ -37,6 +37,18 @@ from syncro_async.limiting.rate_limit import RateLimit
 
 # How much of the latency that forecasts count with the newest answer decides.
 NEWEST = 0.2
+
+
+def free_slots(calls: int, in_flight: int, returning: int) -> int:
+    """The slot rule: how many requests may be sent now.
+
+    - `calls`: how many the limit allows in a window
+    - `in_flight`: how many are sent and not answered
+    - `returning`: how many were answered less than W + guard ago
+
+    Below zero when the limit was lowered meanwhile.
+    """
+    return calls - in_flight - returning
 
 
 class SlotLedger:
@@ -93,11 +105,10 @@ class SlotLedger:
         what is free. See `leaves_little` for an answer that leaves next to nothing.
         """
         calls = self.calls(self._longest)
-        foreign = calls - left - mark - self._booked
-        is_little = foreign > 0 and leaves_little(left, calls)
-        if is_little and not self._has_left_little:
-            foreign = 0
-        self._has_left_little = is_little
+        ours = mark + self._booked
+        foreign, self._has_left_little = counted_for_others(
+            calls, left, ours, had_left_little=self._has_left_little
+        )
         for _ in range(foreign):
             self._booked += 1
             self._count(at)
@@ -138,7 +149,7 @@ class SlotLedger:
         """Whether a request may be sent right now."""
         self._forget(now)
         for index, returns in enumerate(self._returns):
-            if self.in_flight + len(returns) >= self.calls(index):
+            if free_slots(self.calls(index), self.in_flight, len(returns)) <= 0:
                 return False
         return True
 
@@ -146,7 +157,7 @@ class SlotLedger:
         """The same for each limit on its own, in their order."""
         self._forget(now)
         return [
-            self.calls(index) - self.in_flight - len(returns)
+            free_slots(self.calls(index), self.in_flight, len(returns))
             for index, returns in enumerate(self._returns)
         ]
 

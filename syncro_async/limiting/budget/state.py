@@ -21,6 +21,7 @@ from syncro_async.limiting.budget.foreign_usage import OwnShare
 from syncro_async.limiting.budget.lane_order import bounded, turns
 from syncro_async.limiting.budget.messages import Limit
 from syncro_async.limiting.budget.pause import PauseGate
+from syncro_async.limiting.budget.slot_ledger import free_slots
 
 # The longest time (s) between two requests of a process with calls that wait, are in flight, or
 # have slots that still count.
@@ -120,16 +121,20 @@ def free(state: BudgetState) -> int:
     """How many calls may be granted now."""
     if state.awaited:
         return 0
-    slots = min(own_calls(state, limit) - taken(state, limit) for limit in state.limits)
+    slots = min(_free_of(state, limit) for limit in state.limits)
     bursts = [room(shape, tat, state.now) for shape, tat in bursts_of(state)]
     slots = min([slots, *bursts])
     return state.gate.available(state.now, slots)
 
 
+def _free_of(state: BudgetState, limit: Limit) -> int:
+    return free_slots(own_calls(state, limit), len(state.leases), len(_busy(state, limit)))
+
+
 def free_in(state: BudgetState, limit: Limit) -> list[float]:
     """In how many seconds each slot that is not in flight is free, the soonest first."""
     busy = sorted(_busy(state, limit))
-    idle = own_calls(state, limit) - len(state.leases) - len(busy)
+    idle = _free_of(state, limit)
     return [0.0] * idle + busy[max(0, -idle) :]
 
 

@@ -21,8 +21,8 @@ import msgspec
 
 from syncro_async.limiting.budget import burst
 from syncro_async.limiting.budget.foreign_usage import (
+    counted_for_others,
     decrement,
-    leaves_little,
     recover,
     reduce_after_429,
 )
@@ -250,11 +250,9 @@ def _count_foreign(state: BudgetState, settled: Outcome, ours: int) -> None:
     if settled.remaining < 0:
         return
     calls = own_calls(state, longest(state))
-    foreign = calls - settled.remaining - ours
-    is_little = foreign > 0 and leaves_little(settled.remaining, calls)
-    if is_little and not state.has_left_little:
-        foreign = 0
-    state.has_left_little = is_little
+    foreign, state.has_left_little = counted_for_others(
+        calls, settled.remaining, ours, had_left_little=state.has_left_little
+    )
     for number in range(foreign):
         state.booked_total += 1
         _count(state, f"{settled.lease_id}{_FOREIGN}{number}", state.now - settled.seconds)
