@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+from anyio import to_thread
+
 from syncro_async.bulk.files import values
 from syncro_async.bulk.importing.calls import LeadCalls
 from syncro_async.bulk.importing.matching import normal_email, same_name, same_phone
@@ -21,7 +23,8 @@ _KEYS: tuple[Key, ...] = ("email", "phone")
 
 async def undo_import(context: JobContext, report: Path, *, dry_run: bool) -> UndoSummary:
     """Read the leads, and take back what is still as the import left it."""
-    lines = read_report(report)
+    # A report has a line for each row: the event loop must not wait for the disk.
+    lines = await to_thread.run_sync(read_report, report)
     job = Job.start(context)
     with job.active():
         leads = await _read_leads(context, lines)
