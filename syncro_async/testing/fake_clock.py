@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import heapq
-import itertools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -67,7 +66,7 @@ class FakeClock:
         self._wall_offset = wall - start
         self._autojump = autojump
         self._timers: list[tuple[float, int, FakeTimer]] = []
-        self._order = itertools.count()
+        self._timers_made = 0
         self._watched: asyncio.AbstractEventLoop | None = None
         self._watch_number = 0
         self._quiet_turns = 0
@@ -123,7 +122,8 @@ class FakeClock:
         """Call `callback` once virtual time reaches `when`."""
         loop = _running_loop()
         timer = FakeTimer(callback, loop)
-        heapq.heappush(self._timers, (when, next(self._order), timer))
+        self._timers_made += 1
+        heapq.heappush(self._timers, (when, self._timers_made, timer))
         if self._autojump and loop is not None and not self._holders:
             self._watch(loop)
         return timer

@@ -176,7 +176,7 @@ ODD: list[Any] = [
     {None: 1},
     pd.NaT,
     pd.NA,
-    np.datetime64("NaT"),
+    np.datetime64("NaT", "s"),
     np.array([[1]]),
 ]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import uuid
 from collections.abc import Iterable
 
@@ -37,7 +36,7 @@ class Outbox:
         self._limits = limits
         self._longest = max(limit.hold_seconds for limit in limits)
         self._timeout = timeout
-        self._numbers = itertools.count()
+        self._lease_count = 0
         self._joins: dict[str, Join] = {}
         self._leaves: dict[str, None] = {}
         self._held: dict[str, None] = {}
@@ -54,7 +53,8 @@ class Outbox:
 
     def new_lease_id(self) -> str:
         """A new name for one turn in the queue and for the slot that it leads to."""
-        return f"{self.owner}:{next(self._numbers)}"
+        self._lease_count += 1
+        return f"{self.owner}:{self._lease_count}"
 
     def add_join(self, join: Join) -> None:
         """Report a waiting call; a call that is added again goes behind all others."""
