@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
-import os
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from datetime import date
 from itertools import accumulate, chain
 from pathlib import Path
@@ -17,7 +14,7 @@ import msgspec
 
 from syncro_async.bulk.exporting.completeness import Pass, Snapshot
 from syncro_async.bulk.exporting.split import Part, is_beyond, last_old_day
-from syncro_async.bulk.files.atomic import PRIVATE
+from syncro_async.bulk.files.locked_database import FileKind, LockedDatabase
 from syncro_async.errors import ConfigurationError
 from syncro_async.models.lead import Lead
 from syncro_async.models.page import Page, UnreadableItem
@@ -26,8 +23,6 @@ from syncro_async.transport.json_pieces import members
 # An older reading is not continued but begun again (s).
 GOOD_FOR = 86_400.0
 
-# Two runs that lock a file in the same moment can block each other: then one tries again.
-_ATTEMPTS = 8
 _INTEGERS = range(-(2**63), 2**63)
 _TABLES = """
 CREATE TABLE state (json BLOB NOT NULL);
@@ -113,9 +108,8 @@ class Spool:
         self.path = path
         self.state = ReadProgress("", 0.0)
         self._discarded = False
-        # SQLite would say of a missing folder only that it is "unable to open database file".
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT, PRIVATE))
-        self._file = _locked(path, _ATTEMPTS)
+        self._database = LockedDatabase(path, _KIND)
+        self._file = self._database.db
 
     def begin(self, subject: str, now: float, *, resume: bool) -> None:
         """Continue a reading of the same subject that began less than a day ago, else begin again.
@@ -124,9 +118,7 @@ class Spool:
         - `now`: this machine's time (unix time, s)
         - `resume`: False begins again in any case
         """
-        with as_os_error(self.path):
-            # With a write-ahead log no page has to wait for the disk.
-            self._file.executescript("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL")
+        with self._database.errors():
             found = self._found() if resume else None
             if found and found.subject == subject and 0 <= now - found.begun_at < GOOD_FOR:
                 self.state = found
@@ -164,7 +156,7 @@ class Spool:
 
     def references(self) -> list[Snapshot]:
         """Return every page of this part that was fetched alone, with the leads known there now."""
-        with as_os_error(self.path):
+        with self._database.errors():
             pages = self._all("SELECT position, total, alone FROM reference ORDER BY position")
             shown = dict(self._all("SELECT first, count(*) FROM lead GROUP BY first"))
             gone = dict(self._all("SELECT last, count(*) FROM lead GROUP BY last"))
@@ -192,7 +184,7 @@ class Spool:
         query = (
             f"SELECT count(*), problem, min(rowid) FROM lead WHERE problem NOT NULL AND {_CURRENT}"
         )
-        with as_os_error(self.path):
+        with self._database.errors():
             [(count, reason, _)] = self._all(query, since)
         return int(count), str(reason)
 
@@ -218,46 +210,34 @@ class Spool:
     def discard(self) -> None:
         """Close and remove the file."""
         self._discarded = True
-        self._file.close()
-        self.path.unlink(missing_ok=True)
+        self._database.close(remove=True)
 
     def close(self) -> None:
         """Close the file, and remove it when nothing was read. Harmless after `discard`."""
         if self._discarded:
             return
-        begun = self.state.subject
-        kept = self.state.position if begun else self._all("SELECT 1 FROM sqlite_master")
-        self._file.close()
-        if not kept:
-            self.path.unlink(missing_ok=True)
+        begun = bool(self.state.subject)
+        self._database.close(remove=not self.state.position if begun else self._database.is_empty())
 
     def _change(self, work: Callable[[], ReadProgress]) -> None:
         """Do the work and store the state that it returns, in one transaction."""
-        with as_os_error(self.path):
-            self._file.execute("BEGIN")
-            try:
-                state = work()
-                self._file.execute("DELETE FROM state")
-                self._file.execute("INSERT INTO state VALUES (?)", [msgspec.json.encode(state)])
-                self._file.execute("COMMIT")
-            except BaseException:
-                # A full disk has rolled it back already, and then this does nothing.
-                if self._file.in_transaction:
-                    self._file.execute("ROLLBACK")
-                raise
+        with self._database.transaction() as file:
+            state = work()
+            file.execute("DELETE FROM state")
+            file.execute("INSERT INTO state VALUES (?)", [msgspec.json.encode(state)])
         self.state = state
 
     def _all(self, query: str, *values: object) -> list[Any]:
         return self._file.execute(query, values).fetchall()
 
     def _batches(self, query: str, *values: object) -> Iterator[list[Any]]:
-        with as_os_error(self.path):
+        with self._database.errors():
             found = self._file.execute(query, values)
             while batch := found.fetchmany(1000):
                 yield [value for (value,) in batch]
 
     def _count(self, condition: str) -> int:
-        with as_os_error(self.path):
+        with self._database.errors():
             [(count,)] = self._all(f"SELECT count(*) FROM lead WHERE {condition}")
         return int(count)
 
@@ -330,55 +310,18 @@ class Spool:
         )
 
 
-def _locked(path: Path, attempts: int) -> sqlite3.Connection:
-    """Open and lock the file. Raises as `Spool` does."""
-    file = sqlite3.connect(path, timeout=0.0, isolation_level=None)
-    try:
-        with as_os_error(path):
-            is_ours = _lock(file)
-    except ConfigurationError:
-        file.close()
-        if attempts == 1:
-            raise
-        return _locked(path, attempts - 1)
-    except BaseException:
-        file.close()
-        raise
-    if not is_ours:
-        file.close()
+def _check(path: Path | None, _: sqlite3.Connection, tables: frozenset[str]) -> None:
+    if not tables >= _NAMES:
         raise ConfigurationError(f"{path} is a database of something else; move it away")
-    return file
 
 
-def _lock(file: sqlite3.Connection) -> bool:
-    """Lock the file if it is new or a spool, and return whether it is."""
-    # Of two that start together one gets the write lock. The other one leaves, so the first can
-    # wait until it is alone: the commit of a change needs that.
-    file.execute("PRAGMA locking_mode = EXCLUSIVE")
-    file.execute("BEGIN IMMEDIATE")
-    found = {name for (name,) in file.execute("SELECT name FROM sqlite_master")}
-    if found and not found >= _NAMES:
-        return False
-    file.execute("PRAGMA busy_timeout = 5000")
-    file.execute("PRAGMA user_version = 1")
-    file.execute("COMMIT")
-    file.execute("PRAGMA busy_timeout = 0")
-    return True
-
-
-@contextmanager
-def as_os_error(path: Path) -> Iterator[None]:
-    """Raise an error of SQLite as an `OSError` with the file's name."""
-    try:
-        yield
-    except sqlite3.Error as error:
-        code = getattr(error, "sqlite_errorcode", None)
-        if code == sqlite3.SQLITE_BUSY:
-            raise ConfigurationError(
-                f"{path} is in use: another run does the same job; wait for its end"
-            ) from error
-        number = errno.ENOSPC if code == sqlite3.SQLITE_FULL else errno.EIO
-        raise OSError(number, str(error), str(path)) from error
+_KIND = FileKind(
+    name="the file",
+    in_use="is in use: another run does the same job; wait for its end",
+    check=_check,
+    # No page has to wait for the disk: what a power cut takes is read again.
+    synchronous="NORMAL",
+)
 
 
 def _dated(state: ReadProgress, first: Page[Lead]) -> ReadProgress:

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from syncro_async.bulk.files.atomic import PRIVATE
 from syncro_async.bulk.files.formats import columns_of
 from syncro_async.bulk.files.inputs import split_suffix
 from syncro_async.bulk.files.rows import ERROR_COLUMN, Table
@@ -98,7 +99,7 @@ def _reserved(path: Path) -> Path:
 def _create(path: Path) -> bool:
     """Create an empty file; return False when the name is taken."""
     try:
-        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+        path.touch(PRIVATE, exist_ok=False)
     except FileExistsError:
         return False
     return True
@@ -114,7 +115,7 @@ def _names(path: Path) -> Iterator[Path]:
 def _new_part(target: Path) -> Path:
     """Create an empty temporary file in the folder of the target."""
     part = target.with_name(f".syncro-{secrets.token_hex(8)}.part")
-    os.close(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
+    part.touch(PRIVATE, exist_ok=False)
     return part
 
 

@@ -16,8 +16,6 @@ temporary file, which does not survive a crash.
 
 from __future__ import annotations
 
-import errno
-import os
 import sqlite3
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
@@ -26,6 +24,7 @@ from types import TracebackType
 from typing import NamedTuple, Self, TypeVar, cast
 
 from syncro_async._internal.worker_thread import WorkerThread
+from syncro_async.bulk.files.locked_database import FileKind, LockedDatabase, NotADatabaseError
 from syncro_async.errors import ConfigurationError
 from syncro_async.models.receipts import FailureGroup
 
@@ -123,13 +122,13 @@ class Journal:
     def __init__(self, path: Path | None) -> None:
         self._path = path
         self._thread = WorkerThread()
-        self._thread.on_exit(lambda: self._on_file(self._close))
+        self._thread.on_exit(self._close)
         self._outcomes: deque[Outcome] = deque()
-        self._db: sqlite3.Connection | None = None
+        self._file: LockedDatabase | None = None
 
     async def __aenter__(self) -> Self:
         try:
-            await self._in_thread(self._open)
+            await self._thread(self._open)
         except BaseException as error:
             await self.__aexit__(type(error), error, error.__traceback__)
             raise
@@ -145,45 +144,30 @@ class Journal:
 
     async def run(self, work: Callable[[sqlite3.Connection], R]) -> R:
         """Call `work` with the database, in one transaction, in the thread of the journal."""
-        return await self._in_thread(lambda: self._transaction(work))
+        return await self._thread(self._transaction, work)
 
     async def record(self, outcome: Outcome) -> None:
         """Write the outcome of a row; outcomes that arrive together share one transaction."""
         self._outcomes.append(outcome)
-        await self._in_thread(self._write)
-
-    async def _in_thread(self, work: Callable[[], R]) -> R:
-        return await self._thread(self._on_file, work)
-
-    def _on_file(self, work: Callable[[], R]) -> R:
-        try:
-            return work()
-        except sqlite3.Error as error:
-            raise OSError(errno.EIO, f"the journal failed: {error}", str(self._path)) from error
+        await self._thread(self._write)
 
     def _open(self) -> None:
-        self._db = _opened(self._path)
+        try:
+            self._file = LockedDatabase(self._path, _KIND)
+        except NotADatabaseError:
+            raise _not_a_journal(self._path) from None
+        self._file.db.execute("PRAGMA temp_store = FILE")
 
     def _close(self) -> None:
-        if self._db is None:
-            return
-        begun = "rows" in read_meta(self._db)
-        self._db.close()
-        if self._path is not None and not begun:
-            self._path.unlink(missing_ok=True)
+        if self._file is not None:
+            with self._file.errors():
+                self._file.close(remove="rows" not in read_meta(self._file.db))
 
     def _transaction(self, work: Callable[[sqlite3.Connection], R]) -> R:
-        db = cast("sqlite3.Connection", self._db)
-        db.execute("BEGIN")
-        try:
+        with cast("LockedDatabase", self._file).transaction() as db:
             # `work` must see every outcome that was recorded before it.
             write_outcomes(db, self._take_outcomes())
-            result = work(db)
-        except BaseException:
-            db.execute("ROLLBACK")
-            raise
-        db.execute("COMMIT")
-        return result
+            return work(db)
 
     def _write(self) -> None:
         # The first of several waiting calls writes the outcomes of all of them.
@@ -201,47 +185,8 @@ def _nothing(_: sqlite3.Connection) -> None:
     pass
 
 
-def _opened(path: Path | None) -> sqlite3.Connection:
-    if path is not None:
-        # Rows are personal data: only the owner of the file may read it.
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
-    db = sqlite3.connect("" if path is None else path, isolation_level=None, timeout=0.0)
-    try:
-        db.execute("PRAGMA locking_mode = EXCLUSIVE")
-        is_new = _is_new(db, path)  # before the first write: the file may be another program's
-        db.execute("PRAGMA temp_store = FILE")
-        if path is None:
-            db.execute("PRAGMA synchronous = OFF")
-        else:
-            db.execute("PRAGMA journal_mode = WAL")
-            db.execute("PRAGMA synchronous = FULL")
-        db.execute("BEGIN EXCLUSIVE")
-        if is_new:
-            _make_schema(db)
-        db.execute("COMMIT")
-    except sqlite3.OperationalError as error:
-        db.close()
-        if "locked" in str(error):
-            message = (
-                f"the journal {path} is in use by another run;"
-                " wait until that run ends, or name another journal"
-            )
-            raise ConfigurationError(message) from None
-        raise
-    except ConfigurationError:
-        db.close()
-        raise
-    except sqlite3.DatabaseError:
-        db.close()
-        raise _not_a_journal(path) from None
-    return db
-
-
-def _is_new(db: sqlite3.Connection, path: Path | None) -> bool:
-    """Return whether the file is empty. Raises `ConfigurationError` for any other content."""
-    tables = {name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type='table'")}
-    if not tables:
-        return True
+def _check(path: Path | None, db: sqlite3.Connection, tables: frozenset[str]) -> None:
+    """Raise `ConfigurationError` for a file that this version cannot continue."""
     if not {"meta", "rows"} <= tables <= _TABLES:
         raise _not_a_journal(path)
     version = read_meta(db).get("version")
@@ -251,17 +196,26 @@ def _is_new(db: sqlite3.Connection, path: Path | None) -> bool:
             f" (this one: {_VERSION!r}); finish the import with that version, or name another"
             " journal after you have checked which of the rows are at the server"
         )
-    return False
-
-
-def _not_a_journal(path: Path | None) -> ConfigurationError:
-    return ConfigurationError(f"{path} is not a journal of an import; name another file")
 
 
 def _make_schema(db: sqlite3.Connection) -> None:
     for statement in _SCHEMA.split(";")[:-1]:
         db.execute(statement)
     db.execute("INSERT INTO meta VALUES ('version', ?)", (_VERSION,))
+
+
+_KIND = FileKind(
+    name="the journal",
+    in_use="is in use by another run; wait until that run ends, or name another journal",
+    check=_check,
+    # A row that a power cut made `pending` again would be sent twice.
+    synchronous="FULL",
+    make=_make_schema,
+)
+
+
+def _not_a_journal(path: Path | None) -> ConfigurationError:
+    return ConfigurationError(f"{path} is not a journal of an import; name another file")
 
 
 def read_meta(db: sqlite3.Connection) -> dict[str, str]:
