@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import Any
+
+from anyio import create_task_group
 
 from syncro_async._internal.worker_thread import WorkerThread
 from syncro_async.bulk.exporting.completeness import (
@@ -211,14 +212,19 @@ def next_group(state: ReadProgress, ahead: int) -> Sequence[int]:
 
 async def fetch_all(listing: LeadQuery, numbers: Sequence[int]) -> list[Page[Lead]]:
     """Fetch these pages side by side. Raises the error of the first that fails."""
-    under_way = [asyncio.ensure_future(listing.page(number)) for number in numbers]
+    pages: dict[int, Page[Lead]] = {}
+
+    async def fetch(number: int) -> None:
+        pages[number] = await listing.page(number)
+
     try:
-        return [await fetch for fetch in under_way]
-    finally:
-        for fetch in under_way:
-            fetch.cancel()
-        # Their errors belong to pages that are not needed any more.
-        await asyncio.gather(*under_way, return_exceptions=True)
+        async with create_task_group() as group:
+            for number in numbers:
+                group.start_soon(fetch, number)
+    except ExceptionGroup as failed:
+        # The group has ended the others: their pages are not needed any more.
+        raise failed.exceptions[0] from None
+    return [pages[number] for number in numbers]
 
 
 def next_page(walk: PageWalk, pages: Sequence[Page[Lead]], numbers: Sequence[int]) -> int | None:
