@@ -4,25 +4,26 @@ from __future__ import annotations
 
 import re
 import ssl
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Literal, NoReturn, Self, TypeVar, Unpack, overload
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, Self, TypeVar, Unpack, cast, overload
 
 from msgspec import structs
 
 from syncro_async.bulk.job import JobContext, current_job
 from syncro_async.clock import Clock, SystemClock
 from syncro_async.dialects import SYNCRO, Dialect
+from syncro_async.dialects.pagination import Cursor, PageNumbers
 from syncro_async.errors import InvalidArgumentError
 from syncro_async.events import Observer, Observers
 from syncro_async.limiting.context import chosen_lane
 from syncro_async.limiting.protocol import Budget, Lane, Limiter
 from syncro_async.limiting.rate_limit import RateLimit
-from syncro_async.limiting.registry import keep_alive_for
+from syncro_async.paging.factory import ListOptions, ListRequest, make_paginator
+from syncro_async.paging.paginator import Paginator
 from syncro_async.resources.account import Account, Users
-from syncro_async.resources.any_list import AnyList
+from syncro_async.resources.arguments import PageRange
 from syncro_async.resources.custom_fields import CustomFields
 from syncro_async.resources.leads import Leads
 from syncro_async.resources.name_cache import NameCache
@@ -36,29 +37,29 @@ from syncro_async.retrying.policy import RetryPolicy
 from syncro_async.settings import (
     Settings,
     account_of,
-    asked_key,
     base_url_from,
     check_dialect_variant,
     checked_options,
     connections_from,
     key_source,
-    limiter_from,
     locale_from,
+    pipeline_from,
     rates_from,
 )
 from syncro_async.transport.json_codec import decode_any, decoder_for, encode_body
 from syncro_async.transport.messages import Call, CallOptions
-from syncro_async.transport.pipeline import ClientConfig, Pipeline
+from syncro_async.transport.pipeline import ClientConfig
 from syncro_async.transport.redaction import ApiKey
-from syncro_async.transport.rotating_key import NOT_ASKED, AskKey, RotatingPipeline
+from syncro_async.transport.rotating_key import NOT_ASKED, AskKey
 from syncro_async.transport.urls import (
     Parameters,
     RequestOptions,
     merge_default_params,
+    pairs_of,
     query_string,
     relative_path,
 )
-from syncro_async.transport.values import scalar, shown
+from syncro_async.transport.values import scalar, shown, unwrapped
 from syncro_async.transport.wire import wire_from
 from syncro_async.version import __version__
 
@@ -83,7 +84,7 @@ _STANDARD_RETRIES = RetryPolicy()
 _SYSTEM_CLOCK = SystemClock()
 
 
-class AsyncClient(AnyList):
+class AsyncClient:
     """The asyncio client for the Syncro CRM API.
 
         async with AsyncClient() as syncro:          # the key from SYNCRO_API_KEY
@@ -167,26 +168,18 @@ class AsyncClient(AnyList):
         calls = CallOptions(lane, max_wait, timeout, retry or _STANDARD_RETRIES, dialect.headers)
         self._settings = Settings(wiring, checked_options(calls))
         self._emit = emit = Observers(observers)
-        self._pipeline = _pipeline_for(source, wiring, limiter, emit, timeout=timeout)
+        self._pipeline = pipeline_from(source, wiring, limiter, emit, timeout=timeout)
         self._names = NameCache(wiring.clock)
         self._account = f"{wiring.base_url} {account_of(source)}"
 
-    leads = resource_property("leads", Leads, "The calls about leads.")
-    tasks = resource_property("tasks", Tasks, "The calls about tasks.")
-    pipelines = resource_property(
-        "pipelines", Pipelines, "The calls about pipelines, their stages and the lost reasons."
-    )
-    custom_fields = resource_property(
-        "custom_fields", CustomFields, "The call about the definitions of custom fields."
-    )
-    whatsapp = resource_property(
-        "whatsapp", WhatsApp, "The calls about WhatsApp numbers and templates."
-    )
-    account = resource_property(
-        "account", Account, "The call about the account that the key belongs to."
-    )
-    users = resource_property("users", Users, "The call about the members of the account.")
-    webhooks = resource_property("webhooks", Webhooks, "The calls about webhook subscriptions.")
+    leads = resource_property("leads", Leads)
+    tasks = resource_property("tasks", Tasks)
+    pipelines = resource_property("pipelines", Pipelines)
+    custom_fields = resource_property("custom_fields", CustomFields)
+    whatsapp = resource_property("whatsapp", WhatsApp)
+    account = resource_property("account", Account)
+    users = resource_property("users", Users)
+    webhooks = resource_property("webhooks", Webhooks)
 
     @property
     def with_raw_response(self) -> RawClient:
@@ -279,21 +272,11 @@ class AsyncClient(AnyList):
 
     @overload
     async def request(
-        self,
-        method: str,
-        path: str,
-        *,
-        type: None = None,
-        **options: Unpack[RequestOptions],
+        self, method: str, path: str, *, type: None = None, **options: Unpack[RequestOptions]
     ) -> Any: ...
     @overload
     async def request(
-        self,
-        method: str,
-        path: str,
-        *,
-        type: type[T],
-        **options: Unpack[RequestOptions],
+        self, method: str, path: str, *, type: type[T], **options: Unpack[RequestOptions]
     ) -> T: ...
     async def request(
         self,
@@ -336,6 +319,48 @@ class AsyncClient(AnyList):
             body=None if json is None else encode_body(json),
         )
         return await self._send(call)
+
+    @overload
+    def paginate(
+        self, path: str, *, item: None = None, **options: Unpack[ListOptions]
+    ) -> Paginator[Any]: ...
+    @overload
+    def paginate(
+        self, path: str, *, item: type[T], **options: Unpack[ListOptions]
+    ) -> Paginator[T]: ...
+    def paginate(
+        self,
+        path: str,
+        *,
+        params: Parameters | None = None,
+        item: type[Any] | None = None,
+        page_size: int | None = None,
+        max_items: int | None = None,
+        paging: PageNumbers | Cursor | None = None,
+    ) -> Paginator[Any]:
+        """Page through any list of the service; nothing is sent before an item is asked for.
+
+            async for contact in wolfeo.paginate("/contacts", params={"period": "all"}):
+                print(contact["email"])
+
+        Raises `ConfigurationError` when the service does not document how its lists are paged and
+        `paging` is not given, and `InvalidArgumentError` for arguments that cannot be sent.
+
+        - `path`, `params`: as for `request()`. A page number or a cursor among the `params` is
+          where the list begins.
+        - `item`: what each item is decoded to (None: plain objects).
+        - `page_size`: items a page (None: as many as the service allows).
+        - `max_items`: the list ends after so many items (None: at its end).
+        - `paging`: how this list is paged, where it differs from the service's other lists.
+        """
+        config = self._settings.config
+        kind = cast("type[Any]", Any) if item is None else item
+        decoder_for(kind, "item")
+        query = pairs_of(params)
+        query_string(query)  # what cannot be sent is refused now, not with the first page
+        size, limit = cast("tuple[int | None, ...]", (unwrapped(page_size), unwrapped(max_items)))
+        asked = ListRequest(relative_path(path, config.base_url), query, kind, size, limit)
+        return make_paginator(asked, config.dialect.paging_of(paging), self._send, self._emit)
 
     async def aclose(self) -> None:
         """Close the connections; requests on the wire are given 5 s to end. Twice is harmless."""
@@ -397,6 +422,14 @@ class AsyncClient(AnyList):
 
         return Calls(self._send, self._paginate, self._emit, self._names, recording)
 
+    def _paginate(
+        self, path: str, query: Mapping[str, Any], item: type[T], part: PageRange, /
+    ) -> Paginator[T]:
+        pairs = pairs_of(query)
+        asked = ListRequest(path, pairs, item, part.page_size, part.max_items, part.start_page)
+        paging = self._settings.config.dialect.paging_of()
+        return make_paginator(asked, paging, self._send, self._emit)
+
     async def _send(self, call: Call[T], /) -> T:
         settings = self._settings
         standing = settings.config.dialect.params
@@ -410,25 +443,3 @@ class AsyncClient(AnyList):
         if job is not None:
             options = job.options(options, lane_chosen=lane is not None)
         return await self._pipeline(call, options)
-
-
-def _pipeline_for(
-    source: ApiKey | AskKey,
-    config: ClientConfig,
-    limiter: object,
-    emit: Observers,
-    *,
-    timeout: float,
-) -> Pipeline | RotatingPipeline:
-    """The pipeline of the key, or one that asks the function for its keys."""
-
-    def of_key(key: ApiKey) -> Pipeline:
-        own = replace(config, api_key=key)
-        found = limiter_from(limiter, own, timeout=timeout)
-        pipeline = Pipeline(own, found, emit)
-        keep_alive_for(pipeline, found)
-        return pipeline
-
-    if isinstance(source, ApiKey):
-        return of_key(source)
-    return RotatingPipeline(source, partial(asked_key, dialect=config.dialect), of_key, config)

@@ -16,17 +16,17 @@ from syncro_async._internal.checks import is_int, is_number
 from syncro_async.clock import Clock, SystemClock
 from syncro_async.dialects.dialect import Dialect
 from syncro_async.errors import ConfigurationError
-from syncro_async.events import Observer
+from syncro_async.events import Observer, Observers
 from syncro_async.limiting.context import checked_lane
 from syncro_async.limiting.protocol import Lane, Limiter
 from syncro_async.limiting.rate_limit import RateLimit, as_rates
-from syncro_async.limiting.registry import in_process_limiter, key_hash
+from syncro_async.limiting.registry import in_process_limiter, keep_alive_for, key_hash
 from syncro_async.limiting.service_name import service_name
 from syncro_async.retrying.policy import RetryPolicy
 from syncro_async.transport.messages import CallOptions
-from syncro_async.transport.pipeline import ClientConfig
+from syncro_async.transport.pipeline import ClientConfig, Pipeline
 from syncro_async.transport.redaction import ApiKey
-from syncro_async.transport.rotating_key import AskKey
+from syncro_async.transport.rotating_key import AskKey, RotatingPipeline
 
 if TYPE_CHECKING:
     from aiolimiter import AsyncLimiter
@@ -237,6 +237,28 @@ def limiter_from(given: object, config: ClientConfig, *, timeout: float) -> Limi
         return shared(service, config.api_key.reveal(), rates, timeout=timeout, clock=clock)
     except ConfigurationError as error:
         raise error.with_traceback(None) from None  # its frame holds the key
+
+
+def pipeline_from(
+    source: ApiKey | AskKey,
+    config: ClientConfig,
+    limiter: object,
+    emit: Observers,
+    *,
+    timeout: float,
+) -> Pipeline | RotatingPipeline:
+    """The pipeline of the key, or one that asks the function for its keys."""
+
+    def of_key(key: ApiKey) -> Pipeline:
+        own = replace(config, api_key=key)
+        found = limiter_from(limiter, own, timeout=timeout)
+        pipeline = Pipeline(own, found, emit)
+        keep_alive_for(pipeline, found)
+        return pipeline
+
+    if isinstance(source, ApiKey):
+        return of_key(source)
+    return RotatingPipeline(source, partial(asked_key, dialect=config.dialect), of_key, config)
 
 
 def check_dialect_variant(kept: Dialect, given: object) -> Dialect:

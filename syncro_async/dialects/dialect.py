@@ -134,6 +134,22 @@ class Dialect:
             return self.default_retry_after
         return max(rate.seconds for rate in rates) + 1.0
 
+    def paging_of(self, given: Paging | None = None) -> Paging:
+        """How a list is paged: as its call says, else as the lists of this service are.
+
+        Raises `ConfigurationError` when neither says it.
+
+        - `given`: what the call says.
+        """
+        paging = given or self.paging
+        if paging is None:
+            raise ConfigurationError(
+                f"{self.name} does not document how its lists are paged; give the names of the"
+                " query parameter and of the field of its cursor, for example"
+                " paging=Cursor(query='cursor', field='meta.nextCursor')"
+            )
+        return paging
+
     def check_resource(self, name: str) -> None:
         """Raise `MissingResourceError` for a property of the client that the service does not have.
 

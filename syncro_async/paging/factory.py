@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, Generic, TypedDict, TypeVar, cast
 
 import msgspec
 
@@ -26,11 +26,25 @@ T = TypeVar("T")
 P = TypeVar("P", bound="Page[Any] | CursorPage[Any]")
 
 
+class ListOptions(TypedDict, total=False):
+    """What `client.paginate` takes besides the path and the type of the items."""
+
+    params: Parameters | None
+    page_size: int | None
+    max_items: int | None
+    paging: PageNumbers | Cursor | None
+
+
 @dataclass(frozen=True, slots=True)
 class ListRequest(Generic[T]):
-    """A list somebody wants: where it is, what is in it, and how much of it.
+    """The list that a call asks for.
 
-    `path` is percent-encoded. A place in `query` (a page number, a cursor) is where it begins.
+    - `path`: percent-encoded
+    - `query`: a page number or a cursor in it is where the list begins
+    - `item`: what each item is decoded to
+    - `page_size`: items a page; None: as many as the service allows
+    - `max_items`: the list ends after so many items; None: at its end
+    - `start_page`: the first page
     """
 
     path: str

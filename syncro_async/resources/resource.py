@@ -147,8 +147,8 @@ class TypedProperty(property, Generic[R]):
         def __get__(self, client: object, owner: type | None = None) -> Any: ...
 
 
-def resource_property(name: str, kind: Callable[[Calls], R], about: str) -> TypedProperty[R]:
-    """A property of the client that makes the resource, where the service has it.
+def resource_property(name: str, kind: Callable[[Calls], R]) -> TypedProperty[R]:
+    """A property of the client that makes the resource, with the docstring of its class.
 
     It raises `MissingResourceError` for a service without it, which `hasattr` understands.
     """
@@ -159,4 +159,4 @@ def resource_property(name: str, kind: Callable[[Calls], R], about: str) -> Type
 
     get.__name__ = name
     get.__annotations__ = {"return": kind}
-    return TypedProperty(get, about)
+    return TypedProperty(get, str(kind.__doc__))

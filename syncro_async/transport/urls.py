@@ -58,6 +58,7 @@ def _bad_path(path: str, why: str) -> InvalidArgumentError:
 
 
 Parameters = Mapping[str, Any] | Iterable[tuple[str, Any]]
+"""The parameters of a query: a map, or pairs where a name occurs several times."""
 
 
 class RequestOptions(TypedDict, total=False):
@@ -65,9 +66,6 @@ class RequestOptions(TypedDict, total=False):
 
     params: Parameters | None
     json: Any
-
-
-"""The parameters of a query: a map, or pairs where a name occurs several times."""
 
 
 def pairs_of(parameters: Parameters | None) -> list[tuple[str, Any]]:
