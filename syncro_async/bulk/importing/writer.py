@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -16,6 +17,9 @@ from syncro_async.bulk.importing.row_states import KnownLead, lead_before, mark_
 from syncro_async.bulk.job import JobContext
 from syncro_async.errors import ValidationError
 from syncro_async.resources.arguments import MatchBy
+
+# A row is converted once while its requests are sent; so many rows are sent side by side at most.
+_ROWS_KEPT = 128
 
 
 class LeadWriter:
@@ -46,10 +50,14 @@ class LeadWriter:
         self._compared = compared
         # The reference does not say whether an update may leave out the lead's name and stage.
         self._repeats_present = False
+        self._converted = lru_cache(_ROWS_KEPT)(self._convert)
 
-    def fields_of(self, row: QueuedRow) -> dict[str, Any]:
+    def fields_of(self, row: QueuedRow) -> Mapping[str, Any]:
         """Return the fields of a row that creates a lead."""
-        return self._fields.convert(msgspec.json.decode(row.body))[0]
+        return self._converted(row.body)
+
+    def _convert(self, body: bytes) -> Mapping[str, Any]:
+        return self._fields.convert(msgspec.json.decode(body))[0]
 
     def adds_tags(self, row: QueuedRow) -> bool:
         """Return whether a row that creates a lead adds its tags with a call of their own."""
