@@ -110,7 +110,7 @@ class AsyncClient:
       `aiolimiter.AsyncLimiter` (an even flow, with 429s where the server counts by windows);
       else `SYNCRO_LIMITER`.
     - `lane`: `"interactive"` goes before `"bulk"`; bulk gets at least every fifth slot.
-    - `max_wait` (s): a call that would stand longer in the queue fails at once, unsent, with
+    - `max_wait` (s): a call that would wait longer in the queue fails at once, unsent, with
       `BudgetWaitError`. None: it waits.
     - `retry`: a `RetryPolicy`. `timeout` (s): for one attempt, from first byte to last.
     - `max_connections`: how many requests of one event loop are on the wire at once, at most.
@@ -194,7 +194,7 @@ class AsyncClient:
 
     @property
     def bulk(self) -> Bulk:
-        """The jobs of many calls; they stand in the bulk lane unless `with_options` chose one."""
+        """The jobs of many calls; they use the bulk lane unless `with_options` chose one."""
         # Here and not above: files, databases and journals are half of what an import takes.
         from syncro_async.bulk.api import Bulk  # noqa: PLC0415
 
@@ -250,7 +250,7 @@ class AsyncClient:
         )
 
     def budget(self) -> Budget:
-        """How the key's budget stands, as far as this process knows.
+        """Return the state of the key's budget, as far as this process knows it.
 
         That is right now, unless the limiter is shared: then as of the last request or
         `refresh_budget()`.
@@ -432,9 +432,9 @@ class AsyncClient:
 
     async def _send(self, call: Call[T], /) -> T:
         settings = self._settings
-        standing = settings.config.dialect.params
-        if standing:
-            call = structs.replace(call, query=merge_default_params(call.query, standing))
+        defaults = settings.config.dialect.params
+        if defaults:
+            call = structs.replace(call, query=merge_default_params(call.query, defaults))
         options = settings.options
         lane = self._explicit_lane or chosen_lane()
         if lane is not None:

@@ -73,7 +73,7 @@ class SystemClock:
 class SystemTimer:
     """A timer that looks at the clock every few seconds.
 
-    The clock of an event loop stands still while the machine sleeps, and ours goes on.
+    The clock of an event loop stops while the machine sleeps; this one goes on.
     """
 
     def __init__(

@@ -95,7 +95,7 @@ class SyncroError(Exception):
         return one_line(f"{said} (advice: {self.advice})" if self.advice else said)
 
     def _verdict(self) -> str:
-        """What stands between the call and the message."""
+        """The part between the call and the message."""
         return ""
 
     def _detail(self) -> str:
@@ -182,7 +182,7 @@ class ConnectionFailedError(NoAnswerError):
     """Nothing reached the server: no address, no connection, no TLS, no way through the proxy.
 
     `permanent` where another attempt cannot help: an invalid certificate, a proxy that wants a
-    password, an address with a protocol nobody speaks.
+    password, an address with an unknown protocol.
     """
 
     def __init__(self, message: str, *, permanent: bool = False, **call: Any) -> None:

@@ -45,7 +45,7 @@ class CallEnded(msgspec.Struct, frozen=True):
 
 
 class SlotWaited(msgspec.Struct, frozen=True):
-    """A call stood in the queue for budget for that many seconds.
+    """A call waited in the queue for budget for that many seconds.
 
     `again`: it waited over 5 s beside another one of its lane that was reported already.
     """
@@ -201,7 +201,7 @@ Observer = Callable[[Event], object]
 class Observers:
     """Tells the log and every observer.
 
-    Falsy when nobody listens, so that no event is built for nobody; what the log has at WARNING
+    Falsy when there is no observer, so that no event is built in vain; what the log has at WARNING
     gets the event all the same.
     """
 
@@ -248,7 +248,7 @@ def log_event(event: Event) -> None:
             logger.warning("the server answered 429: every call of this key waits %.1f s", seconds)
         case BudgetLowered(foreign_estimate):
             logger.warning(
-                "somebody else uses this key; calls of each window left to them from now on: %d",
+                "another program uses this key; calls of each window left to it from now on: %d",
                 foreign_estimate,
             )
         case RetryScheduled() | RetryRefused():

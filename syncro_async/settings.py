@@ -111,7 +111,7 @@ def api_key_from(given: object, dialect: Dialect) -> ApiKey:
 
 
 def account_of(source: ApiKey | AskKey) -> str:
-    """What stands for the key in the files of bulk jobs: its hash, or the name of its function."""
+    """Return what the files of bulk jobs hold of the key: its hash, or the name of its function."""
     if isinstance(source, ApiKey):
         return key_hash(source.reveal())
     name = getattr(source, "__qualname__", type(source).__qualname__)
@@ -214,10 +214,10 @@ def checked_options(options: CallOptions) -> CallOptions:
 
 
 def limiter_from(given: object, config: ClientConfig, *, timeout: float) -> Limiter:
-    """The limiter given, or the one that the URL given or the environment's stands for.
+    """Return the limiter that is given, or that of the URL, or of the environment's URL.
 
-    `timeout` is how long a request may last (s). Raises `ConfigurationError` for a URL of no
-    limiter we have: a client that cannot find its limiter must not go without one.
+    `timeout` is how long a request may last (s). Raises `ConfigurationError` for an unknown URL:
+    a client that cannot find its limiter must not send without one.
     """
     if given is not None and not isinstance(given, str):
         from syncro_async.limiting.adapters import limiter_object  # noqa: PLC0415

@@ -16,7 +16,7 @@ def is_int(value: object) -> TypeGuard[int]:
 
 
 def parse_uint(text: str | None) -> int | None:
-    """The number that a text of ASCII digits stands for; None for any other text."""
+    """Return the number in a text of ASCII digits; None for any other text."""
     if text is None or len(text) > 9 or not (text.isascii() and text.isdigit()):
         return None
     return int(text)

@@ -22,7 +22,7 @@ _inherited: list[object] = []
 class PerLoop(Generic[T]):
     """Makes the value on first use in a loop; `close` ends it, in its own loop.
 
-    It is closed by `aclose`, or when its loop ends, or when nobody is left to use it. Event loops
+    It is closed by `aclose`, or when its loop ends, or when no object refers to it. Event loops
     in several threads may use it at the same time; a forked child begins without any value.
     """
 
@@ -46,7 +46,7 @@ class PerLoop(Generic[T]):
 
     @property
     def in_use(self) -> bool:
-        """Whether there are values that nobody has closed."""
+        """Return whether there are values that are not closed."""
         return bool(self._values)
 
     def get(self) -> T:
@@ -97,7 +97,7 @@ class _Kept(Generic[T]):
     """A value that is closed with its event loop at the latest.
 
     At its end a loop closes the asynchronous generators that were begun in it and are not done;
-    this is the only ending of a loop that one can hear of.
+    this is the only notice that a loop gives of its end.
     """
 
     def __init__(self, value: T, close: Callable[[T], Coroutine[Any, Any, None]]) -> None:
@@ -120,9 +120,9 @@ async def _until_closed(
 
 
 def _close_all_soon(values: dict[asyncio.AbstractEventLoop, _Kept[Any]]) -> None:
-    """Close what nobody can use any more, each in its loop; called at any moment, by anyone.
+    """Close the values that no object refers to, each in its loop; called at any moment.
 
-    A loop that stands still does it when it goes on, if ever; one that is closed took it along.
+    A loop that is stopped does it when it runs again; a closed loop has done it already.
     """
     for loop, kept in values.items():
         with suppress(RuntimeError):

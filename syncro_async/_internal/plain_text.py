@@ -1,4 +1,4 @@
-"""Makes of a text that somebody else wrote one that may stand in a log or a message."""
+"""Makes a text of another program safe for a log or an error message."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ LONGEST_NAME = 100
 
 
 def one_line(text: str) -> str:
-    """The text on one line: whatever stands for a space is one, what cannot be printed is U+FFFD.
+    """Return the text on one line: all white space as spaces, what cannot be printed as U+FFFD.
 
     Line breaks would look like records of their own in a log. Control characters, escape sequences
     and marks that turn the direction of writing change what a terminal shows.

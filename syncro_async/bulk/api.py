@@ -75,7 +75,7 @@ class Bulk:
         themselves is raised once what was begun has been handed out. Leaving the block cancels
         what runs and waits for it.
 
-        Calls that the function makes with this client stand in the job's lane, unless they go
+        Calls that the function makes with this client use the job's lane, unless they go
         through a view whose lane was chosen with `with_options(lane=…)`.
 
         Raises `InvalidArgumentError` for a `concurrency` below 1.

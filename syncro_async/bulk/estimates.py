@@ -30,7 +30,7 @@ class Plan(base.Model, frozen=True):
 
 
 def make_plan(requests: int, context: JobContext) -> Plan:
-    """The plan of so many requests as the client stands now. Nothing is sent.
+    """Return the plan of so many requests with the present budget. Nothing is sent.
 
     Raises `InvalidArgumentError` for what is no number of requests.
     """

@@ -1,4 +1,4 @@
-"""What a bulk job stands on: the client's calls, its budget and its time."""
+"""What a bulk job uses of the client: its calls, its budget and its clock."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _USUAL_LATENCY = 0.3
 class JobContext:
     """Handed to every job by the client it belongs to.
 
-    `account` tells accounts apart and shows no key, `lane` is the lane the job's calls stand in,
+    `account` tells accounts apart and shows no key, `lane` is the lane of the job's calls,
     `send` makes a call that no resource has, `client` what tells this client's calls from
     another's, and `stats` counts all of them.
     `locale` is how files are written, of the environment; None: not known.
@@ -87,8 +87,8 @@ class Job:
     def options(self, usual: CallOptions, *, lane_chosen: bool) -> CallOptions:
         """How a call of the job is to be made.
 
-        It stands in the job's lane, or in that of the view it is made through where one was
-        chosen, for as long as it takes: `max_wait` is for calls that somebody waits for. For the
+        It uses the job's lane, or the lane of the view that makes it, where one was
+        chosen, for as long as it takes: `max_wait` is for interactive calls. For the
         same reason it waits when the client has no retries left, and does not fail.
         """
         lane = usual.lane if lane_chosen else self.context.lane

@@ -106,7 +106,7 @@ class ProgressReporter:
     def _seconds_for(self, requests: int) -> float:
         ground = self._job.context
         budget = ground.budget()
-        # The job's own calls stand in the queue, too: they are among those still to be sent.
+        # The job's own calls wait in the queue too: they are among those that are still to be sent.
         ahead = budget.waiting - budget.waiting_bulk if ground.lane == "bulk" else 0
         return seconds_for(requests, ground.rates, ground.latency, budget, ahead=ahead)
 

@@ -80,7 +80,7 @@ def wait_of(budget: Budget) -> Wait | None:
 
 @contextmanager
 def configure_logging(*, debug: bool) -> Iterator[None]:
-    """While the block runs the client's log goes to stderr (`debug`) or to nobody.
+    """While the block runs, the client's log goes to stderr (`debug`) or is dropped.
 
     Without a handler logging prints warnings by itself, and Ctrl-C would end in one for every
     request that was on its way.

@@ -15,7 +15,7 @@ class PageNumbers:
         syncro.paginate("/leads", paging=PageNumbers(largest=50))
 
     `number` and `size` are the names of the two query parameters, `largest` is how many items a
-    page may hold. The items stand under `data`; `meta` holds `total`, `per_page`, `current_page`
+    page may hold. The items are in `data`; `meta` holds `total`, `per_page`, `current_page`
     and `last_page`, and `has_more` where the service sends it.
     """
 
@@ -35,7 +35,7 @@ class Cursor:
     `size` is the query parameter of the page size, where there is one, and `largest` how many
     items a page may hold, where that is known.
 
-    Raises `ConfigurationError` for names that are none.
+    Raises `ConfigurationError` for names that are empty.
     """
 
     query: str

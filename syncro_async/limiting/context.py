@@ -1,4 +1,4 @@
-"""Whom a call is made for: somebody who may go away while it still stands in the queue."""
+"""The lane of a call, and hooks around its wait for budget."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def chosen_lane() -> Lane | None:
 
 
 def checked_lane(name: Lane) -> Lane:
-    """The same lane. Raises `ConfigurationError` for what is none."""
+    """The same lane. Raises `ConfigurationError` for any other value."""
     if name not in LANES:
         raise ConfigurationError(f"lane={name!r} must be one of {', '.join(LANES)}")
     return name
@@ -55,7 +55,7 @@ class WaitHooks(Protocol):
     """
 
     def waiting(self) -> AbstractContextManager[None]:
-        """A block in which one of its calls stands in the queue for budget, nothing sent."""
+        """A block in which one of its calls waits in the queue for budget; nothing is sent."""
 
     async def before_send(self) -> None:
         """The moment before a request is put on the wire; a cancellation under way comes here."""

@@ -31,7 +31,7 @@ _LOCAL_SHARE = 0.25
 class StoreLocation:
     """A shared store: its file or its URL, and the share to live on in an outage."""
 
-    address: Path | str = field(repr=False)  # a password may stand in it
+    address: Path | str = field(repr=False)  # it may hold a password
     local_share: float | None
 
     def store(self, clock: Clock) -> Store:
@@ -47,7 +47,7 @@ def location_of(url: str) -> StoreLocation:
     scheme, separator, rest = address.partition("://")
     scheme = scheme.lower()
     if not separator or (scheme != "sqlite" and scheme not in _REDIS):
-        # What stands behind it, or before an @, may be a password.
+        # The part behind it, or before an @, may be a password.
         kind = scheme.partition(":")[0]
         what = "limiter is no URL" if "@" in kind else f"limiter {kind!r} is not known"
         raise ConfigurationError(f"{what}; write {_KNOWN}")

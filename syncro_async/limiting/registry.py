@@ -57,7 +57,7 @@ _draining = _Draining()
 
 
 def key_hash(api_key: str) -> str:
-    """What stands for a key wherever the key itself must not."""
+    """The hash that is shown and stored in place of the key."""
     return hashlib.sha256(api_key.encode()).hexdigest()[:32]
 
 

@@ -17,22 +17,22 @@ class Model(msgspec.Struct, frozen=True):
 
     A handler of FastAPI may return it (`-> Lead`, `-> list[Lead]`, `-> Page[Lead]`), take it as a
     body (`Annotated[Lead, Body()]`), and a pydantic model may have a field of it. In its JSON a
-    plain field that is None is left out, because the API does not tell absent from null. pydantic
-    is loaded only when pydantic itself asks for a schema.
+    plain field that is None is left out, because the API does not distinguish a missing field from
+    null. pydantic is loaded only when it asks for a schema.
     """
 
     _repr_html_ = record_table
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> Any:
-        """What pydantic needs to validate and to serialize (pydantic, 'Custom types')."""
+        """Return the schema that pydantic validates and serializes by ('Custom types')."""
         from syncro_async._internal.pydantic_schemas import core_schema  # noqa: PLC0415
 
         return core_schema(source, handler)
 
     @classmethod
     def __get_pydantic_json_schema__(cls, schema: Any, handler: GetJsonSchemaHandler) -> Any:
-        """The JSON schema, for OpenAPI (pydantic, 'JSON schema')."""
+        """Return the JSON schema, for OpenAPI ('JSON schema' in pydantic's documentation)."""
         from syncro_async._internal.pydantic_schemas import json_schema  # noqa: PLC0415
 
         return json_schema(schema, handler)

@@ -92,7 +92,7 @@ class SourceReport(base.Model, frozen=True):
     - `format`: `"csv"` (every text with delimiters), `"xlsx"`, `"jsonl"`, `"parquet"`, `"frame"` (a
       data frame) or `"rows"`
     - `encoding`, `sample`: of a text file, with one of its texts that is not plain ASCII
-    - `delimiter`: what stands between the cells of a text file
+    - `delimiter`: the character between the cells of a text file
     - `sheet`: the sheet of a workbook
     - `header_line`: the line of the column names, None where each row names its columns
     - `columns`: what becomes of each column

@@ -31,7 +31,7 @@ class Task(base.Model, frozen=True, kw_only=True, repr_omit_defaults=True):
 
     - `id`; `subject`; `description`; `notes`
     - `type`: call, email, task, visit, whatsapp or meeting; `priority`: low, medium or high;
-      `status`: pending or completed. A word that is none of these is taken as it came.
+      `status`: pending or completed. Any other word is kept as it came.
     - `due_date`: a date; `due_time`: text such as `14:30`; `is_overdue`
     - `lead_id`, and the lead in short: `lead`; `assigned_to`, and the user by name:
       `assigned_user`

@@ -33,7 +33,7 @@ _cursor = msgspec.json.Decoder(str | int | None).decode
 class CursorPage(msgspec.Struct, Generic[T], frozen=True):
     """What a page says; `next_cursor` is None at the end, `named` False where it has no such field.
 
-    A number is a cursor like any text; an empty text is none.
+    A number is a cursor like any text; an empty text is not a cursor.
     """
 
     items: list[T]
@@ -71,7 +71,7 @@ def cursor_page_decoder(item: type[T], cursor: Cursor) -> Callable[[bytes], Curs
 
 
 def _under(fields: Mapping[str, bytes], path: str) -> bytes | None:
-    """The bytes that stand under names joined by dots; None where one of the names is missing."""
+    """Return the bytes at a path of names joined by dots; None where a name is missing."""
     *outer, last = path.split(".")
     for name in outer:
         inside = fields.get(name, b"null")

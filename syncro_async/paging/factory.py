@@ -125,7 +125,7 @@ class _PageFetcher:
     async def _fetch(self, path: str, query: Parameters, read: Callable[[bytes], P]) -> P:
         """Ask for a page, and note when the server says it answered."""
         search, replies = query_string(query), list[RawResponse]()
-        call = Call("GET", path, read, idempotent=True, query=search, heard=replies.append)
+        call = Call("GET", path, read, idempotent=True, query=search, on_response=replies.append)
         page = await self._send(call)
         for bad in page.unreadable:
             self._emit(ItemUnreadable(path, bad.index, bad.reason))

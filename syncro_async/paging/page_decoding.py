@@ -74,7 +74,7 @@ def fields_of(raw: bytes) -> dict[str, bytes]:
 
 
 def raw_items(listed: bytes, name: str) -> list[bytes]:
-    """The items of a list that stands under `name`, whatever is in them.
+    """Return the items of the list in the field `name`, whatever is in them.
 
     Raises `TooLargeError` for more of them than an answer may hold, and `msgspec.ValidationError`
     for what is no list.
@@ -119,7 +119,7 @@ def page_decoder(item: type[T]) -> Callable[[bytes], Page[T]]:
     """A function from the bytes of a list answer to a `Page` of `item`.
 
     Raises `msgspec.ValidationError` when it is no page at all. One unreadable item does not cost
-    the others: it stands in `Page.unreadable`.
+    the others: it is in `Page.unreadable`.
     """
     read_all = decoder_for(_PageBody[item], lenient=False)  # type: ignore[valid-type]
     read_one = item_decoder(item)

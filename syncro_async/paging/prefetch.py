@@ -59,7 +59,7 @@ class PrefetchedItems(Generic[T]):
         self._over = True
         for fetch in self._under_way:
             fetch.cancel()
-        # Their errors belong to pages nobody will read.
+        # Their errors belong to pages that are not needed any more.
         await asyncio.gather(*self._under_way, return_exceptions=True)
         self._under_way.clear()
 
@@ -105,7 +105,7 @@ class PrefetchedItems(Generic[T]):
 
 
 class Prefetch(Generic[T]):
-    """An async context manager around `Ahead`."""
+    """An async context manager around `PrefetchedItems`."""
 
     def __init__(self, fetch: Fetch[T], ahead: int, start_page: int, max_items: int | None) -> None:
         self._ahead = PrefetchedItems(fetch, ahead, start_page, max_items)

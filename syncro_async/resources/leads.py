@@ -149,7 +149,7 @@ class Leads(Resource):
         place = required(name=name, pipeline_id=pipeline_id, stage_id=stage_id)
         filled("name", name)
         fields = lead_fields({**place, **details})
-        return await self._post("/leads", _read_lead, fields, repeatable=False)
+        return await self._post("/leads", _read_lead, fields, idempotent=False)
 
     @show_keywords(LeadFields)
     async def upsert(
@@ -169,7 +169,7 @@ class Leads(Resource):
         """
         given = lead_fields(fields)
         body = {**given, "match_by": check_match_key(match_by, given)}
-        return await self._post("/leads/upsert", _read_upsert_result, body, repeatable=True)
+        return await self._post("/leads/upsert", _read_upsert_result, body, idempotent=True)
 
     async def move(self, id: int, *, stage_id: int, pipeline_id: int) -> None:
         """Move the lead to another stage, also of another pipeline.
@@ -228,7 +228,7 @@ class Leads(Resource):
         if not names:
             raise InvalidArgumentError("tags must hold at least one tag", argument="tags")
         path = _path(id, "tags")
-        return await self._post(path, _read_tags, {"tags": names}, repeatable=True)
+        return await self._post(path, _read_tags, {"tags": names}, idempotent=True)
 
     async def remove_tag(self, id: int, tag: str) -> builtins.list[str]:
         """Remove one tag from the lead, and return the tags that it still has.
@@ -246,7 +246,7 @@ class Leads(Resource):
         - `sequence_id`: an active sequence.
         """
         path, body = _path(id, "enroll-sequence"), required(sequence_id=sequence_id)
-        return await self._post(path, _read_enrollment, body, repeatable=False)
+        return await self._post(path, _read_enrollment, body, idempotent=False)
 
     async def unenroll(self, id: int, *, sequence_id: int) -> Enrollment:
         """Take the lead out of a nurture sequence.
@@ -281,7 +281,7 @@ class Leads(Resource):
         message = optional(body=body, media_url=media_url, caption=caption, instance_id=instance_id)
         message["type"] = "text" if media_url is None else "image"
         path = _path(id, "send-whatsapp")
-        return await self._post(path, _read_sent_message, message, repeatable=False)
+        return await self._post(path, _read_sent_message, message, idempotent=False)
 
     async def send_template(
         self,
@@ -308,12 +308,12 @@ class Leads(Resource):
             instance_id=instance_id,
         )
         path = _path(id, "send-whatsapp-template")
-        return await self._post(path, _read_sent_message, message, repeatable=False)
+        return await self._post(path, _read_sent_message, message, idempotent=False)
 
     async def _post(
-        self, path: str, read: Callable[[bytes], T], body: Mapping[str, Any], *, repeatable: bool
+        self, path: str, read: Callable[[bytes], T], body: Mapping[str, Any], *, idempotent: bool
     ) -> T:
-        call = Call("POST", path, read, idempotent=repeatable, body=encode_body(body))
+        call = Call("POST", path, read, idempotent=idempotent, body=encode_body(body))
         return await self._send(call)
 
     async def _put(self, path: str, body: Mapping[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""What the API tells about pipelines: the call of its reference, "Pipelines"."""
+"""The call of the API reference, "Pipelines", and look-ups of pipelines and stages by name."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ class Pipelines(Resource):
         async for lead in syncro.leads.list(stage_id=stage.id):
             print(lead.name)
 
-    The pipelines are kept for 60 s: calls within that time, and calls at the same time, share one
-    request. A name that is not found is looked for in new ones. The calls raise the errors of
-    `syncro_async.errors`.
+    The pipelines are cached for 60 s: calls within that time, and calls at the same time, share one
+    request. When the cache does not have a name, the pipelines are requested again. The calls
+    raise the errors of `syncro_async.errors`.
     """
 
     @property
@@ -58,7 +58,7 @@ class Pipelines(Resource):
 
         Raises `LookupError` when no pipeline or several have the name.
 
-        - `name`: the name as people see it; capitals, accents and spaces may be written otherwise.
+        - `name`: the name as the app shows it; case, accents and spaces do not matter.
         - `refresh`: send a request in any case (default False).
         """
         return await self._look_up(lambda found: found.find(name), refresh=refresh)
@@ -100,7 +100,7 @@ class Pipelines(Resource):
 
 
 def _copy(found: models.Pipelines) -> models.Pipelines:
-    """The same with lists of its own, for the kept ones must not be changed."""
+    """Return a copy, because a caller must not change the cached lists."""
     return models.Pipelines(Rows(found.pipelines), Rows(found.lost_reasons))
 
 

@@ -32,7 +32,7 @@ class MakePaginator(Protocol):
     def __call__(
         self, path: str, query: Mapping[str, Any], item: type[T], part: PageRange, /
     ) -> Paginator[T]:
-        """Page through `path` with `query` as it stands."""
+        """Page through `path` with this `query`."""
         ...
 
 

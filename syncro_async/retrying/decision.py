@@ -1,4 +1,4 @@
-"""Whether a failed call is tried again, and after how long."""
+"""Decides whether a failed call is tried again, and after which delay."""
 
 from __future__ import annotations
 
@@ -44,10 +44,10 @@ class RetryContext:
 
 
 def retry_delay(error: SyncroError, context: RetryContext) -> float | None:
-    """Seconds until the next attempt, or None: raise the error now.
+    """Return the seconds until the next attempt; None: raise the error now.
 
-    A `Retry-After` is never shortened. A wait that does not fit `max_elapsed` or `max_wait` does
-    not begin.
+    A `Retry-After` is never shortened. When the wait is longer than `max_elapsed` or `max_wait`
+    allows, there is no further attempt.
     """
     if context.attempts >= context.policy.attempts or not _can_retry(error, context):
         return None
@@ -64,31 +64,31 @@ def retry_delay(error: SyncroError, context: RetryContext) -> float | None:
 
 
 def draws_quota(error: SyncroError) -> bool:
-    """Whether a retry after this failure counts against the retry quota.
+    """Return whether a retry after this failure counts against the retry quota.
 
-    It does when the server may be down. An answer that the API itself wrote proves that it is not:
-    a 4xx, and a 5xx about a connected provider.
+    It counts when the server may be down. An answer that the API itself wrote proves that the
+    server works: a 4xx, and a 5xx about a connected provider.
     """
     if not isinstance(error, ServerError):
         return isinstance(error, NoAnswerError)
     if isinstance(error, CircuitOpenError) or (error.code or "").startswith("PROVIDER_"):
         return False
     # The documented body of a 502 has the provider's own answer (API reference, "Errors and
-    # limits"). The page of a gateway has not.
+    # limits"). The page of a gateway does not.
     body = error.body
     return not (isinstance(error, ProviderError) and isinstance(body, dict) and "raw" in body)
 
 
 def throttles_key(error: SyncroError) -> TypeGuard[RateLimitedError]:
-    """Whether no call of the key may be sent for a while; a provider's 429 stops one call only."""
+    """Return whether all calls of the key must wait; a provider's 429 delays one call only."""
     return isinstance(error, RateLimitedError) and not isinstance(error, ProviderRateLimitedError)
 
 
 def may_have_executed(error: SyncroError) -> bool:
-    """Whether the server may have processed the request although the call failed.
+    """Return whether the server may have processed the request although the call failed.
 
-    Only a failure that proves the opposite says no. A 503 proves nothing: a gateway also sends it
-    when the service behind it has processed the request.
+    It is False only for a failure that proves that the server did not. A 503 proves nothing: a
+    gateway also sends it when the service behind it has processed the request.
     """
     if isinstance(error, NoAnswerError):
         return not isinstance(error, ConnectionFailedError | UnexpectedResponseError)
@@ -98,12 +98,12 @@ def may_have_executed(error: SyncroError) -> bool:
 
 
 def leaves_outcome_unknown(error: SyncroError) -> bool:
-    """Whether a call that must not be repeated ends with an unknown outcome."""
+    """Return whether a call that must not be repeated ends with an unknown outcome."""
     return may_have_executed(error) and not isinstance(error, ServerError | OutcomeUnknownError)
 
 
 def _requested_wait(error: SyncroError) -> float | None:
-    """The seconds that the server asks the caller to wait."""
+    """Return the seconds that the server asks the caller to wait."""
     if isinstance(error, ProviderRateLimitedError):
         return error.pause
     return error.retry_after if isinstance(error, APIError) else None
@@ -117,7 +117,7 @@ def _can_retry(error: SyncroError, context: RetryContext) -> bool:
     if isinstance(error, _FINAL) or not (context.idempotent or _is_not_processed(error)):
         return False
     if isinstance(error, CircuitOpenError):
-        # The circuit closes at the time that the answer names; without one nobody knows when.
+        # The circuit closes at the time that the answer names; without one it is not known when.
         return error.retry_after is not None
     if isinstance(error, APIError):
         return error.status in _TRANSIENT

@@ -1,4 +1,4 @@
-"""A clock that stands still while any task works, then jumps to when something is due."""
+"""A clock that stops while any task works, then jumps to the next timer."""
 
 from __future__ import annotations
 

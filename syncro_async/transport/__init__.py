@@ -1,1 +1,1 @@
-"""The journey of one request: decode(retry(limit(judge(pool))))."""
+"""The stages of a call, from outside: observe, decode, retry, rate limit, response, engine."""

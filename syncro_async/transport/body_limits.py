@@ -76,7 +76,7 @@ def _width(content: bytes) -> int:
 
 
 def _outside_texts(content: bytes) -> Iterator[bytes]:
-    """What stands outside the texts of JSON, piece by piece."""
+    """Yield the parts of JSON that are outside its texts."""
     begin, inside = 0, 0
     while begin < len(content):
         end = begin + _WINDOW

@@ -19,25 +19,25 @@ T = TypeVar("T")
 class DecodeStage:
     """The outermost stage: what does not decode is never sent again, for it was carried out."""
 
-    def __init__(self, send: Stage, judge: ResponseStage) -> None:
+    def __init__(self, send: Stage, responses: ResponseStage) -> None:
         self._send = send
-        self._judge = judge
+        self._responses = responses
 
     async def __call__(self, call: Call[T], options: CallOptions) -> T:
         """Make the call. Raises `UnexpectedResponseError` for what the call cannot read."""
         exchange = CallState(call, options, queue_timeout=options.max_wait)
         reply = await self._send(exchange)
-        if call.heard is not None:
-            call.heard(reply)
+        if call.on_response is not None:
+            call.on_response(reply)
         if options.record is not None:
             options.record(exchange, reply)
         try:
             check_memory(reply.content)
             return call.read(without_bom(reply.content))
         except NotSuccessfulError:
-            error: SyncroError = self._judge.to_api_error(reply)
+            error: SyncroError = self._responses.to_api_error(reply)
         except (TooLargeError, ValueError, RecursionError) as problem:
-            error = self._judge.to_unexpected(reply, _decode_error(problem, reply))
+            error = self._responses.to_unexpected(reply, _decode_error(problem, reply))
         error.method, error.path, error.attempts = call.method, call.path, exchange.attempts
         raise error
 
@@ -50,5 +50,5 @@ def _decode_error(problem: Exception, reply: RawResponse) -> str:
     if isinstance(problem, msgspec.ValidationError):
         return f"the answer does not have the documented shape: {problem}"
     if "html" in (reply.header("content-type") or ""):
-        return "an HTML page instead of JSON; check base_url, and what stands between"
+        return "an HTML page instead of JSON; check base_url, and the proxies in between"
     return f"the answer is not JSON: {str(problem) or type(problem).__name__}"

@@ -19,7 +19,7 @@ _PORTION = 2**20
 
 
 class DecompressionError(Exception):
-    """The body is packed as nobody asked for, or its packing is broken."""
+    """The body has a compression that was not asked for, or it is damaged."""
 
 
 class Decompressor(Protocol):

@@ -64,7 +64,7 @@ _VALIDATION_CODES = frozenset({"VALIDATION_ERROR", "INVALID_INPUT"})
 
 
 def parse_body(content: bytes) -> Any:
-    """The decoded JSON, or the bytes themselves where they are none.
+    """Return the decoded JSON, or the bytes themselves where they are not JSON.
 
     Bytes stays also what is nested absurdly or would take too much memory.
     """
@@ -120,7 +120,7 @@ class _ErrorFields:
 
 
 def make_error(status: int, body: Any, dialect: Dialect) -> APIError:
-    """The error that an answer of this status and body stands for."""
+    """Return the error for an answer of this status and body."""
     top = body if isinstance(body, dict) else {}
     inner = top["error"] if isinstance(top.get("error"), dict) else top
     said = _ErrorFields(
@@ -181,7 +181,7 @@ _EXTRAS: Mapping[type[APIError], Callable[[_ErrorFields, Dialect], dict[str, Any
 
 
 def _message(status: int, body: Any, inner: dict[str, Any], top: dict[str, Any]) -> str:
-    """The server's own words, wherever they stand, or what the status means."""
+    """Return the server's own text, in whichever field it is, or what the status means."""
     for words in (inner.get("message"), top.get("message"), top.get("error")):
         if text := _text(words):
             return shorten(text, whole="error.body has it whole")

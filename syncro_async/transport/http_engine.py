@@ -269,7 +269,7 @@ class HttpEngine:
 
     @property
     def in_use(self) -> bool:
-        """Whether there are pools that nobody has closed."""
+        """Return whether there are pools that are not closed."""
         return self._pools.in_use
 
     async def aclose(self) -> None:

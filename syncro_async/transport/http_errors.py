@@ -63,7 +63,7 @@ def is_handshake_refusal(error: Exception) -> bool:
 
 
 def is_timeout(error: Exception) -> bool:
-    """Whether somebody ran out of time; one without a cause is taken by its name.
+    """Return whether it is a timeout; an error without a cause is judged by its name.
 
     One with a number is the system's: a connection it gave up may have carried the request.
     """

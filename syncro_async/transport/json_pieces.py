@@ -59,7 +59,7 @@ def is_list(raw: bytes) -> bool:
 
 
 def _parts(raw: bytes, bracket: bytes) -> Iterator[bytes]:
-    """What stands between the commas of the outermost list or object."""
+    """Return the parts between the commas of the outermost list or object."""
     at = len(raw) - len(raw.lstrip(_SPACE))
     if raw[at : at + 1] != bracket:
         raise msgspec.DecodeError(f"there is no {bracket.decode()} where one is expected")

@@ -46,7 +46,7 @@ class Call(msgspec.Struct, Generic[T], frozen=True):
 
     `read` decodes the body of a 2xx answer. `idempotent` calls may be sent again after an attempt
     that may have been executed. `not_found_is_success`: a 404 after a lost attempt means that the
-    lost attempt did the work. `heard` gets the undecoded answer before `read` does.
+    lost attempt did the work. `on_response` gets the undecoded answer before `read` does.
     """
 
     method: str
@@ -56,10 +56,10 @@ class Call(msgspec.Struct, Generic[T], frozen=True):
     query: str = ""
     body: bytes | None = None
     not_found_is_success: bool = False
-    heard: Callable[[RawResponse], object] | None = None
+    on_response: Callable[[RawResponse], object] | None = None
 
     def __repr__(self) -> str:
-        """Show what may be shown: people and secrets stand in a body."""
+        """Show no body: it may hold personal data and secrets."""
         return f"<Call {self.method} {self.path}>"
 
 

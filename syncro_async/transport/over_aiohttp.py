@@ -67,7 +67,7 @@ async def _connected(*_: object) -> None:
 async def _about_to_write(*_: object) -> None:
     """Called before the first byte, in spite of its name."""
     attempt = _attempt.get()
-    if attempt is None:  # somebody else's request on the same session
+    if attempt is None:  # a request on the same session that is not ours
         return
     if attempt.bytes_sent:
         raise SentAgainError("the connection broke, and aiohttp was kept from sending it again")

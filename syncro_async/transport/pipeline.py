@@ -137,7 +137,7 @@ class _Stages:
         )
         self.stats = SendStats()
         self._sends = PerLoop(lambda: SendTasks(clock, config.max_connections), SendTasks.aclose)
-        judge = ResponseStage(
+        responses = ResponseStage(
             self._pool,
             dialect,
             config.rates,
@@ -146,7 +146,7 @@ class _Stages:
             observers=observers,
         )
         limit = RateLimitStage(
-            judge,
+            responses,
             limiter,
             self._sends,
             open_pool=self._pool.open,
@@ -155,7 +155,7 @@ class _Stages:
             observers=observers,
             tally=self.stats,
         )
-        self.decode = DecodeStage(RetryStage(limit, quota, clock, observers), judge)
+        self.decode = DecodeStage(RetryStage(limit, quota, clock, observers), responses)
         self.watched = ObserveStage(self.decode, config.base_url, clock, observers)
 
     async def aclose(self) -> None:
@@ -177,7 +177,7 @@ class _Stages:
 
 
 class ObserveStage:
-    """Stands around the whole journey while somebody listens; otherwise it is left out."""
+    """Surrounds all other stages when there are observers; otherwise it is left out."""
 
     def __init__(
         self, make: DecodeStage, base_url: str, clock: Clock, observers: Observers

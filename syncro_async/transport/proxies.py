@@ -1,4 +1,4 @@
-"""Which of the environment's proxies stands between us and a service."""
+"""Finds the proxy of the environment for a service."""
 
 from __future__ import annotations
 

@@ -137,7 +137,7 @@ class RateLimitStage:
             self._emit(SlotWaited(call.method, call.path, lane, until - asked_at, again))
 
     def _emit_foreign_usage(self, slot: Slot) -> None:
-        """Say that somebody else spends the key, again only when it is more than was said."""
+        """Report that another program uses the key, again only when it uses more than reported."""
         if slot.foreign > self._foreign:
             self._emit(BudgetLowered(slot.foreign, slot.taken_at))
         if slot.foreign > self._foreign or not slot.foreign:

@@ -1,4 +1,4 @@
-"""Makes of a body a line that may stand in a log: short, and without what nobody should read."""
+"""Makes a body fit for a log: one short line, without secrets and personal data."""
 
 from __future__ import annotations
 

@@ -80,7 +80,7 @@ class ResponseStage:
         self._body_logged: tuple[int, bytes] | None = None
 
     async def __call__(self, exchange: CallState[Any], attempt: Attempt) -> RawResponse:
-        """Send, and judge what came back."""
+        """Send the request, and raise an error for a status of 400 and above."""
         reply = await self._send(exchange, attempt)
         self._compare_limit(reply)
         self._log_failure(exchange, reply)

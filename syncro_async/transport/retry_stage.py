@@ -157,7 +157,7 @@ class RetryStage:
         return self._clock.monotonic() - exchange.first_sent_at if exchange.attempts else 0.0
 
     def _max_wait_left(self, exchange: CallState[Any]) -> float:
-        """How long the next attempt may stand in the queue: `max_elapsed` runs on meanwhile."""
+        """Return how long the next attempt may wait: `max_elapsed` includes the queue."""
         left = max(0.0, exchange.options.retry.max_elapsed - self._elapsed(exchange))
         max_wait = exchange.options.max_wait
         return left if max_wait is None else min(left, max_wait)

@@ -46,7 +46,7 @@ class SendTasks:
 
     @contextmanager
     def waiting_for_budget(self) -> Iterator[None]:
-        """The running task stands in the queue for budget; closing calls it away from there.
+        """The running task waits in the queue for budget; closing the client ends this wait.
 
         Raises `ConfigurationError` in it then: its turn may be a minute away, and nothing could
         be sent any more.

@@ -24,7 +24,7 @@ def path_segment(name: str, value: object) -> str:
     text = str(plain)
     if not text.strip() or _has_dots(text):
         raise InvalidArgumentError(
-            f"{name}={shown(value)} cannot stand in a URL path", argument=name
+            f"{name}={shown(value)} cannot be a part of a URL path", argument=name
         )
     return quote(text, safe="")
 

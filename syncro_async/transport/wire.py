@@ -1,4 +1,4 @@
-"""How requests leave this process: over which library, whose transport, which certificates."""
+"""The settings of the connections: HTTP library, transport, certificates, proxy."""
 
 from __future__ import annotations
 
@@ -22,11 +22,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Wire:
-    """What a client's settings say about its connections, checked.
+    """The checked settings of a client's connections.
 
-    `transport` is the caller's; None: connections are opened as the environment says, with the
-    certificates of `tls`, or else with the client certificate of the file `client_certificate`
-    (PEM: the certificate and its private key).
+    - `library`: httpx or httpx2
+    - `transport`: the transport that was given to the client; None: the client opens connections
+      itself, with the proxy of the environment
+    - `tls`: the certificates for these; None: those of the environment
+    - `client_certificate`: a PEM file with the client certificate and its private key
     """
 
     library: HttpLibrary
@@ -35,9 +37,10 @@ class Wire:
     client_certificate: str | None = None
 
     def open_pool(self, base_url: str, clock: Clock) -> TransportPool[Transport]:
-        """A pool of transports of one connection each, as the environment wants them.
+        """Return a pool whose transports have one connection each.
 
-        Raises what is wrong with the proxies and certificates that the environment names.
+        Raises `ValueError` or `OSError` for a proxy or a certificate of the environment that cannot
+        be used.
         """
         api = self.library.api
         tls = self.tls or _environment_tls(self.library, self.client_certificate)
@@ -52,16 +55,19 @@ class Wire:
             return transport
 
         try:
-            make()  # fails now, if at all
+            make()  # so that an error is raised now and not with the first call
         except ImportError:
             raise ValueError('a SOCKS proxy needs: pip install "syncro-async[socks]"') from None
         return TransportPool(make, clock, proxy=None if proxy is None else str(proxy.url))
 
 
 def wire_from(transport: object, *, tls: object, engine: object, environment: str) -> Wire:
-    """The settings given, and those of the environment's variables that begin with that name.
+    """Return the settings that are given, else those of the environment.
 
-    Raises `ConfigurationError` for settings that cannot work, and for those that exclude others.
+    - `transport`, `tls`, `engine`: the arguments of `AsyncClient`
+    - `environment`: the beginning of the names of the environment's variables
+
+    Raises `ConfigurationError` for settings that cannot work, or that exclude each other.
     """
     if engine is not None and not isinstance(engine, str):
         raise ConfigurationError(f"engine must be a str, not {type(engine).__name__}")
@@ -113,12 +119,12 @@ def _proxy(api: Any, url: str, tls: ssl.SSLContext) -> Any:
         # httpx takes a context for a proxy only where the proxy is reached over TLS.
         over_tls = api.URL(url).scheme == "https"
         return api.Proxy(url, ssl_context=tls if over_tls else None)
-    # Not in the library's words: what it takes for the port may be of the password.
+    # The library's own message is not shown: it may contain a part of the password.
     raise ValueError("the proxy's URL cannot be used; it must look like 'http://host:8080'")
 
 
 def _environment_tls(library: HttpLibrary, certificate: str | None) -> ssl.SSLContext:
-    """What certificates are checked with, and the client's own, read anew when a file changed."""
+    """Return the context for TLS; the files are read again when one of them has changed."""
     file, folder = os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR")
     return _tls(library, certificate, file, folder, _state(file), _state(certificate))
 
@@ -132,7 +138,7 @@ def _state(file: str | None) -> tuple[int, int, int] | None:
 
 @lru_cache(maxsize=8)
 def _tls(library: HttpLibrary, certificate: str | None, *_environment: object) -> ssl.SSLContext:
-    """Kept, because reading the roots takes longer than a request."""
+    """Make the context; it is cached, because reading the CAs takes longer than a request."""
     context: ssl.SSLContext = library.api.create_ssl_context()
     if certificate:
         try:

@@ -85,7 +85,7 @@ class TestServers:
 
     def test_what_redis_py_cannot_read_is_refused_at_once(self) -> None:
         place = location_of("redis://:geheim@h:port")
-        with pytest.raises(ConfigurationError, match="none that redis-py can read"):
+        with pytest.raises(ConfigurationError, match="redis-py cannot read the limiter's URL"):
             place.store(FakeClock())
 
     def test_a_password_with_a_hash_would_be_cut_in_two(self) -> None:

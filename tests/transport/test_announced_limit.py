@@ -82,7 +82,7 @@ class TestAStranger:
             assert client.budget().foreign_estimate == 20
         told = [r.getMessage() for r in caplog.records if "somebody else" in r.getMessage()]
         assert told == [
-            "somebody else uses this key; calls of each window left to them from now on: 20"
+            "another program uses this key; calls of each window left to it from now on: 20"
         ]
 
 

@@ -179,8 +179,8 @@ CASES = [
         UnexpectedResponseError,
         Answer(200, b"<html><title>Entrar</title>", HTML),
         get,
-        "GET /leads/7 → 200: an HTML page instead of JSON; check base_url, and what stands between"
-        " (the body: text/html, beginning with '<html><title>Entrar</title>')",
+        "GET /leads/7 → 200: an HTML page instead of JSON; check base_url, and the proxies in"
+        " between (the body: text/html, beginning with '<html><title>Entrar</title>')",
     ),
     Case(
         UnexpectedResponseError,

@@ -16,7 +16,7 @@ _INVISIBLE = re.compile(
 )
 _JOINERS = re.compile("[\u200c\u200d\ufe00-\ufe0f]")
 _SPACES = re.compile("[\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000]")
-# What stands in the first group and a colon: `tel:`.
+# The first group and a colon: `tel:`.
 _PREFIX = "prefix"
 _WRAPPERS: dict[Kind, tuple[tuple[str, re.Pattern[str]], ...]] = {
     "phone": (

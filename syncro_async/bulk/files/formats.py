@@ -169,14 +169,14 @@ def form_of(name: str, layout: CsvLayout = PLAIN) -> Write:
             library()
             return write_parquet
         case _:
-            raise ConfigurationError(f"{name!r} is none of the forms {', '.join(FORMS)}")
+            raise ConfigurationError(f"{name!r} is no format; use one of {', '.join(FORMS)}")
 
 
 FORMS = ("jsonl", "csv", "xlsx", "parquet")
 
 
 def one_line(raw: bytes) -> bytes:
-    """JSON without line breaks: those inside a text are escaped, the others stand between."""
+    """Return the JSON without line breaks. Inside a text they are escaped already."""
     return raw.replace(b"\r", b" ").replace(b"\n", b" ")
 
 

@@ -53,14 +53,17 @@ def _refused(line: int, reason: str) -> Row:
 
 
 def _plain(item: Any) -> Any:
-    """A mapping without the values of pandas that stand for nothing."""
+    """Return the mapping without the values of pandas that mean "missing"."""
     if isinstance(item, Mapping):
         return {name: _scalar(value, refuse=False) for name, value in item.items()}
     return item
 
 
 def _scalar(value: Any, *, refuse: bool = True) -> Any:
-    """A value of numpy, pandas or polars as Python's own; `TypeError` for what is none."""
+    """Return a value of numpy, pandas or polars as one of Python's types.
+
+    Raises `TypeError` for other objects.
+    """
     if type(value).__name__ in _MISSING:
         return None
     plain = unwrapped(value)

@@ -28,9 +28,9 @@ _HEAD = 512
 
 
 def split_suffix(path: Path, argument: str = "rows") -> tuple[str, str]:
-    """The suffix that names the format, in lower case, and `".gz"` or `""`.
+    """Return the suffix that names the format, in lower case, and `".gz"` or `""`.
 
-    Raises `InvalidArgumentError`, of that argument, for a name that has none of `SUFFIXES`.
+    Raises `InvalidArgumentError`, which names `argument`, for a name without one of `SUFFIXES`.
     """
     name = path.name.lower()
     packed = ".gz" if name.endswith(".gz") else ""
@@ -45,10 +45,10 @@ def split_suffix(path: Path, argument: str = "rows") -> tuple[str, str]:
 
 @contextmanager
 def opened(path: Path) -> Iterator[tuple[BinaryIO, str]]:
-    """The content, unpacked, as a file that can be read several times, and its format.
+    """Open a file, decompressed, so that it can be read several times; return it and its format.
 
-    The format is that of the content where it shows it, else that of the name: `"csv"` stands for
-    every text with delimiters. Raises `OSError`, and `BadRowsError` for content of no such format.
+    The first bytes decide the format where they can, else the name: `"csv"` is every text with
+    delimiters. Raises `OSError`, and `BadRowsError` for content of another format.
     """
     with _plain(path) as file:
         head = file.read(_HEAD)

@@ -29,7 +29,7 @@ _AT_ONCE = 1000
 
 
 def as_path(source: object) -> Path | None:
-    """The file a source names, or None when it is the rows themselves."""
+    """Return the path of a source that names a file; None when the source is the rows."""
     return Path(source) if isinstance(source, str | os.PathLike) else None
 
 
@@ -37,13 +37,13 @@ def as_path(source: object) -> Path | None:
 def read_file(
     path: Path, encoding: str | None = None, header_row: int | None = None
 ) -> Iterator[Table]:
-    """The rows of a file in their order; `-` is the standard input.
+    """Open a file and return its rows in their order; `-` is the standard input.
 
     - `encoding`: of a text file; None: found from its bytes
     - `header_row`: the line of the column names; None: the first line that is not blank
 
     Raises `OSError`, `InvalidArgumentError` for an unknown encoding, `BadRowsError` for a file that
-    cannot be read on, and `ConfigurationError` where an extra is missing.
+    cannot be read to its end, and `ConfigurationError` where an extra is missing.
     """
     with opened(path) as (file, format_):
         name = "the standard input" if str(path) == "-" else path.name
@@ -57,7 +57,7 @@ def read_file(
                 yield workbook_table(file, name, header_row)
             case "jsonl":
                 found = find_encoding(file, encoding, name)
-                # Other line ends than \n may stand inside a text of JSON.
+                # A text inside the JSON may contain other line ends than \n.
                 with decoded(file, found.codec, "\n") as text:
                     yield _jsonl_table(text, found)
             case _:

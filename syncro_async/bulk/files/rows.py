@@ -13,7 +13,7 @@ from syncro_async.models.receipts import RowProblem
 
 # Where a failures file says what went wrong; no import reads it.
 ERROR_COLUMN = "syncro_error"
-# What cannot be read as columns stands in this one in a failures file.
+# The column of a failures file for lines that cannot be read as columns.
 RAW_COLUMN = "syncro_raw"
 _REPEATED = re.compile(r"(.+) \(\d+\)")
 _INVISIBLE_ENDS = "\ufeff\u200b\u200e\u200f\u2060\u00ad"
@@ -33,7 +33,7 @@ class Row(NamedTuple):
 
 
 class Line(NamedTuple):
-    """The cells that stand on a line of a file; `reason`: why they cannot be separated."""
+    """The cells of one line of a file; `reason`: why they cannot be separated."""
 
     line: int
     cells: list[Any]
@@ -50,7 +50,7 @@ class Table:
     - `header_line`: the line of the header
     - `head`: the first lines, for a hint when the header is not where it is expected
     - `encoding`, `codec`, `sample`: how the bytes were read, and a text with a letter beyond ASCII
-    - `delimiter`, `sheet`: what stands between cells; the name of the sheet
+    - `delimiter`, `sheet`: the character between cells; the name of the sheet
     - `cleaned`: how many cells were changed while they were read, by what was removed
     """
 
@@ -131,7 +131,7 @@ def rows_under(
         columns = {}
         for number, cell in enumerate(cells[:width], 1):
             name = header[number - 1] if number <= len(header) else ""
-            # Spreadsheets add columns without a name; what somebody wrote into one is not lost.
+            # Spreadsheets add columns without a name; their values are kept.
             if name or not is_blank_row([cell]):
                 name = name or f"column {number}"
                 columns[name] = clean(name, cell)

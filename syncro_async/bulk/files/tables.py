@@ -22,7 +22,7 @@ _LARGEST_IN_A_CELL = 2**53
 
 
 class Layout(NamedTuple):
-    """How a text file is written: its codec, what stands between cells, and its first columns."""
+    """How a text file is written: its codec, its delimiter, and its first columns."""
 
     codec: str = "utf-8"
     delimiter: str = ","

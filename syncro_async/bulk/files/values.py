@@ -1,4 +1,4 @@
-"""Turns what stands in a cell into the value a field takes; `ValueError` says why it cannot."""
+"""Converts the text of a cell to the value of a field; `ValueError` says why it cannot."""
 
 from __future__ import annotations
 

@@ -31,6 +31,6 @@ def changes_in(db: sqlite3.Connection, fields: FieldMapping) -> Iterator[RowChan
 
 
 def emptied_cells(db: sqlite3.Connection) -> int:
-    """Return how many empty cells stand for fields that have a value at the server."""
+    """Return how many empty cells belong to fields that have a value at the server."""
     plans = db.execute("SELECT plan FROM rows WHERE plan IS NOT NULL")
     return sum(plan.emptied for (blob,) in plans if (plan := plan_of(blob)) is not None)

@@ -77,7 +77,7 @@ def write_failures(
 
 
 def _made_before(db: sqlite3.Connection, asked: Path) -> Path | None:
-    """The file that an earlier run of this import wrote for `asked`, if nobody has changed it."""
+    """Return the file that an earlier run wrote for `asked`, if its content is unchanged."""
     known = read_meta(db).get(_MADE)
     if known is None:
         return None

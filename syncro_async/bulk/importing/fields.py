@@ -155,7 +155,8 @@ class FieldMapping:
     - `compared`: every row is compared with its lead before it is sent. A row with the id of its
       lead may then have values that cannot be sent, as long as the lead has the same.
 
-    Raises `InvalidArgumentError` for a field that is none, and for defaults that cannot be sent.
+    Raises `InvalidArgumentError` for a name that is not a field, and for defaults that cannot be
+    sent.
     """
 
     def __init__(
@@ -268,7 +269,7 @@ class FieldMapping:
     def doubts(self, row: Mapping[str, Any]) -> dict[str, FieldError]:
         """The fields of a row that must not be sent, because their values cannot be converted.
 
-        `convert` gives them as they stand in the row, and only for a row with the id of its lead:
+        `convert` returns them as they are in the row, and only for a row with the id of its lead:
         the row is sound as long as the lead has the same values.
         """
         known_lead = self.known_lead(row) is not None

@@ -21,12 +21,12 @@ from syncro_async.bulk.importing.journal import Journal, Outcome, bodies_of
 from syncro_async.bulk.importing.options import ImportOptions
 from syncro_async.bulk.importing.outage import Outage, is_passing
 from syncro_async.bulk.importing.reconcile import (
+    Finding,
     Lost,
     Reconciler,
-    Verdict,
+    finding_on,
     outcome_of,
     since_of,
-    verdict_on,
 )
 from syncro_async.bulk.importing.report import check_writable_report, write_report
 from syncro_async.bulk.importing.row_states import requests_left
@@ -296,18 +296,18 @@ class Import:
         # An update of a lead that is known can be sent again without a look.
         lost = [Lost(row.idx, writer.fields_of(row)) for row in rows if row.plan is None]
         why = "the list of leads did not come to rest"
-        verdicts: Mapping[int, Verdict] | None = {}
+        findings: Mapping[int, Finding] | None = {}
         try:
             if lost:
-                verdicts = await self._reconciler(journal).verdicts(lost, self._last_lost_at)
+                findings = await self._reconciler(journal).findings(lost, self._last_lost_at)
         except SyncroError as error:
             if action_for(error) in {"abort", "wait"} or is_passing(error):
                 self._stop(str(error), error)
                 return
-            why, verdicts = f"the leads created since cannot be read: {error}", None
+            why, findings = f"the leads created since cannot be read: {error}", None
         for row in rows:
-            verdict = Verdict() if row.plan else verdict_on(row.idx, verdicts)
-            outcome = outcome_of(row, verdict, why, tagged=writer.adds_tags(row))
+            finding = Finding() if row.plan else finding_on(row.idx, findings)
+            outcome = outcome_of(row, finding, why, tagged=writer.adds_tags(row))
             self._on_outcome(outcome, None)
             await journal.record(outcome)
         if self._options.kind == "upsert":

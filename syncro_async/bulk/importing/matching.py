@@ -53,7 +53,7 @@ def stored_email(stored: str, sent: str) -> bool:
 
 
 def phone_digits(phone: str) -> str:
-    """Return the digits of a phone without the zeros in front, which stand for no number."""
+    """Return the digits of a phone without the zeros in front."""
     return values.digits(phone).lstrip("0")
 
 

@@ -56,7 +56,7 @@ class Lost(NamedTuple):
     fields: Mapping[str, Any]
 
 
-class Verdict(NamedTuple):
+class Finding(NamedTuple):
     """What the server shows of a lost row.
 
     `lead_id`: the lead that the row has made. `candidates`: the leads of which one may be the
@@ -119,8 +119,8 @@ class Reconciler:
 
         await self._journal.run(work)
 
-    async def verdicts(self, rows: Sequence[Lost], lost_at: float) -> Mapping[int, Verdict] | None:
-        """Return the verdict on each row, None when the reading proves nothing.
+    async def findings(self, rows: Sequence[Lost], lost_at: float) -> Mapping[int, Finding] | None:
+        """Return the finding on each row, None when the reading proves nothing.
 
         `lost_at`: when the last of the answers was lost (monotonic, s). Raises what a page raises.
         """
@@ -154,20 +154,20 @@ def since_of(answered_at: datetime | None) -> date | None:
     return None if answered_at is None else (answered_at - _MARGIN).date()
 
 
-def decide(rows: Sequence[Lost], people: Sequence[Person]) -> dict[int, Verdict]:
-    """Return the verdict on each row, given the leads that nothing else explains."""
+def decide(rows: Sequence[Lost], people: Sequence[Person]) -> dict[int, Finding]:
+    """Return the finding on each row, given the leads that nothing else explains."""
     candidates = {row.idx: _candidates(row.fields, people) for row in rows}
-    verdicts: dict[int, Verdict] = {}
+    findings: dict[int, Finding] = {}
     taken: set[Person] = set()
-    while sure := _sure(candidates, taken, verdicts):
+    while sure := _sure(candidates, taken, findings):
         for idx, person in sure.items():
-            verdicts[idx] = Verdict(person.id)
+            findings[idx] = Finding(person.id)
             taken.add(person)
     for idx, (certain, possible) in candidates.items():
-        if idx not in verdicts:
+        if idx not in findings:
             left = [person for person in (*certain, *possible) if person not in taken]
-            verdicts[idx] = Verdict(None, tuple(left))
-    return verdicts
+            findings[idx] = Finding(None, tuple(left))
+    return findings
 
 
 _Candidates = tuple[list[Person], list[Person]]
@@ -186,7 +186,7 @@ def _candidates(fields: Mapping[str, Any], people: Sequence[Person]) -> _Candida
 
 
 def _sure(
-    candidates: Mapping[int, _Candidates], taken: set[Person], done: Mapping[int, Verdict]
+    candidates: Mapping[int, _Candidates], taken: set[Person], done: Mapping[int, Finding]
 ) -> dict[int, Person]:
     """Return the rows of which exactly one lead is left that is no other row's.
 
@@ -210,23 +210,23 @@ def _id(person: Person) -> int:
     return person.id or 0
 
 
-def verdict_on(idx: int, verdicts: Mapping[int, Verdict] | None) -> Verdict | None:
-    """Return the verdict on a row; None when nothing was proved."""
-    return None if verdicts is None else verdicts[idx]
+def finding_on(idx: int, findings: Mapping[int, Finding] | None) -> Finding | None:
+    """Return the finding on a row; None when nothing was proved."""
+    return None if findings is None else findings[idx]
 
 
-def outcome_of(row: QueuedRow, verdict: Verdict | None, why: str, *, tagged: bool) -> Outcome:
-    """Return the outcome of a lost row; without a verdict it is in doubt because of `why`.
+def outcome_of(row: QueuedRow, finding: Finding | None, why: str, *, tagged: bool) -> Outcome:
+    """Return the outcome of a lost row; without a finding it is in doubt because of `why`.
 
     `tagged`: the tags of the row are still to be added when it has made a lead.
     """
-    if verdict is None:
+    if finding is None:
         return Outcome(row.idx, "doubt", None, _LOST, f"{_LOST}, and {why}")
-    if verdict.lead_id is not None:
+    if finding.lead_id is not None:
         state, made = ("pending", HALF_MADE) if tagged else ("created", MADE)
-        return Outcome(row.idx, state, verdict.lead_id, made=made)
-    if verdict.candidates:
-        leads = "; ".join(map(_described, verdict.candidates))
+        return Outcome(row.idx, state, finding.lead_id, made=made)
+    if finding.candidates:
+        leads = "; ".join(map(_described, finding.candidates))
         text = f"{_LOST}, and these leads can be its own or another person's: {leads}"
         return Outcome(row.idx, "doubt", None, _LOST, text)
     if row.sends >= _SENDS:

@@ -1,4 +1,4 @@
-"""Sends one row of an import, and records what became of it."""
+"""Sends one row of an import, and records its outcome."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class _Ended(NamedTuple):
 
 
 class Sender:
-    """Brings each row to an outcome and records it. `process` is the work of one task."""
+    """Sends rows and records their outcomes; each task calls `process` for one row."""
 
     def __init__(
         self,
@@ -53,10 +53,11 @@ class Sender:
         self._on_outcome = on_outcome
 
     async def process(self, row: QueuedRow) -> None:
-        """Send the row unless the job has stopped meanwhile, and record its outcome.
+        """Send the row unless the job has stopped, and record its outcome.
 
-        A row that was called away before anything was sent waits for the next run. What is no
-        error of ours is raised, and leaves the row's outcome unknown if anything was sent.
+        When the stopped job cancels a row before anything is sent, the row stays pending for the
+        next run. An exception that is no `SyncroError` is raised; the outcome of the row is then
+        unknown if anything was sent.
         """
         part = self._job.child()
         part.activate()
@@ -68,16 +69,16 @@ class Sender:
             try:
                 outcome, error = await self._outcome_of(row)
             except asyncio.CancelledError:
-                if not self._was_called_away():
+                if not self._cancelled_by_queue():
                     raise
                 outcome = Outcome(row.idx, "pending" if part.stats.sent == 0 else "unknown")
-        # First, for it may call off rows whose turn comes while this outcome is being written.
+        # Before the journal is written: it may stop rows that would begin in this time.
         self._on_outcome(outcome, error)
         await self._journal.record(outcome)
         self._queue.end(row, lost=outcome.state == "unknown")
 
-    def _was_called_away(self) -> bool:
-        """Return whether it is the stopped queue alone that cancelled the running task."""
+    def _cancelled_by_queue(self) -> bool:
+        """Return whether only the stopped queue has cancelled the running task."""
         task = cast("asyncio.Task[Any]", asyncio.current_task())
         return self._queue.stopped and task.uncancel() == 0
 
@@ -89,7 +90,7 @@ class Sender:
         made = HALF_MADE if new else NOT_MADE
         tagged = await self._try(row, lambda: self._writer.add_tags(row, lead_id, created=new))
         if isinstance(tagged, _Ended):
-            # Tags can be added again: that their answer was lost is a failure like any other.
+            # Tags can be added again, so a lost answer is a failure like any other.
             state = "pending" if tagged.outcome.state == "pending" else "failed"
             outcome = tagged.outcome._replace(state=state, lead_id=lead_id, made=made)
             return _Ended(outcome, tagged.error)

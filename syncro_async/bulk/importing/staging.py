@@ -201,7 +201,7 @@ class RowStaging:
                 self._take_rows(db, portion)
 
     def _check_header(self, table: Table) -> bool:
-        """Complain of columns that are none once, and not in every row."""
+        """Report a column that is not a field once, and not for every row."""
         names = [name for name in table.header or () if name]
         lacking = self._fields.columns.lacking(names)
         if lacking:

@@ -1,4 +1,4 @@
-"""Learns how much of a key's window somebody else spends.
+"""Learns how much of a key's window other programs spend.
 
 A 429 in spite of the slot rule means that another program uses the key: a workflow tool, a
 script on another machine. Then the budget of a window becomes what the server let through in the

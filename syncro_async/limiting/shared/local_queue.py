@@ -51,15 +51,15 @@ class LocalQueue:
 
     def add(self, waiter: Waiter) -> None:
         """Add a call at the end of its lane; a requeued call skips the backlog."""
-        line = self.joined if waiter.join.requeued else self._backlog[waiter.join.bulk]
-        line[waiter.join.lease_id] = waiter
+        queue = self.joined if waiter.join.requeued else self._backlog[waiter.join.bulk]
+        queue[waiter.join.lease_id] = waiter
 
     def join(self) -> list[Waiter]:
         """Move calls of the backlog into the shared queue while it has room, and return them."""
         joining: dict[str, Waiter] = {}
-        for bulk, behind in self._backlog.items():
+        for bulk, queue in self._backlog.items():
             room = IN_SHARED_QUEUE - sum(c.join.bulk == bulk for c in self.joined.values())
-            joining.update(behind.popitem(last=False) for _ in range(min(room, len(behind))))
+            joining.update(queue.popitem(last=False) for _ in range(min(room, len(queue))))
         self.joined.update(joining)
         return list(joining.values())
 
@@ -80,4 +80,4 @@ class LocalQueue:
         yield from enumerate(self._all_backlog(), start=response.waiting)
 
     def _all_backlog(self) -> Iterator[Waiter]:
-        return chain.from_iterable(behind.values() for behind in self._backlog.values())
+        return chain.from_iterable(queue.values() for queue in self._backlog.values())

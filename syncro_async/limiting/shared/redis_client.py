@@ -41,7 +41,7 @@ def make_client(url: str) -> Redis:
     except (TypeError, ValueError):
         # The text of the error may show the password.
         raise ConfigurationError(
-            "the limiter's URL is none that redis-py can read; write it like"
+            "redis-py cannot read the limiter's URL; write it like"
             " redis://user:password@host:6379/0 or"
             " redis+sentinel://user:password@host:26379,host:26379/service/0"
         ) from None

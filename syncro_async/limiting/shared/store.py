@@ -1,4 +1,4 @@
-"""Holds the one store that this process uses for a URL, for all its limiters."""
+"""Keeps one store for each URL, which all limiters of this process share."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Store(Protocol):
     """Keeps the state of many keys; every synchronisation is atomic across processes."""
 
     async def sync(self, key: str, request: SyncRequest) -> SyncResponse:
-        """Apply `state.sync` to the state of the key, with the clock of the store.
+        """Apply `budget.sync.sync` to the state of the key, with the clock of the store.
 
         `key` is the hash of base URL and API key. Raises `ConfigurationError` when the state was
         made with other limits and is in use, and `StoreUnreachableError` when the store does not
@@ -63,7 +63,7 @@ class StoreHandle:
 
 @dataclass(eq=False, slots=True)
 class _Use:
-    """A reference in one event loop; `ended` also when the loop ends first."""
+    """A reference in one event loop; `ended` is also set when the loop ends."""
 
     loop: asyncio.AbstractEventLoop
     ended: bool = False

@@ -165,7 +165,7 @@ def test_no_leads_make_a_file_of_its_form_all_the_same(form: str) -> None:
 
 def test_an_unknown_form_is_refused() -> None:
     with pytest.raises(
-        ConfigurationError, match="'xml' is none of the forms jsonl, csv, xlsx, parquet"
+        ConfigurationError, match="'xml' is no format; use one of jsonl, csv, xlsx, parquet"
     ):
         form_of("xml")
 

@@ -12,7 +12,7 @@ import pytest
 from syncro_async import AsyncClient, AuthenticationError, ImportStoppedError, ImportSummary
 from syncro_async.bulk.importing.matching import Person, is_made_of, stored_email, stored_phone
 from syncro_async.bulk.importing.reading import is_proved, person_of
-from syncro_async.bulk.importing.reconcile import Lost, Verdict, decide
+from syncro_async.bulk.importing.reconcile import Finding, Lost, decide
 from syncro_async.sandbox import Sandbox, Trouble
 from syncro_async.testing import FakeClock, sandbox_client
 from tests.bulk.event_loop_turns import until
@@ -326,9 +326,9 @@ def test_rows_that_share_their_leads_have_all_been_carried_out_when_none_is_miss
         Lost(7, {"name": "Ana", "email": "ana+1@x.y"}),
         Lost(8, {"name": "Ana", "email": "ana+2@x.y"}),
     ]
-    assert decide(rows, [two, one]) == {7: Verdict(1), 8: Verdict(2)}
-    assert decide(rows, [one]) == {7: Verdict(None, (one,)), 8: Verdict(None, (one,))}
-    assert decide(rows, []) == {7: Verdict(), 8: Verdict()}
+    assert decide(rows, [two, one]) == {7: Finding(1), 8: Finding(2)}
+    assert decide(rows, [one]) == {7: Finding(None, (one,)), 8: Finding(None, (one,))}
+    assert decide(rows, []) == {7: Finding(), 8: Finding()}
 
 
 def test_a_lead_that_is_one_rows_own_is_no_other_rows_candidate() -> None:
@@ -337,8 +337,8 @@ def test_a_lead_that_is_one_rows_own_is_no_other_rows_candidate() -> None:
         Lost(1, {"name": "Ana", "email": "ana@x.y", "phone": "+55 11 99999-0001"}),
         Lost(2, {"name": "Bia", "phone": "+55 11 99999-0001"}),
     ]
-    assert decide(rows, [ana]) == {1: Verdict(1), 2: Verdict()}
-    assert decide(rows[1:], [ana]) == {2: Verdict(None, (ana,))}
+    assert decide(rows, [ana]) == {1: Finding(1), 2: Finding()}
+    assert decide(rows[1:], [ana]) == {2: Finding(None, (ana,))}
 
 
 @pytest.mark.parametrize(
@@ -364,7 +364,7 @@ def test_whether_a_lead_is_made_of_a_row(
 
 def test_a_lead_without_a_readable_id_is_nobodys_own() -> None:
     ana = Person(None, "Ana")
-    assert decide([Lost(1, {"name": "Ana"})], [ana]) == {1: Verdict(None, (ana,))}
+    assert decide([Lost(1, {"name": "Ana"})], [ana]) == {1: Finding(None, (ana,))}
 
 
 @pytest.mark.parametrize(
