@@ -80,7 +80,7 @@ class TestAStranger:
             for _ in range(4):
                 await asyncio.gather(*(client.leads.get(7) for _ in range(60)))
             assert client.budget().foreign_estimate == 20
-        told = [r.getMessage() for r in caplog.records if "somebody else" in r.getMessage()]
+        told = [r.getMessage() for r in caplog.records if "another program" in r.getMessage()]
         assert told == [
             "another program uses this key; calls of each window left to it from now on: 20"
         ]
