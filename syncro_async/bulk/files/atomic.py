@@ -13,14 +13,6 @@ from typing import BinaryIO
 PRIVATE = 0o600
 
 
-def create_private(path: Path) -> None:
-    """Make an empty file that only its owner may read; one that is there stays as it is.
-
-    SQLite gives the files that it makes beside it the same permissions. Raises `OSError`.
-    """
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT, PRIVATE))
-
-
 @contextmanager
 def atomic_write(path: Path) -> Iterator[BinaryIO]:
     """Write to another name in the same folder; `path` gets the content when the block succeeds.

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from syncro_async.bulk.files.atomic import create_private
+from syncro_async._internal.private_file import create_private
 from syncro_async.errors import ConfigurationError
 
 # Two runs that lock a file in the same moment can block each other: then one tries again.

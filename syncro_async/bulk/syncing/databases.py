@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from syncro_async.bulk.files.atomic import PRIVATE, create_private
+from syncro_async._internal.private_file import create_private
+from syncro_async.bulk.files.atomic import PRIVATE
 from syncro_async.bulk.files.columns import Kind
 from syncro_async.bulk.files.extras import load_extra
 from syncro_async.bulk.syncing.tables import (
@@ -106,5 +107,6 @@ def database_of(database: str | os.PathLike[str], table: str) -> Database:
 
 
 def _sqlite(path: Path) -> sqlite3.Connection:
+    # An empty file is a new database, whose journals get its permissions.
     create_private(path)
     return sqlite3.connect(path, timeout=_BUSY_TIMEOUT, isolation_level=None)

@@ -2,6 +2,8 @@
 
 import errno
 import sqlite3
+import subprocess
+import sys
 from contextlib import closing
 from pathlib import Path
 from stat import S_IMODE
@@ -51,6 +53,19 @@ def test_a_second_run_is_refused_and_gets_it_afterwards(tmp_path: Path) -> None:
         LockedDatabase(tmp_path / "x.db", KIND)
     first.close(remove=False)
     LockedDatabase(tmp_path / "x.db", KIND).close(remove=True)
+
+
+def test_a_refused_run_leaves_the_lock_that_other_processes_see(tmp_path: Path) -> None:
+    # A process that closes any descriptor of a file loses all its locks of POSIX on that file.
+    path = tmp_path / "x.db"
+    first = LockedDatabase(path, KIND)
+    with pytest.raises(ConfigurationError, match="is in use"):
+        LockedDatabase(path, KIND)
+    elsewhere = "import sqlite3, sys; sqlite3.connect(sys.argv[1], timeout=0).execute(sys.argv[2])"
+    words = [sys.executable, "-c", elsewhere, str(path), "SELECT * FROM rows"]
+    found = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert "database is locked" in found.stderr
+    first.close(remove=True)
 
 
 def test_a_refused_file_stays_as_it_was(tmp_path: Path) -> None:
