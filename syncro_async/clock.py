@@ -76,6 +76,8 @@ class SystemTimer:
     The clock of an event loop stands still while the machine sleeps, and ours goes on.
     """
 
+    __slots__ = ("_callback", "_elapsed", "_handle", "_loop", "_when")
+
     def __init__(
         self,
         when: float,

@@ -109,9 +109,11 @@ class Lead(base.Model, frozen=True, kw_only=True, repr_omit_defaults=True):
     conversation: Conversation | UnsetType | None = UNSET
 
     def __post_init__(self) -> None:
-        for name in ("custom_fields", "contact_totals"):
-            if type(getattr(self, name)) is list:
-                force_setattr(self, name, {})
+        # Written out: this runs for each lead of a list.
+        if type(self.custom_fields) is list:
+            force_setattr(self, "custom_fields", {})
+        if type(self.contact_totals) is list:
+            force_setattr(self, "contact_totals", {})
 
 
 class UpsertResult(base.Model, frozen=True):

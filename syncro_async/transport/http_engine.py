@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 from syncro_async._internal.checks import parse_uint
 from syncro_async._internal.per_loop import PerLoop
+from syncro_async._internal.plain_text import LONGEST_NAME, shorten
 from syncro_async.clock import Clock
 from syncro_async.errors import ConfigurationError, SyncroError, UnexpectedResponseError
 from syncro_async.transport.connections import (
@@ -343,7 +344,7 @@ class HttpEngine:
                 response = await transport.handle_async_request(request)
                 try:
                     headers = self._record_headers(response, watch)
-                    await _collect(response, headers.get("content-encoding", ""), watch, chunks)
+                    await self._collect(response, headers, attempt.status, chunks)
                 finally:
                     await response.aclose()
                 # Only now: a response that was not closed to its end holds its connection.
@@ -359,45 +360,54 @@ class HttpEngine:
         attempt.answered_at = self._clock.monotonic()
         key = self._api_key
         # What is masked in full may end up in an error.
-        mask = key.mask_plain if response.status_code < 300 else key.mask_text
+        mask = key.mask_plain if response.status_code < 300 else key.mask_values
         watch.response = response
-        watch.headers = tuple((name, mask(value)) for name, value in response.headers.multi_items())
+        watch.headers = mask(tuple(response.headers.multi_items()))
         headers: dict[str, str] = {}
         for name, value in watch.headers:
             headers[name] = f"{headers[name]}, {value}" if name in headers else value
         attempt.status = response.status_code
         attempt.date = headers.get("date")
         attempt.remaining = parse_uint(headers.get("x-ratelimit-remaining"))
-        attempt.content_type = key.mask_values(headers.get("content-type"))
         return headers
 
+    async def _collect(
+        self, response: Any, headers: Mapping[str, str], status: int, chunks: list[bytes]
+    ) -> None:
+        room = wire = RESPONSE_CAP if status < 300 else ERROR_CAP
+        try:
+            unpack = make_decompressor(headers.get("content-encoding", ""))
+            # Not `aiter_bytes()`, which unpacks each piece to whatever size it may have.
+            async for piece in cast("AsyncIterable[bytes]", response.stream):
+                wire -= len(piece)  # an archive can hold nothing without end
+                if wire < 0:
+                    raise self._unusable(_TOO_LARGE, status, headers)
+                for portion in unpack.feed(piece):
+                    room -= len(portion)
+                    if room < 0:
+                        raise self._unusable(_TOO_LARGE, status, headers)
+                    chunks.append(portion)
+            unpack.end()
+        except DecompressionError as error:
+            why = f"the answer cannot be unpacked: {error}"
+        else:
+            return
+        # Not above: an error that is raised there keeps the other one, and so this frame.
+        raise self._unusable(why, status, headers)
 
-async def _collect(response: Any, packed_as: str, watch: AttemptTrace, chunks: list[bytes]) -> None:
-    room = wire = RESPONSE_CAP if watch.attempt.status < 300 else ERROR_CAP
-    try:
-        unpack = make_decompressor(packed_as)
-        # Not `aiter_bytes()`, which unpacks each piece to whatever size it may have.
-        async for piece in cast("AsyncIterable[bytes]", response.stream):
-            wire -= len(piece)  # an archive can hold nothing without end
-            if wire < 0:
-                raise _unusable(_TOO_LARGE, watch.attempt)
-            for portion in unpack.feed(piece):
-                room -= len(portion)
-                if room < 0:
-                    raise _unusable(_TOO_LARGE, watch.attempt)
-                chunks.append(portion)
-        unpack.end()
-    except DecompressionError as error:
-        raise _unusable(f"the answer cannot be unpacked: {error}", watch.attempt) from None
+    def _unusable(
+        self, why: str, status: int, headers: Mapping[str, str]
+    ) -> UnexpectedResponseError:
+        """The error of an answer that was not read; words of the server are in both texts."""
+        mask, content_type = self._api_key.mask_text, headers.get("content-type")
+        if content_type is not None:
+            content_type = shorten(mask(content_type), LONGEST_NAME)
+        return UnexpectedResponseError(
+            mask(why), status=status, content_type=content_type, excerpt=""
+        )
 
 
 @cache
 def _timeouts(seconds: float) -> dict[str, float]:
     connect = seconds * _CONNECT_SHARE
     return {"connect": connect, "read": seconds, "write": seconds, "pool": seconds}
-
-
-def _unusable(why: str, attempt: Attempt) -> UnexpectedResponseError:
-    return UnexpectedResponseError(
-        why, status=attempt.status, content_type=attempt.content_type, excerpt=""
-    )

@@ -77,7 +77,7 @@ class ResponseStage:
         self._fallback_pause = dialect.fallback_pause(rates)
         self._key = key
         self._clock = clock
-        self._body_logged: tuple[int, bytes] | None = None
+        self._body_logged: tuple[int, int] | None = None
 
     async def __call__(self, exchange: CallState[Any], attempt: Attempt) -> RawResponse:
         """Send, and judge what came back."""
@@ -96,7 +96,8 @@ class ResponseStage:
 
     def _log_failure(self, exchange: CallState[Any], reply: RawResponse) -> None:
         """Say what a failing server says, once; it is a warning, so the log has it in any case."""
-        news = (reply.status, reply.content[:READ]) if reply.status >= 500 else None
+        # Of the body a number only: it may hold the key.
+        news = (reply.status, hash(reply.content[:READ])) if reply.status >= 500 else None
         if news is not None and news != self._body_logged and not exchange.body_logged:
             exchange.body_logged = True
             call, said = exchange.call, redact_body(reply.content, self._key)

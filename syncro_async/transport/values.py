@@ -25,6 +25,8 @@ _INT_BITS = 64
 # Digits before and after the point of the largest and the smallest float.
 _MOST_DIGITS = 324
 _LONGEST_SHOWN = 120
+# Values of these very types are what they are.
+_PLAIN = frozenset({bool, str, int, float, type(None), list, tuple, dict})
 # The types that msgspec need not turn into text: the table does it.
 _KEPT = (datetime, date, time, Decimal, UUID, bytes, bytearray, memoryview)
 
@@ -78,7 +80,7 @@ def unwrapped(value: Any) -> object:
     while isinstance(value, Enum):
         value = value.value
     numpy: Any = sys.modules.get("numpy")  # it is imported where there is a value of it
-    if numpy is None:
+    if numpy is None or type(value) in _PLAIN:
         return value
     if isinstance(value, numpy.ndarray) and value.ndim == 0:
         return unwrapped(value[()])
