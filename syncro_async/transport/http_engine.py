@@ -14,6 +14,7 @@ from syncro_async._internal.per_loop import PerLoop
 from syncro_async._internal.plain_text import LONGEST_NAME, shorten
 from syncro_async.clock import Clock
 from syncro_async.errors import ConfigurationError, SyncroError, UnexpectedResponseError
+from syncro_async.transport.body_limits import ERROR_CAP
 from syncro_async.transport.connections import (
     AttemptTrace,
     BorrowedTransport,
@@ -41,8 +42,6 @@ else:
 
 # The largest answer that is read, decoded: a page of 200 leads is about 0.1 MB.
 RESPONSE_CAP = 64 * 2**20
-# Of an answer that is an error so much is read, and kept.
-ERROR_CAP = 16 * 2**20
 _TOO_LARGE = f"the answer is larger than {RESPONSE_CAP // 2**20} MB; reading was stopped"
 # httpx's own timeout ends first, for the TCP and for the TLS handshake: then it frees the half-open
 # connection for certain, which it does not always do when the task is cancelled.

@@ -14,6 +14,7 @@ from syncro_async.events import LimitAnnounced, Observers, ServerFailed
 from syncro_async.limiting.rate_limit import RateLimit
 from syncro_async.models.raw_result import Headers
 from syncro_async.retrying.retry_after import retry_after
+from syncro_async.transport.body_limits import ERROR_CAP
 from syncro_async.transport.error_parsing import excerpt, make_error, parse_body, text_of
 from syncro_async.transport.messages import Attempt, CallState, RawResponse, Send
 from syncro_async.transport.redaction import (
@@ -107,7 +108,8 @@ class ResponseStage:
 
     def to_api_error(self, reply: RawResponse) -> APIError:
         """The `APIError` of an answer that says no."""
-        body = self._masked(parse_body(reply.content), reply.content)
+        content = reply.content[:ERROR_CAP]  # one under 2xx may be longer
+        body = self._masked(parse_body(content), content)
         error = make_error(reply.status, body, self._dialect)
         error.headers = Headers(self._key.mask_values(reply.headers))
         error.retry_after = retry_after(reply.headers, body, self._clock.wall())
