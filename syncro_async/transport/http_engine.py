@@ -29,6 +29,7 @@ from syncro_async.transport.messages import Attempt, CallState, RawResponse, Slo
 from syncro_async.transport.over_aiohttp import goes_over_aiohttp
 from syncro_async.transport.over_aiohttp import watch as watch_aiohttp
 from syncro_async.transport.redaction import ApiKey
+from syncro_async.transport.urls import RequestUrls
 
 if TYPE_CHECKING:
     import httpx
@@ -206,6 +207,7 @@ class HttpEngine:
         self._wire = wire
         self._library = wire.library
         api = wire.library.api
+        self._urls = RequestUrls(api.URL, base_url)
         host = api.URL(base_url).netloc.decode("ascii")
         self._headers = api.Headers({"Host": host, **headers, "accept-encoding": ACCEPTED})
         self._borrowed = False
@@ -323,7 +325,7 @@ class HttpEngine:
         # Made of a stream it takes its headers as they are, in a tenth of the time.
         request = api.Request(
             call.method,
-            self._base_url + call.path + (f"?{call.query}" if call.query else ""),
+            self._urls.url(call.path, call.query),
             headers=headers,
             stream=api.ByteStream(call.body or b""),
             extensions={"timeout": _timeouts(seconds), "trace": watch},
