@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn, Self, TypeVar, Unpack,
 
 from msgspec import structs
 
+from syncro_async._internal.plain_text import shown
 from syncro_async.bulk.job import JobContext, current_job
 from syncro_async.clock import Clock, SystemClock
 from syncro_async.dialects import SYNCRO, Dialect
@@ -58,7 +59,7 @@ from syncro_async.transport.urls import (
     query_string,
     relative_path,
 )
-from syncro_async.transport.values import scalar, shown
+from syncro_async.transport.values import scalar
 from syncro_async.transport.wire import wire_from
 from syncro_async.version import __version__
 

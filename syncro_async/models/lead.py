@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
+from typing import Any
 
 from msgspec import UNSET, UnsetType
 from msgspec.structs import force_setattr
@@ -109,10 +110,11 @@ class Lead(base.Model, frozen=True, kw_only=True, repr_omit_defaults=True):
     conversation: Conversation | UnsetType | None = UNSET
 
     def __post_init__(self) -> None:
-        # Written out: this runs for each lead of a list.
-        if type(self.custom_fields) is list:
+        # Written out, because this runs for each lead of a list.
+        found: Any = self
+        if type(found.custom_fields) is list:
             force_setattr(self, "custom_fields", {})
-        if type(self.contact_totals) is list:
+        if type(found.contact_totals) is list:
             force_setattr(self, "contact_totals", {})
 
 

@@ -16,7 +16,7 @@ from syncro_async.settings import Settings
 from syncro_async.transport.json_codec import decoder_for
 from syncro_async.transport.messages import Call
 from syncro_async.transport.urls import Parameters, pairs_of, query_string, relative_path
-from syncro_async.transport.values import unwrapped
+from syncro_async.transport.values import refusal, unwrapped
 
 T = TypeVar("T")
 
@@ -101,6 +101,8 @@ class AnyList(ABC):
 
     def _paging(self, given: Paging | None) -> Paging:
         dialect = self._settings.config.dialect
+        if given is not None and not isinstance(given, PageNumbers | Cursor):
+            raise refusal("paging", "a PageNumbers or a Cursor", given)
         paging = given or dialect.paging
         if paging is None:
             raise ConfigurationError(

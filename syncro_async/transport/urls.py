@@ -7,8 +7,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any, TypedDict
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
+from syncro_async._internal.plain_text import shown
 from syncro_async.errors import InvalidArgumentError
-from syncro_async.transport.values import query_text, refusal, scalar, shown, unwrapped
+from syncro_async.transport.values import query_text, refusal, scalar, unwrapped
 
 
 def path_segment(name: str, value: object) -> str:
@@ -76,9 +77,10 @@ def pairs_of(parameters: Parameters | None) -> list[tuple[str, Any]]:
     Raises `InvalidArgumentError` for what is neither a map nor pairs, and for a name that is no
     text.
     """
-    if parameters is None:
+    given: Any = unwrapped(parameters)
+    if given is None:
         return []
-    given: Any = parameters.items() if isinstance(parameters, Mapping) else parameters
+    given = given.items() if isinstance(given, Mapping) else given
     if isinstance(given, str | bytes) or not isinstance(given, Iterable):
         raise refusal("params", "a mapping, or pairs of name and value", parameters)
     pairs: list[tuple[str, Any]] = []
