@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn, Self, TypeVar, Unpack,
 
 from msgspec import structs
 
+from syncro_async._internal.plain_text import shown
 from syncro_async.bulk.job import JobContext, current_job
 from syncro_async.clock import Clock, SystemClock
 from syncro_async.dialects import SYNCRO, Dialect
@@ -59,7 +60,7 @@ from syncro_async.transport.urls import (
     query_string,
     relative_path,
 )
-from syncro_async.transport.values import scalar, shown, unwrapped
+from syncro_async.transport.values import refusal, scalar, unwrapped
 from syncro_async.transport.wire import wire_from
 from syncro_async.version import __version__
 
@@ -359,6 +360,8 @@ class AsyncClient:
         query = pairs_of(params)
         query_string(query)  # what cannot be sent is refused now, not with the first page
         size, limit = cast("tuple[int | None, ...]", (unwrapped(page_size), unwrapped(max_items)))
+        if paging is not None and not isinstance(paging, PageNumbers | Cursor):
+            raise refusal("paging", "a PageNumbers or a Cursor", paging)
         asked = ListRequest(relative_path(path, config.base_url), query, kind, size, limit)
         return make_paginator(asked, config.dialect.paging_of(paging), self._send, self._emit)
 

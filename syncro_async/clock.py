@@ -76,6 +76,8 @@ class SystemTimer:
     The clock of an event loop stops while the machine sleeps; this one goes on.
     """
 
+    __slots__ = ("_callback", "_elapsed", "_handle", "_loop", "_when")
+
     def __init__(
         self,
         when: float,

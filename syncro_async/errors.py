@@ -225,7 +225,8 @@ class APIError(SyncroError):
 
     `status` is the HTTP status, `code` the machine-readable code where the service has one,
     `message` the server's own words, the first 500 characters of them and on one line, `body` the
-    decoded body, whole (bytes when it is not JSON or would take too much memory),
+    decoded body, whole (bytes when it is not JSON or would take too much memory; of one over 4 MB
+    its beginning),
     `retry_after` the seconds the server asked to wait, or None, `advice` what its reference says.
     `not_processed` is True where the answer proves that the request was not processed: then also
     a call that must not be repeated is sent again.

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypedDict
 from urllib.parse import urlsplit, urlunsplit
 
 from syncro_async._internal.checks import is_int, is_number
+from syncro_async._internal.plain_text import shown
 from syncro_async.clock import Clock, SystemClock
 from syncro_async.dialects.dialect import Dialect
 from syncro_async.errors import ConfigurationError
@@ -149,7 +150,7 @@ def base_url_from(given: str | None, dialect: Dialect) -> str:
     except ValueError:
         usable = None
     if not usable:
-        raise ConfigurationError(f"base_url={url!r} must look like {dialect.base_url!r}")
+        raise ConfigurationError(f"base_url={shown(url)} must look like {dialect.base_url!r}")
     if parts.username or parts.password or parts.query or parts.fragment:
         raise ConfigurationError("base_url may hold no password, query or fragment")
     if parts.scheme == "http" and not _is_loopback(str(parts.hostname)):
@@ -182,7 +183,8 @@ def rates_from(
         return (RateLimit(int(calls), float(seconds)),)
     except (ValueError, ConfigurationError) as error:
         raise ConfigurationError(
-            f"{variable}={text!r} must be CALLS/SECONDS, two numbers above 0, for example 60/60"
+            f"{variable}={shown(text)} must be CALLS/SECONDS, two numbers above 0, for example"
+            " 60/60"
         ) from error
 
 
@@ -194,7 +196,9 @@ def locale_from(dialect: Dialect) -> str | None:
 def connections_from(given: int) -> int:
     """The same number. Raises `ConfigurationError` for what is no number of connections."""
     if not (is_int(given) and given >= 1):
-        raise ConfigurationError(f"max_connections={given!r} must be a whole number, 1 or more")
+        raise ConfigurationError(
+            f"max_connections={shown(given)} must be a whole number, 1 or more"
+        )
     return given
 
 
@@ -203,11 +207,11 @@ def checked_options(options: CallOptions) -> CallOptions:
     checked_lane(options.lane)
     if options.max_wait is not None and not (is_number(options.max_wait) and options.max_wait >= 0):
         raise ConfigurationError(
-            f"max_wait={options.max_wait!r} must be 0 or more seconds, or None"
+            f"max_wait={shown(options.max_wait)} must be 0 or more seconds, or None"
         )
     timeout = options.timeout
     if not (is_number(timeout) and 0 < timeout < _FOREVER):
-        raise ConfigurationError(f"timeout={timeout!r} must be a number of seconds above 0")
+        raise ConfigurationError(f"timeout={shown(timeout)} must be a number of seconds above 0")
     if not isinstance(options.retry, RetryPolicy):
         raise ConfigurationError(f"retry must be a RetryPolicy, not {type(options.retry).__name__}")
     return options

@@ -5,6 +5,8 @@ from __future__ import annotations
 # The longest text of a server in a message, and the longest name of a field (characters).
 LONGEST = 500
 LONGEST_NAME = 100
+# The longest value of an argument in a message (characters).
+_LONGEST_VALUE = 120
 
 
 def one_line(text: str) -> str:
@@ -27,6 +29,15 @@ def shorten(text: str, longest: int = LONGEST, whole: str = "") -> str:
         return one_line(text)
     where = f"; {whole}" if whole else ""
     return f"{one_line(text[:longest])}… ({len(text)} characters in all{where})"
+
+
+def shown(value: object) -> str:
+    """The value as error messages show it: its `repr()`, cut where it is long."""
+    try:
+        text = repr(value)
+    except Exception:  # noqa: BLE001  # any code may be behind a repr, and it is not the message
+        return f"a value of type {type(value).__name__}"
+    return text if len(text) <= _LONGEST_VALUE else f"{text[:_LONGEST_VALUE]}…"
 
 
 def _printable(character: str) -> str:

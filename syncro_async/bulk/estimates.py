@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from syncro_async._internal.checks import is_int
+from syncro_async._internal.plain_text import shown
 from syncro_async.bulk.exporting.split import EXTRA_REQUESTS
 from syncro_async.bulk.job import JobContext
 from syncro_async.errors import InvalidArgumentError
@@ -14,7 +15,6 @@ from syncro_async.limiting.protocol import Budget, Lane
 from syncro_async.limiting.rate_limit import RateLimit
 from syncro_async.models import base
 from syncro_async.models.types import Moment
-from syncro_async.transport.values import shown
 
 
 class Plan(base.Model, frozen=True):

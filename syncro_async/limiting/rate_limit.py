@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import math
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from syncro_async._internal.checks import is_int, is_number
+from syncro_async._internal.plain_text import shown
 from syncro_async.errors import ConfigurationError
 
 
@@ -32,14 +33,17 @@ class RateLimit:
 
     def __post_init__(self) -> None:
         if not is_int(self.calls) or self.calls < 1:
-            raise ConfigurationError(f"RateLimit: calls={self.calls!r} must be a whole number ≥ 1")
+            raise ConfigurationError(
+                f"RateLimit: calls={shown(self.calls)} must be a whole number ≥ 1"
+            )
         if not (_finite(self.seconds) and self.seconds > 0):
-            raise ConfigurationError(f"RateLimit: seconds={self.seconds!r} must be above 0")
+            raise ConfigurationError(f"RateLimit: seconds={shown(self.seconds)} must be above 0")
         if not (_finite(self.guard) and self.guard >= 0):
-            raise ConfigurationError(f"RateLimit: guard={self.guard!r} must be 0 or more")
+            raise ConfigurationError(f"RateLimit: guard={shown(self.guard)} must be 0 or more")
         if self.burst is not None and not (is_int(self.burst) and 1 <= self.burst <= self.calls):
             raise ConfigurationError(
-                f"RateLimit: burst={self.burst!r} must be a whole number from 1 to {self.calls}"
+                f"RateLimit: burst={shown(self.burst)} must be a whole number from 1 to"
+                f" {self.calls}"
             )
 
     @property
@@ -58,4 +62,4 @@ def as_rates(rate_limit: RateLimit | Sequence[RateLimit]) -> tuple[RateLimit, ..
 
 
 def _finite(value: object) -> bool:
-    return is_number(value) and math.isfinite(value)
+    return is_number(value) and abs(value) <= sys.float_info.max  # an int may be larger

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date
+from typing import Any
 
 from msgspec import UNSET, UnsetType
 from msgspec.structs import force_setattr
@@ -109,9 +110,12 @@ class Lead(base.Model, frozen=True, kw_only=True, repr_omit_defaults=True):
     conversation: Conversation | UnsetType | None = UNSET
 
     def __post_init__(self) -> None:
-        for name in ("custom_fields", "contact_totals"):
-            if type(getattr(self, name)) is list:
-                force_setattr(self, name, {})
+        # Written out, because this runs for each lead of a list.
+        found: Any = self
+        if type(found.custom_fields) is list:
+            force_setattr(self, "custom_fields", {})
+        if type(found.contact_totals) is list:
+            force_setattr(self, "contact_totals", {})
 
 
 class UpsertResult(base.Model, frozen=True):

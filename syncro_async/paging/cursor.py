@@ -15,6 +15,7 @@ from syncro_async.dialects.pagination import Cursor
 from syncro_async.errors import ConfigurationError
 from syncro_async.models.page import Page, PageMeta, UnreadableItem
 from syncro_async.paging.page_decoding import (
+    MOST_ITEMS,
     decode_items,
     envelope,
     fields_of,
@@ -63,7 +64,9 @@ def cursor_page_decoder(item: type[T], cursor: Cursor) -> Callable[[bytes], Curs
         text = None if place in {None, ""} else str(place)
         if is_plain(listed):
             with suppress(ValueError, RecursionError):
-                return CursorPage(read_all(listed), (), text, has_cursor_field=found is not None)
+                plain = read_all(listed)
+                if len(plain) <= MOST_ITEMS:
+                    return CursorPage(plain, (), text, has_cursor_field=found is not None)
         items, unreadable = decode_items(raw_items(listed, cursor.items), read_one)
         return CursorPage(items, unreadable, text, has_cursor_field=found is not None)
 

@@ -9,9 +9,9 @@ from typing import Any, Literal
 
 import msgspec
 
+from syncro_async._internal.plain_text import shown
 from syncro_async.errors import InvalidArgumentError
 from syncro_async.paging.columns import Field, Kind, fields_of
-from syncro_async.transport.values import shown
 
 Library = Literal["polars", "pandas"]
 MakeFrame = Callable[[Sequence[Any], Any], Any]
@@ -43,8 +43,8 @@ def frame_maker(wanted: Library | type[Any] | None) -> MakeFrame:
     Raises `ModuleNotFoundError` when the library is not installed, and `InvalidArgumentError`
     for any other.
     """
-    library = wanted.__module__.partition(".")[0] if isinstance(wanted, type) else wanted
-    if library is not None and library not in _KNOWN:
+    library: Any = wanted.__module__.partition(".")[0] if isinstance(wanted, type) else wanted
+    if library is not None and not (isinstance(library, str) and library in _KNOWN):
         raise InvalidArgumentError(
             f"library={shown(wanted)} must be 'polars' or 'pandas'", argument="library"
         )

@@ -30,6 +30,8 @@ T = TypeVar("T")
 
 # No service sends more items in one answer; each takes many times its own bytes.
 MOST_ITEMS = 10_000
+# What an answer of so many bytes holds fits in 20 MB, whatever its items are.
+_SHORT = 2**17
 
 
 def item_decoder(item: type[T]) -> Callable[[Any], T]:
@@ -128,7 +130,8 @@ def page_decoder(item: type[T]) -> Callable[[bytes], Page[T]]:
         if is_plain(raw):
             with suppress(ValueError, RecursionError):
                 page = read_all(raw)
-                return Page(page.data, page.meta)
+                if len(page.data) <= MOST_ITEMS:
+                    return Page(page.data, page.meta)
         fields = envelope(raw)
         raws = items_under(fields, "data")
         if "meta" not in fields:
@@ -141,5 +144,9 @@ def page_decoder(item: type[T]) -> Callable[[bytes], Page[T]]:
 
 
 def is_plain(raw: bytes) -> bool:
-    """Whether an answer can be decoded as a whole: it holds few items, and none that is deep."""
-    return raw.count(b",") < MOST_ITEMS and not is_deeper(raw, DEEPEST)
+    """Whether an answer can be decoded as a whole: none of its items is deep, and they are few.
+
+    In a short one the items are counted when they are decoded, which takes less time.
+    """
+    is_short = len(raw) < _SHORT
+    return (is_short or raw.count(b",") < MOST_ITEMS) and not is_deeper(raw, DEEPEST)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Mapping, Sequence
+from contextlib import suppress
+from operator import attrgetter
 from typing import Protocol, TypeVar
 
 import msgspec
@@ -95,7 +97,18 @@ def says_more(number: int, page: Page[T]) -> bool:
 
 def _content_of(page: Page[T]) -> int:
     """A number that tells what is on a page: the ids of its items, or all of those without one."""
-    return hash((tuple(map(_identity, page.items)), tuple(bad.raw for bad in page.unreadable)))
+    return hash((_identities(page.items), tuple(bad.raw for bad in page.unreadable)))
+
+
+_id_of = attrgetter("id")
+
+
+def _identities(items: Sequence[object]) -> tuple[object, ...]:
+    with suppress(AttributeError):  # most items are structs that have one
+        ids = tuple(map(_id_of, items))
+        if set(map(type, ids)) <= {int, str}:
+            return ids
+    return tuple(map(_identity, items))
 
 
 def _identity(item: object) -> object:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from syncro_async._internal.checks import is_int, is_number
+from syncro_async._internal.plain_text import shown
 from syncro_async.errors import ConfigurationError
 
 
@@ -54,12 +55,14 @@ class RetryPolicy:
     def __post_init__(self) -> None:
         if not (is_int(self.attempts) and self.attempts >= 1):
             raise ConfigurationError(
-                f"RetryPolicy: attempts={self.attempts!r} must be a whole number, 1 or more"
+                f"RetryPolicy: attempts={shown(self.attempts)} must be a whole number, 1 or more"
             )
         names = ["base_delay", "max_delay", "max_elapsed", "quota_refill"]
         for name in names if self.quota is None else [*names, "quota"]:
             value = getattr(self, name)
             if not (is_number(value) and value >= 0):  # which NaN is not either
-                raise ConfigurationError(f"RetryPolicy: {name}={value!r} must be 0 or more")
+                raise ConfigurationError(f"RetryPolicy: {name}={shown(value)} must be 0 or more")
         if not (is_number(self.quota_cost) and self.quota_cost > 0):
-            raise ConfigurationError(f"RetryPolicy: quota_cost={self.quota_cost!r} must be above 0")
+            raise ConfigurationError(
+                f"RetryPolicy: quota_cost={shown(self.quota_cost)} must be above 0"
+            )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from datetime import UTC
 from email.utils import parsedate_to_datetime
+from functools import lru_cache
 from typing import Any
 
 # A whole or decimal number of seconds in ASCII; no sign, no exponent, no other script's digits.
@@ -30,6 +31,7 @@ def retry_after(headers: tuple[tuple[str, str], ...], body: Any, wall: float) ->
     return max(found, default=None)
 
 
+@lru_cache(maxsize=8)  # it takes time, and the answers of one second have the same
 def http_date(text: str) -> float | None:
     """A date in any of HTTP's three formats as a unix timestamp; None for anything else."""
     try:

@@ -14,6 +14,9 @@ from collections.abc import Iterable, Iterator
 DEEPEST = 100
 # Deeper than this a body is not looked into for the records that can be read.
 DEEPEST_OF_ALL = 1_000
+# Of an answer that is an error so much is read, and kept (bytes). All of it is searched for the
+# key, and nothing else runs meanwhile: a second for each MB in the worst case.
+ERROR_CAP = 4 * 2**20
 # What the values of a result, and of an error's body, may take (bytes).
 ROOM = 80 * 2**20
 ROOM_OF_AN_ERROR = 32 * 2**20
@@ -53,7 +56,7 @@ def check_memory(content: bytes, room: int = ROOM) -> None:
 
 def is_deeper(content: bytes, levels: int) -> bool:
     """Whether JSON is nested deeper than that; brackets inside texts can hide that it is."""
-    if content.count(b"[") + content.count(b"{") <= levels:
+    if 2 * levels >= len(content):
         return False
     return _has_depth((content,), levels) and _has_depth(_outside_texts(content), levels)
 

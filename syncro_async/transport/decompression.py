@@ -38,6 +38,8 @@ def make_decompressor(coding: str) -> Decompressor:
     A field may name several codings, in the order in which they were applied; `identity` and an
     empty name change nothing (RFC 9110, 5.6.1 and 8.4.1). Two that do are more than was asked for.
     """
+    if not coding:
+        return _Identity()
     names = [name.strip().lower() for name in coding.split(",")]
     applied = [name for name in names if name not in {"", "identity"}]
     if not applied:

@@ -11,8 +11,10 @@ from urllib.parse import urlsplit
 
 from syncro_async._internal.checks import parse_uint
 from syncro_async._internal.per_loop import PerLoop
+from syncro_async._internal.plain_text import LONGEST_NAME, shorten
 from syncro_async.clock import Clock
 from syncro_async.errors import ConfigurationError, SyncroError, UnexpectedResponseError
+from syncro_async.transport.body_limits import ERROR_CAP
 from syncro_async.transport.connections import (
     AttemptTrace,
     BorrowedTransport,
@@ -27,6 +29,7 @@ from syncro_async.transport.messages import Attempt, CallState, RawResponse, Slo
 from syncro_async.transport.over_aiohttp import goes_over_aiohttp
 from syncro_async.transport.over_aiohttp import watch as watch_aiohttp
 from syncro_async.transport.redaction import ApiKey
+from syncro_async.transport.urls import RequestUrls
 
 if TYPE_CHECKING:
     import httpx
@@ -40,8 +43,6 @@ else:
 
 # The largest answer that is read, decoded: a page of 200 leads is about 0.1 MB.
 RESPONSE_CAP = 64 * 2**20
-# Of an answer that is an error so much is read, and kept.
-ERROR_CAP = 16 * 2**20
 _TOO_LARGE = f"the answer is larger than {RESPONSE_CAP // 2**20} MB; reading was stopped"
 # httpx's own timeout ends first, for the TCP and for the TLS handshake: then it frees the half-open
 # connection for certain, which it does not always do when the task is cancelled.
@@ -206,6 +207,7 @@ class HttpEngine:
         self._wire = wire
         self._library = wire.library
         api = wire.library.api
+        self._urls = RequestUrls(api.URL, base_url)
         host = api.URL(base_url).netloc.decode("ascii")
         self._headers = api.Headers({"Host": host, **headers, "accept-encoding": ACCEPTED})
         self._borrowed = False
@@ -323,7 +325,7 @@ class HttpEngine:
         # Made of a stream it takes its headers as they are, in a tenth of the time.
         request = api.Request(
             call.method,
-            self._base_url + call.path + (f"?{call.query}" if call.query else ""),
+            self._urls.url(call.path, call.query),
             headers=headers,
             stream=api.ByteStream(call.body or b""),
             extensions={"timeout": _timeouts(seconds), "trace": watch},
@@ -343,7 +345,7 @@ class HttpEngine:
                 response = await transport.handle_async_request(request)
                 try:
                     headers = self._record_headers(response, watch)
-                    await _collect(response, headers.get("content-encoding", ""), watch, chunks)
+                    await self._collect(response, headers, attempt.status, chunks)
                 finally:
                     await response.aclose()
                 # Only now: a response that was not closed to its end holds its connection.
@@ -359,45 +361,54 @@ class HttpEngine:
         attempt.answered_at = self._clock.monotonic()
         key = self._api_key
         # What is masked in full may end up in an error.
-        mask = key.mask_plain if response.status_code < 300 else key.mask_text
+        mask = key.mask_plain if response.status_code < 300 else key.mask_values
         watch.response = response
-        watch.headers = tuple((name, mask(value)) for name, value in response.headers.multi_items())
+        watch.headers = mask(tuple(response.headers.multi_items()))
         headers: dict[str, str] = {}
         for name, value in watch.headers:
             headers[name] = f"{headers[name]}, {value}" if name in headers else value
         attempt.status = response.status_code
         attempt.date = headers.get("date")
         attempt.remaining = parse_uint(headers.get("x-ratelimit-remaining"))
-        attempt.content_type = key.mask_values(headers.get("content-type"))
         return headers
 
+    async def _collect(
+        self, response: Any, headers: Mapping[str, str], status: int, chunks: list[bytes]
+    ) -> None:
+        room = wire = RESPONSE_CAP if status < 300 else ERROR_CAP
+        try:
+            unpack = make_decompressor(headers.get("content-encoding", ""))
+            # Not `aiter_bytes()`, which unpacks each piece to whatever size it may have.
+            async for piece in cast("AsyncIterable[bytes]", response.stream):
+                wire -= len(piece)  # an archive can hold nothing without end
+                if wire < 0:
+                    raise self._unusable(_TOO_LARGE, status, headers)
+                for portion in unpack.feed(piece):
+                    room -= len(portion)
+                    if room < 0:
+                        raise self._unusable(_TOO_LARGE, status, headers)
+                    chunks.append(portion)
+            unpack.end()
+        except DecompressionError as error:
+            why = f"the answer cannot be unpacked: {error}"
+        else:
+            return
+        # Not above: an error that is raised there keeps the other one, and so this frame.
+        raise self._unusable(why, status, headers)
 
-async def _collect(response: Any, packed_as: str, watch: AttemptTrace, chunks: list[bytes]) -> None:
-    room = wire = RESPONSE_CAP if watch.attempt.status < 300 else ERROR_CAP
-    try:
-        unpack = make_decompressor(packed_as)
-        # Not `aiter_bytes()`, which unpacks each piece to whatever size it may have.
-        async for piece in cast("AsyncIterable[bytes]", response.stream):
-            wire -= len(piece)  # an archive can hold nothing without end
-            if wire < 0:
-                raise _unusable(_TOO_LARGE, watch.attempt)
-            for portion in unpack.feed(piece):
-                room -= len(portion)
-                if room < 0:
-                    raise _unusable(_TOO_LARGE, watch.attempt)
-                chunks.append(portion)
-        unpack.end()
-    except DecompressionError as error:
-        raise _unusable(f"the answer cannot be unpacked: {error}", watch.attempt) from None
+    def _unusable(
+        self, why: str, status: int, headers: Mapping[str, str]
+    ) -> UnexpectedResponseError:
+        """The error of an answer that was not read; words of the server are in both texts."""
+        mask, content_type = self._api_key.mask_text, headers.get("content-type")
+        if content_type is not None:
+            content_type = shorten(mask(content_type), LONGEST_NAME)
+        return UnexpectedResponseError(
+            mask(why), status=status, content_type=content_type, excerpt=""
+        )
 
 
 @cache
 def _timeouts(seconds: float) -> dict[str, float]:
     connect = seconds * _CONNECT_SHARE
     return {"connect": connect, "read": seconds, "write": seconds, "pool": seconds}
-
-
-def _unusable(why: str, attempt: Attempt) -> UnexpectedResponseError:
-    return UnexpectedResponseError(
-        why, status=attempt.status, content_type=attempt.content_type, excerpt=""
-    )

@@ -9,10 +9,11 @@ from typing import Any, TypeVar, cast
 
 import msgspec
 
+from syncro_async._internal.plain_text import shorten, shown
 from syncro_async.errors import InvalidArgumentError
 from syncro_async.models.envelope import Envelope
 from syncro_async.transport.php_shapes import as_meant
-from syncro_async.transport.values import json_body, shown
+from syncro_async.transport.values import json_body
 
 T = TypeVar("T")
 
@@ -45,9 +46,10 @@ def decoder_for(
         decode: Callable[[bytes], T] = (
             lenient_decoder(kind) if lenient else _decoder(cast("Any", kind))
         )
-    except (TypeError, ValueError) as error:
+    except Exception as error:  # any code may be behind the repr that the message has
         raise InvalidArgumentError(
-            f"{argument}={shown(kind)} cannot be decoded to: {error}", argument=argument
+            f"{argument}={shown(kind)} cannot be decoded to: {shorten(str(error))}",
+            argument=argument,
         ) from error
 
     def read(raw: bytes) -> T:

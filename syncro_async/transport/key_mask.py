@@ -223,6 +223,11 @@ def _forms(secret: str) -> tuple[_Form, ...]:
             for text in {standard, standard.translate({ord("+"): "-", ord("/"): "_"})}
         )
     forms.append(_Form(raw.hex(), _HEX_PIECE, any_case=True))
+    # As dumps of memory print it: a piece has a separator between its bytes.
+    forms += (
+        _Form(raw.hex(between), _HEX_PIECE + _HEX_PIECE // 2 - 1, any_case=True)
+        for between in (" ", ":")
+    )
     return tuple(form for form in forms if len(form.text) >= form.piece > 0)
 
 

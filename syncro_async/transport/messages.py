@@ -107,12 +107,11 @@ class Attempt(msgspec.Struct):
 
     `task_started`: its task runs and will release the slot. `on_wire`: it has a connection of the
     pool. `bytes_sent`: whether a byte of the request may have been sent; None where the transport
-    does not say. `answered_at`: when the headers of the answer arrived, with `status`,
-    `content_type`, `date` (the header) and `remaining`, how many more calls the server will count,
-    where it says so. `proxy`: the URL of the proxy it goes through, without a password. `stage`:
-    what the HTTP library did last, in its own words. `method`: the request's. `may_send`: asked
-    once more when the connection is there; the process may have been stopped since it was granted
-    its slot.
+    does not say. `answered_at`: when the headers of the answer arrived, with `status`, `date` (the
+    header) and `remaining`, how many more calls the server will count, where it says so. `proxy`:
+    the URL of the proxy it goes through, without a password. `stage`: what the HTTP library did
+    last, in its own words. `method`: the request's. `may_send`: asked once more when the connection
+    is there; the process may have been stopped since it was granted its slot.
     """
 
     may_send: Callable[[], bool] = lambda: True
@@ -124,7 +123,6 @@ class Attempt(msgspec.Struct):
     date: str | None = None
     answered_at: float | None = None
     status: int = 0
-    content_type: str | None = None
     remaining: int | None = None
     proxy: str | None = None
     stage: str = ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Any, NoReturn
 
 from syncro_async._internal.plain_text import LONGEST, one_line, shorten
@@ -42,12 +43,15 @@ class ApiKey:
         """The same text with the key and its pieces replaced by `***`, however it is spelled."""
         return self._mask.mask(text)
 
-    def mask_plain(self, text: str) -> str:
-        """The same text with the key as it is replaced by `***`, for what is masked all the time.
+    def mask_plain(self, headers: Iterable[tuple[str, str]]) -> tuple[tuple[str, str], ...]:
+        """The same headers with the key as it is replaced by `***`, for the answer of each call.
 
         What goes into an error is masked again.
         """
-        return text.replace(self._text, MASK)
+        fields = tuple(headers)
+        if not any(self._text in value for _, value in fields):
+            return fields
+        return tuple((name, value.replace(self._text, MASK)) for name, value in fields)
 
     def mask_values(self, value: Any) -> Any:
         """The same value with the texts, names and bytes inside it masked."""

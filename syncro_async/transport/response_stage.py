@@ -14,6 +14,7 @@ from syncro_async.events import LimitAnnounced, Observers, ServerFailed
 from syncro_async.limiting.rate_limit import RateLimit
 from syncro_async.models.raw_result import Headers
 from syncro_async.retrying.retry_after import retry_after
+from syncro_async.transport.body_limits import ERROR_CAP
 from syncro_async.transport.error_parsing import excerpt, make_error, parse_body, text_of
 from syncro_async.transport.messages import Attempt, CallState, RawResponse, Send
 from syncro_async.transport.redaction import (
@@ -77,7 +78,7 @@ class ResponseStage:
         self._fallback_pause = dialect.fallback_pause(rates)
         self._key = key
         self._clock = clock
-        self._body_logged: tuple[int, bytes] | None = None
+        self._body_logged: tuple[int, int] | None = None
 
     async def __call__(self, exchange: CallState[Any], attempt: Attempt) -> RawResponse:
         """Send the request, and raise an error for a status of 400 and above."""
@@ -96,7 +97,8 @@ class ResponseStage:
 
     def _log_failure(self, exchange: CallState[Any], reply: RawResponse) -> None:
         """Say what a failing server says, once; it is a warning, so the log has it in any case."""
-        news = (reply.status, reply.content[:READ]) if reply.status >= 500 else None
+        # Of the body a number only: it may hold the key.
+        news = (reply.status, hash(reply.content[:READ])) if reply.status >= 500 else None
         if news is not None and news != self._body_logged and not exchange.body_logged:
             exchange.body_logged = True
             call, said = exchange.call, redact_body(reply.content, self._key)
@@ -106,7 +108,8 @@ class ResponseStage:
 
     def to_api_error(self, reply: RawResponse) -> APIError:
         """The `APIError` of an answer that says no."""
-        body = self._masked(parse_body(reply.content), reply.content)
+        content = reply.content[:ERROR_CAP]  # one under 2xx may be longer
+        body = self._masked(parse_body(content), content)
         error = make_error(reply.status, body, self._dialect)
         error.headers = Headers(self._key.mask_values(reply.headers))
         error.retry_after = retry_after(reply.headers, body, self._clock.wall())

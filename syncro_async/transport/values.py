@@ -16,6 +16,7 @@ from uuid import UUID
 
 import msgspec
 
+from syncro_async._internal.plain_text import shown
 from syncro_async.errors import InvalidArgumentError
 
 Scalar = bool | str | int | float | Decimal | datetime | date | time
@@ -24,7 +25,8 @@ Scalar = bool | str | int | float | Decimal | datetime | date | time
 _INT_BITS = 64
 # Digits before and after the point of the largest and the smallest float.
 _MOST_DIGITS = 324
-_LONGEST_SHOWN = 120
+# Values of these very types are what they are.
+_PLAIN = frozenset({bool, str, int, float, type(None), list, tuple, dict})
 # The types that msgspec need not turn into text: the table does it.
 _KEPT = (datetime, date, time, Decimal, UUID, bytes, bytearray, memoryview)
 
@@ -32,15 +34,6 @@ _KEPT = (datetime, date, time, Decimal, UUID, bytes, bytearray, memoryview)
 def refusal(name: str, rule: str, value: object) -> InvalidArgumentError:
     """The error of an argument that must be something else than `value`."""
     return InvalidArgumentError(f"{name} must be {rule}, not {shown(value)}", argument=name)
-
-
-def shown(value: object) -> str:
-    """The value as error messages show it: its `repr()`, cut where it is long."""
-    try:
-        text = repr(value)
-    except Exception:  # noqa: BLE001  # any code may be behind a repr, and it is not the message
-        return f"a value of type {type(value).__name__}"
-    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}…"
 
 
 def scalar(name: str, value: object, rule: str = "a value that a request can carry") -> Scalar:
@@ -78,7 +71,7 @@ def unwrapped(value: Any) -> object:
     while isinstance(value, Enum):
         value = value.value
     numpy: Any = sys.modules.get("numpy")  # it is imported where there is a value of it
-    if numpy is None:
+    if numpy is None or type(value) in _PLAIN:
         return value
     if isinstance(value, numpy.ndarray) and value.ndim == 0:
         return unwrapped(value[()])

@@ -7,9 +7,10 @@ import os
 import warnings
 from typing import Any
 
+import numpy as np
 import pytest
 
-from syncro_async import SYNCRO, AsyncClient, RateLimit
+from syncro_async import SYNCRO, AsyncClient, RateLimit, RetryPolicy
 from syncro_async.clock import SystemClock
 from syncro_async.errors import ConfigurationError
 from syncro_async.limiting.in_process import InProcessLimiter
@@ -26,6 +27,44 @@ def _bare_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def key_of(client: AsyncClient) -> str:
     return client._settings.config.api_key.reveal()
+
+
+class OddlyShown:
+    """A value of which no text can be made."""
+
+    def __repr__(self) -> str:
+        raise RuntimeError
+
+
+ODD = {
+    "long": "x" * 10_000,
+    "unshowable": OddlyShown(),
+    "huge": -(10**5_000),
+    "array": np.arange(2),
+}
+
+
+@pytest.mark.parametrize("odd", ODD)
+@pytest.mark.parametrize("name", ["timeout", "max_wait", "max_connections", "lane", "rate_limit"])
+def test_a_refused_value_is_shown_in_short(name: str, odd: str) -> None:
+    options: dict[str, Any] = {name: ODD[odd]}
+    with pytest.raises(ConfigurationError) as caught:
+        AsyncClient(KEY, **options)
+    assert len(str(caught.value)) < 300
+
+
+@pytest.mark.parametrize("odd", ODD)
+def test_so_is_that_of_a_policy_or_a_rate(odd: str) -> None:
+    for name in ("attempts", "base_delay", "quota_cost"):
+        options: dict[str, Any] = {name: ODD[odd]}
+        with pytest.raises(ConfigurationError, match=f"{name}=") as caught:
+            RetryPolicy(**options)
+        assert len(str(caught.value)) < 300
+    for name in ("calls", "seconds", "guard", "burst"):
+        options = {"calls": 60, "seconds": 60.0, name: ODD[odd]}
+        with pytest.raises(ConfigurationError, match=f"{name}=") as caught:
+            RateLimit(**options)
+        assert len(str(caught.value)) < 300
 
 
 class TestTheKey:

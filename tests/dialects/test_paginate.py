@@ -14,6 +14,7 @@ from syncro_async.dialects import ROUTEMCP, WOLFEO, Cursor, PageNumbers
 from syncro_async.errors import (
     APIError,
     ConfigurationError,
+    InvalidArgumentError,
     UnexpectedResponseError,
     ValidationError,
 )
@@ -327,3 +328,10 @@ class TestWhatCannotBe:
     def test_a_cursor_needs_names(self, names: Any) -> None:
         with pytest.raises(ConfigurationError, match="Cursor: "):
             Cursor(**names)
+
+
+@pytest.mark.parametrize("odd", ["cursor", 5, Cursor, []])
+async def test_what_is_no_paging_is_refused(odd: Any) -> None:
+    async with client_of(App(), dialect=WOLFEO) as client:
+        with pytest.raises(InvalidArgumentError, match="paging must be a PageNumbers or a Cursor"):
+            client.paginate("/contacts", paging=odd)

@@ -210,6 +210,8 @@ async def test_another_library_is_refused_before_anything_is_sent() -> None:
     async with client_of(app) as client:
         with pytest.raises(ValueError, match="library='dask' must be 'polars' or 'pandas'"):
             await client.leads.list().to_dataframe(cast("Any", "dask"))
+        with pytest.raises(InvalidArgumentError, match="must be 'polars' or 'pandas'"):
+            await client.leads.list().to_dataframe(cast("Any", [pd.NA]))
     assert app.asked == []
 
 

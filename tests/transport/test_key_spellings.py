@@ -54,6 +54,8 @@ SPELLINGS: dict[str, str] = {
     "quoted-printable": each("=%02X"),
     "quoted-printable, wrapped": KEY[:14] + "=\r\n" + KEY[14:],
     "hexadecimal": KEY.encode().hex(),
+    "a dump of memory": KEY.encode().hex(" "),
+    "a dump with colons": KEY.encode().hex(":").upper(),
     "capitals": KEY.upper(),
     "wrapped": KEY[:14] + "\n    " + KEY[14:],
     "UTF-16": KEY.encode("utf-16-le").decode(),
@@ -154,9 +156,13 @@ async def test_nor_in_the_headers_of_an_error(caplog: pytest.LogCaptureFixture) 
         headers = (f"Location: /login?at={spelled}", f"X-Debug: {spelled}")
         page = http(b"<p>").replace(b"application/json", f"text/{spelled}".encode())
         packed = page.replace(b"\r\n\r\n", b"\r\nContent-Encoding: gzip\r\n\r\n")
+        unknown = f"\r\nContent-Encoding: {spelled}\r\n\r\n".encode()
+        strange = page.replace(b"\r\n\r\n", unknown)
         said = (f"X-Debug: {spelled}", f"X-{spelled.replace('%', '_')}: 1")
-        raws = [http(b"", "302 Found", headers), page, packed, http(b"{}", headers=said)]
-        redirected, typed, broken, shaped = await shown_of_all(raws, caplog)
+        raws = [http(b"", "302 Found", headers), page, packed, http(b"{}", headers=said), strange]
+        redirected, typed, broken, shaped, coded = await shown_of_all(raws, caplog)
+        assert isinstance(coded[0], UnexpectedResponseError)
+        assert spelled not in coded[1]
         assert isinstance(broken[0], UnexpectedResponseError)
         assert spelled not in broken[1]
         assert spelled.lower() not in shaped[1].lower()

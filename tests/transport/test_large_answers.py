@@ -11,7 +11,8 @@ from contextlib import contextmanager
 
 import pytest
 
-from syncro_async.errors import ServerError, UnexpectedResponseError
+from syncro_async.errors import APIError, ServerError, UnexpectedResponseError
+from syncro_async.transport.body_limits import ERROR_CAP
 from syncro_async.transport.http_engine import RESPONSE_CAP
 from tests.transport.scripted_app import AFTER_ITS_ANSWER, KEY, ONE, Answer, App, at_once
 from tests.transport.scripted_app import client_of as client_of_app
@@ -131,6 +132,20 @@ async def test_a_server_error_that_is_too_large_is_a_server_error() -> None:
         ):
             await client.leads.get(7)
     assert caught.value.status == 500
+    assert isinstance(caught.value.body, bytes)
+    assert ERROR_CAP - MEGABYTE <= len(caught.value.body) <= ERROR_CAP
+
+
+async def test_so_much_is_kept_of_a_refusal_under_200() -> None:
+    body = b'{"success": false, "message": "' + b"a" * (2 * ERROR_CAP) + b'"}'
+    async with (
+        ScriptedServer(answers(http(body))) as server,
+        client_of(server, retry=at_once(1)) as client,
+    ):
+        with pytest.raises(APIError) as caught:
+            await client.leads.get(7)
+    assert caught.value.status == 200
+    assert caught.value.body == body[:ERROR_CAP]
 
 
 async def test_no_frame_of_the_error_shows_the_key() -> None:

@@ -8,6 +8,7 @@ import httpx
 import httpx2
 import pytest
 
+from syncro_async.transport.urls import RequestUrls
 from tests.transport.scripted_server import ScriptedServer, answers, http
 
 STREAM = ("stream", "_httpcore_stream", "_stream", "_connection", "_h11_state")
@@ -20,6 +21,38 @@ def follow(link: Any, *names: str) -> Any:
         assert hasattr(link, name), f"{type(link)} has no {name}: change transport/connections.py"
         link = getattr(link, name)
     return link
+
+
+BASES = (
+    "http://127.0.0.1:8080/api/v1",
+    "https://crm.example",
+    "https://\u00fc.example:444/a%20b/c",
+)
+PATHS = ("/leads", "/leads/7", "/a%2Fb", "/leads/7/tags/v%C3%ADp", "/a.b", "/a:b@c", "/")
+QUERIES = ("", "page=2&per_page=200", "tags%5B%5D=a+b&q=%C3%A1", "a='(x)'", "a=%zz")
+
+
+@pytest.mark.parametrize("library", [httpx, httpx2], ids=lambda library: library.__name__)
+@pytest.mark.parametrize("base", BASES)
+def test_a_url_is_made_as_the_library_makes_it(library: Any, base: str) -> None:
+    assert hasattr(library.URL(base), "_uri_reference"), "change RequestUrls in transport/urls.py"
+    urls = RequestUrls(library.URL, base)
+    for path in PATHS:
+        for query in QUERIES:
+            made, parsed = urls.url(path, query), library.URL(f"{base}{path}?{query}".rstrip("?"))
+            assert made == parsed
+            assert made.raw_path == parsed.raw_path
+            assert (made.raw_scheme, made.raw_host, made.port) == (
+                parsed.raw_scheme,
+                parsed.raw_host,
+                parsed.port,
+            )
+
+
+def test_a_url_without_private_parts_is_parsed() -> None:
+    assert (
+        RequestUrls(str, "https://a.example").url("/leads", "a=1") == "https://a.example/leads?a=1"
+    )
 
 
 @pytest.mark.filterwarnings("error")

@@ -17,10 +17,11 @@ import pandas as pd
 import polars as pl
 import pytest
 
+from syncro_async._internal.plain_text import shown
 from syncro_async.errors import InvalidArgumentError
-from syncro_async.transport.json_codec import encode_body
+from syncro_async.transport.json_codec import decoder_for, encode_body
 from syncro_async.transport.urls import path_segment, query_string, relative_path
-from syncro_async.transport.values import scalar, shown
+from syncro_async.transport.values import scalar
 from tests.stable_ids import stable_id
 
 
@@ -340,6 +341,20 @@ class TestInABody:
 def test_without_numpy_the_table_works(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "numpy")
     assert scalar("x", Tag.VIP) == "vip"
+
+
+def test_parameters_without_dimensions_are_no_parameters() -> None:
+    parameters: Any = np.array(5)
+    with pytest.raises(InvalidArgumentError, match="params must be a mapping, or pairs"):
+        query_string(parameters)
+
+
+@pytest.mark.parametrize("kind", ["x" * 100_000, Unshowable()])
+def test_what_nothing_can_be_decoded_to_is_refused_in_short(kind: Any) -> None:
+    with pytest.raises(InvalidArgumentError, match="cannot be decoded to") as caught:
+        decoder_for(kind)
+    assert caught.value.argument == "type"
+    assert len(str(caught.value)) < 1_000
 
 
 def test_a_long_value_is_cut_in_the_message() -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from syncro_async._internal.plain_text import shown
 from syncro_async.bulk.files.columns import COLUMNS
 from syncro_async.bulk.files.formats import (
     DELIMITERS,
@@ -24,7 +25,7 @@ from syncro_async.bulk.files.formats import (
 )
 from syncro_async.bulk.files.xlsx_writing import MADE_BY
 from syncro_async.errors import ConfigurationError, InvalidArgumentError
-from syncro_async.transport.values import file_path, shown
+from syncro_async.transport.values import file_path
 
 FileState = tuple[int, int, int] | None
 """Inode, size and time of the last change of a file; None for no file."""

@@ -10,6 +10,7 @@ from typing import Literal
 import msgspec
 
 from syncro_async._internal.error_text import counted
+from syncro_async._internal.plain_text import shown
 from syncro_async._internal.worker_thread import WorkerThread
 from syncro_async.bulk.estimates import requests_for
 from syncro_async.bulk.exporting.completeness import ASSUMPTIONS, Completeness
@@ -24,7 +25,6 @@ from syncro_async.bulk.progress import OnProgress, ProgressReporter
 from syncro_async.errors import InvalidArgumentError
 from syncro_async.models.receipts import ExportReceipt
 from syncro_async.resources.arguments import lead_filters
-from syncro_async.transport.values import shown
 
 Verify = Literal["once", "twice"]
 
