@@ -51,7 +51,7 @@ def host_file(
         _delete_unused(place, clock.wall() - UNUSED_AFTER)
         file = place / f"{key}-{machine_id()}.db"
         os.close(os.open(file, os.O_RDWR | os.O_CREAT, 0o600))
-        os.utime(file)  # SQLite writes to the file beside it for a long time
+        os.utime(file)
     except OSError as error:
         _report(place, f"it cannot be written ({error.strerror or error})")
         return None
@@ -84,9 +84,11 @@ def _text_of(file: Path) -> str:
 
 def _delete_unused(folder: Path, before: float) -> None:
     for file in folder.glob("*.db"):
+        names = (file, Path(f"{file}-wal"), Path(f"{file}-shm"))
         with suppress(OSError):  # another process deleted it first
-            if file.stat().st_mtime < before:
-                for name in (file, Path(f"{file}-wal"), Path(f"{file}-shm")):
+            # SQLite writes to the files beside it for a long time.
+            if max(name.stat().st_mtime for name in names if name.exists()) < before:
+                for name in names:
                     name.unlink(missing_ok=True)
 
 

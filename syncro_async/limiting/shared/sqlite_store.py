@@ -140,10 +140,12 @@ class _File:
             state.host = Host(self._boot, self._machine, self._clock.wall())
             response = sync(state, request, moment).response
             packed = write_state(state)
-            entry = (key, now, packed)
+            # The calendar time: a clock that starts at the boot says nothing of an earlier boot.
+            wall = self._clock.wall()
+            entry = (key, wall, packed)
             connection.execute("INSERT OR REPLACE INTO budgets VALUES (?, ?, ?)", entry)
             if row is None:
-                old = (now, _FORGOTTEN_AFTER)
+                old = (wall, _FORGOTTEN_AFTER)
                 connection.execute("DELETE FROM budgets WHERE abs(seen - ?) > ?", old)
         return remember(response, state, packed, moment)
 

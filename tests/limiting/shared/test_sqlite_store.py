@@ -165,6 +165,16 @@ class TestTime:
         assert rows(path) == ["newer", "newest"]
         await store.aclose()
 
+    async def test_an_earlier_boot_does_not_make_them_old(self, path: Path) -> None:
+        before = SqliteStore(path, FakeClock(start=1e6))
+        await before.sync("k", visit("a", "", Outcome("a1", "answered"), Outcome("a2", "answered")))
+        await before.aclose()
+        store = SqliteStore(path, FakeClock(start=5.0, autojump=False))
+        await store.sync("another key", visit("b"))
+        response = await store.sync("k", visit("b", "b1"))
+        assert response.granted == []
+        await store.aclose()
+
     async def test_the_event_loop_goes_on_while_another_process_locks_the_file(
         self, path: Path, store: SqliteStore
     ) -> None:
