@@ -3,7 +3,7 @@
     python -m benchmarks.chaos [--seconds 600] [--seed 1] [--store sqlite|redis|both]
 
 Six processes share one key, with calls of both lanes. Processes are killed, stopped and resumed.
-The SQLite file is deleted, and replaced by an older copy. Redis is emptied, restarted with and
+The SQLite file is deleted, whole or without its last writes, or replaced by an older copy. Redis is emptied, restarted with and
 without its data, set to older values, stopped for a while, and its clock steps (with libfaketime,
 where that is installed). The processes reach it through a proxy that delays what it passes on, cuts
 messages in half, and drops connections. At least one process that has used the store is running
@@ -35,9 +35,11 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import AsyncExitStack, closing, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
+from benchmarks.proxy import Proxy
 from benchmarks.shared_budget import redis_program
 from syncro_async import AsyncClient, RateLimit, __version__
 from syncro_async.errors import SyncroError
@@ -104,39 +106,6 @@ class Server:
         return most
 
 
-class Proxy:
-    """A way to a server on which messages are late, or break off."""
-
-    def __init__(self, port: int, dice: random.Random) -> None:
-        self._port = port
-        self._dice = dice
-        self._cuts = 0
-
-    async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Pass one connection on."""
-        with suppress(OSError, asyncio.CancelledError):
-            inner, out = await asyncio.open_connection("127.0.0.1", self._port)
-            both = (self._pass_on(reader, out), self._pass_on(inner, writer))
-            tasks = [asyncio.create_task(one) for one in both]
-            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            out.close()
-        writer.close()
-
-    async def _pass_on(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(OSError):
-            while data := await reader.read(65536):
-                await asyncio.sleep(self._dice.uniform(0.0, 0.01))
-                if self._cuts:
-                    self._cuts -= 1
-                    writer.write(data[: len(data) // 2])
-                    return
-                writer.write(data)
-
-    def cut(self) -> None:
-        """Let the next messages break off in the middle, and their connections with them."""
-        self._cuts = self._dice.randint(1, 8)
-
-
 class Store(Protocol):
     """A store that can be damaged. `losses` forget something, and `faults` nothing."""
 
@@ -154,11 +123,15 @@ class SqliteFile:
     def __init__(self, folder: Path) -> None:
         self._file, self._copy = folder / "budget.db", folder / "copy.db"
         self.url = f"sqlite://{self._file}"
-        self.losses = {"deleted": self._delete, "restored": self._restore}
+        self.losses = {
+            "deleted": lambda: self._delete("budget.db*"),
+            "last writes deleted": lambda: self._delete("budget.db-*"),
+            "restored": self._restore,
+        }
         self.faults = {"saved": self._save}
 
-    def _delete(self) -> None:
-        for name in self._file.parent.glob("budget.db*"):
+    def _delete(self, names: str) -> None:
+        for name in self._file.parent.glob(names):
             name.unlink(missing_ok=True)
 
     def _save(self) -> None:
@@ -171,7 +144,7 @@ class SqliteFile:
 
     def _restore(self) -> None:
         if self._copy.exists():
-            self._delete()
+            self._delete("budget.db*")
             shutil.copy(self._copy, self._file)
 
     def close(self) -> None:
@@ -367,9 +340,14 @@ async def judge(kind: str, seconds: float, seed: int) -> bool:
         store: Store = SqliteFile(folder)
         if kind == "redis":
             store = RedisServer(folder, dice)
-            proxy = Proxy(store.port, random.Random(seed))  # noqa: S311 - no secret
+            delays = random.Random(seed)  # noqa: S311 - no secret
+            delay = partial(delays.uniform, 0.0, 0.01)
+            proxy = Proxy(store.port, delay, delay)
             port = await listen(stack, proxy)
-            store.url, ways = f"redis://127.0.0.1:{port}/0", {"cut off": proxy.cut}
+            store.url, ways = (
+                f"redis://127.0.0.1:{port}/0",
+                {"cut off": lambda: proxy.cut(dice.randint(1, 8))},
+            )
         stack.callback(store.close)
         port = await listen(stack, server)
         chaos = Chaos(f"http://127.0.0.1:{port}", store, dice, ways)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import subprocess
+import sys
 import threading
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
@@ -53,10 +55,18 @@ def content_of(path: Path) -> bytes:
     return path.read_bytes()
 
 
-def delete(path: Path) -> None:
+def delete(path: Path, *, keep: Path | None = None) -> None:
     """With everything that SQLite has put beside it."""
     for file in path.parent.iterdir():
-        file.unlink()
+        if file != keep:
+            file.unlink()
+
+
+_READ = """
+import sqlite3, sys
+connection = sqlite3.connect(sys.argv[1])
+print(*connection.execute("SELECT hex(state) FROM budgets").fetchone())
+"""
 
 
 def rows(path: Path) -> list[str]:
@@ -325,6 +335,16 @@ class TestFilesThatAreNone:
         assert second.granted == ["b1"]
         assert second.epoch != first.epoch
         assert rows(path) == ["k"]
+
+    async def test_what_others_see_counts_when_the_last_writes_were_deleted(
+        self, path: Path, store: SqliteStore
+    ) -> None:
+        await store.sync("k", visit("a"))
+        delete(path, keep=path)
+        await store.sync("k", visit("a", "a1"))
+        # Another process: within this one, SQLite would find the deleted files again.
+        said = await asyncio.to_thread(subprocess.check_output, [sys.executable, "-c", _READ, path])
+        assert list(read_state(bytes.fromhex(said.decode())).leases) == ["a1"]
 
     async def test_one_that_others_have_made_anew_is_the_one_that_counts(
         self, path: Path, store: SqliteStore
