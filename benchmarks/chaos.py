@@ -3,12 +3,12 @@
     python -m benchmarks.chaos [--seconds 600] [--seed 1] [--store sqlite|redis|both]
 
 Six processes share one key, with calls of both lanes. Processes are killed, stopped and resumed.
-The SQLite file is deleted, whole or without its last writes, or replaced by an older copy. Redis is emptied, restarted with and
-without its data, set to older values, stopped for a while, and its clock steps (with libfaketime,
-where that is installed). The processes reach it through a proxy that delays what it passes on, cuts
-messages in half, and drops connections. At least one process that has used the store is running
-whenever the store loses data, as docs/budget.md demands. The server knows nothing of the client: it
-counts the requests that arrive, and answers after 5 to 80 ms.
+The SQLite file is deleted, whole or without its last writes, or replaced by an older copy. Redis is
+emptied, restarted with and without its data, set to older values, stopped for a while, and its
+clock steps (with libfaketime, where that is installed). The processes reach it through a proxy that
+delays what it passes on, cuts messages in half, and drops connections. At least one process that
+has used the store is running whenever the store loses data, as docs/budget.md demands. The server
+knows nothing of the client: it counts the requests that arrive, and answers after 5 to 80 ms.
 
 It has to hold that no window, wherever it begins, holds more requests than the limit, and that all
 calls end: at the end each process ends the calls that it has begun. Printed are also the faults,
@@ -318,8 +318,12 @@ class Chaos:
         for process in self._started:
             try:
                 said, _ = await asyncio.to_thread(process.communicate, timeout=ENDING)
+            except subprocess.TimeoutExpired:
+                stuck += 1
+                continue
+            if process.returncode == 0:
                 self.ends.update(json.loads(said))
-            except (subprocess.TimeoutExpired, ValueError):
+            elif process.returncode != -signal.SIGTERM:  # that one had not begun to work
                 stuck += 1
         return stuck
 
