@@ -187,14 +187,24 @@ class Run:
     refused: int
     lost: int
     longest_sync: float
+    window: float
 
     @property
     def bound(self) -> float:
         """How long it takes at least (s)."""
-        return (self.calls - 1) // CALLS * (RateLimit(CALLS, WINDOW).hold_seconds + self.latency)
+        return (
+            (self.calls - 1) // CALLS * (RateLimit(CALLS, self.window).hold_seconds + self.latency)
+        )
 
 
-def call(base_url: str, limiter: str, calls: int, start: Barrier, shares: Queue[Share]) -> None:
+def call(
+    base_url: str,
+    limiter: str,
+    calls: int,
+    window: float,
+    start: Barrier,
+    shares: Queue[Share],
+) -> None:
     """One of the processes: make the calls as soon as all are there, and say how it went."""
     began, ended, latencies = math.inf, 0.0, 0.0
 
@@ -207,7 +217,7 @@ def call(base_url: str, limiter: str, calls: int, start: Barrier, shares: Queue[
             latencies += event.latency
 
     store = TimedStore(limiter)
-    rate = RateLimit(CALLS, WINDOW)
+    rate = RateLimit(CALLS, window)
 
     async def make() -> int:
         budget = SharedLimiter(
@@ -225,20 +235,23 @@ def call(base_url: str, limiter: str, calls: int, start: Barrier, shares: Queue[
             getting = (syncro.leads.get(number) for number in numbers)
             ends = await asyncio.gather(*getting, return_exceptions=True)
         await budget.aclose()
-        return sum(isinstance(end, SyncroError) for end in ends)
+        errors = [end for end in ends if isinstance(end, SyncroError)]
+        for error in errors[:1]:
+            print(f"lost: {error!r}", file=sys.stderr)
+        return len(errors)
 
     start.wait(PATIENCE)
     lost = asyncio.run(make())
     shares.put(Share(began, ended, latencies, lost, store.longest))
 
 
-def run(limiter: str, processes: int, calls: int) -> Run:
+def run(limiter: str, processes: int, calls: int, window: float) -> Run:
     """That many calls by that many processes on one key."""
     context = multiprocessing.get_context("spawn")
     start, queue = context.Barrier(processes), context.Queue()
-    with serving_in_process(leads=LEADS, minute=WINDOW, window="sliding") as sandbox:
+    with serving_in_process(leads=LEADS, minute=window, window="sliding") as sandbox:
         each = calls // processes
-        arguments = (sandbox.url, limiter, each, start, queue)
+        arguments = (sandbox.url, limiter, each, window, start, queue)
         callers = [
             context.Process(target=call, args=arguments, daemon=True) for _ in range(processes)
         ]
@@ -252,7 +265,7 @@ def run(limiter: str, processes: int, calls: int) -> Run:
         latency = sum(share.latencies for share in shares) / made
         lost = sum(share.lost for share in shares)
         longest = max(share.longest_sync for share in shares)
-        return Run(made, seconds, latency, sandbox.refused(), lost, longest)
+        return Run(made, seconds, latency, sandbox.refused(), lost, longest, window)
 
 
 # --------------------------------------------------------------------------------------- printing
@@ -268,7 +281,9 @@ def print_costs(places: dict[str, str | None], rounds: int) -> None:
         print(f"| {name} | {took} |", flush=True)
 
 
-def print_makespans(places: dict[str, str | None], counts: Sequence[int], calls: int) -> bool:
+def print_makespans(
+    places: dict[str, str | None], counts: Sequence[int], calls: int, window: float
+) -> bool:
     """The second table. False when a call was refused or lost."""
     went_well = True
     print(
@@ -278,7 +293,7 @@ def print_makespans(places: dict[str, str | None], counts: Sequence[int], calls:
     print("|---|---|---|---|---|---|---|---|---|---|")
     for name, url in places.items():
         for processes in counts if url is not None else ():
-            done = run(str(url), processes, max(calls, 10 * processes))
+            done = run(str(url), processes, calls, window)
             went_well = went_well and not done.refused and not done.lost
             of_the_bound = done.bound / done.seconds
             print(
@@ -325,17 +340,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--calls", type=int, default=480, help="in each row (480)")
     parser.add_argument("--quick", action="store_true", help="fewer of everything")
     parser.add_argument("--many", action="store_true", help=f"only {MANY} processes")
+    parser.add_argument("--window", type=float, default=WINDOW, help="of the limit (2 s)")
     given = parser.parse_args(arguments)
     calls, rounds = (120, 3) if given.quick else (given.calls, 10)
-    print(f"{versions()}; {CALLS} calls in {WINDOW:g} s\n")
+    print(f"{versions()}; {CALLS} calls in {given.window:g} s\n")
     begun = time.perf_counter()
     with places() as known:
         if given.many:
-            went_well = print_makespans({FAR: known[FAR]}, (MANY,), calls)
+            went_well = print_makespans({FAR: known[FAR]}, (MANY,), calls, given.window)
         else:
             print_costs(known, rounds)
             print()
-            went_well = print_makespans(known, PROCESSES, calls)
+            went_well = print_makespans(known, PROCESSES, calls, given.window)
     print(f"\nThat took {time.perf_counter() - begun:.0f} s.")
     return 0 if went_well else 1
 
