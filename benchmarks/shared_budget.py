@@ -201,9 +201,10 @@ def call(
     base_url: str,
     limiter: str,
     calls: int,
-    window: float,
     start: Barrier,
     shares: Queue[Share],
+    *,
+    window: float,
 ) -> None:
     """One of the processes: make the calls as soon as all are there, and say how it went."""
     began, ended, latencies = math.inf, 0.0, 0.0
@@ -251,9 +252,11 @@ def run(limiter: str, processes: int, calls: int, window: float) -> Run:
     start, queue = context.Barrier(processes), context.Queue()
     with serving_in_process(leads=LEADS, minute=window, window="sliding") as sandbox:
         each = calls // processes
-        arguments = (sandbox.url, limiter, each, window, start, queue)
+        arguments = (sandbox.url, limiter, each, start, queue)
+        options = {"window": window}
         callers = [
-            context.Process(target=call, args=arguments, daemon=True) for _ in range(processes)
+            context.Process(target=call, args=arguments, kwargs=options, daemon=True)
+            for _ in range(processes)
         ]
         for caller in callers:
             caller.start()

@@ -1,8 +1,9 @@
 """What happens when a store has lost its state, or has an older one.
 
 A server restarts without its data, a snapshot is restored, a file is deleted. A state therefore
-has an epoch, a version and a stamp, and each process keeps what it saw last. A process that finds
-another epoch, or an older version, adds what it saw to the state of the store. Then nobody sends
+has an epoch, and a stamp for each of its last writes, and each process keeps what it saw last. A
+process that finds another epoch, or a state that does not descend from what it saw, adds what it
+saw to the state of the store. Then nobody sends
 for `STATE_LOSS_PAUSE`, so that all processes that are running can do the same.
 
 A process of the lost state that does not report may have been granted slots that nobody else
