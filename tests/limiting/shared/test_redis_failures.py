@@ -91,7 +91,8 @@ class TestForGood:
         ("stored", "message"),
         [
             (b"\x8a\xa6limits\x91", "another version of syncro_async wrote"),
-            (b"syncro-budget/2 e 1 2\n\x93\x01", "or other data"),
+            (b"syncro-budget/2 e 1 2\n\x80", "another version"),
+            (b"syncro-budget/3 e 1 2\n\x93\x01", "or other data"),
         ],
         ids=["of another version", "damaged"],
     )

@@ -10,6 +10,7 @@ import threading
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -343,8 +344,9 @@ class TestFilesThatAreNone:
         delete(path, keep=path)
         await store.sync("k", visit("a", "a1"))
         # Another process: within this one, SQLite would find the deleted files again.
-        said = await asyncio.to_thread(subprocess.check_output, [sys.executable, "-c", _READ, path])
-        assert list(read_state(bytes.fromhex(said.decode())).leases) == ["a1"]
+        reading = partial(subprocess.check_output, [sys.executable, "-c", _READ, path], text=True)
+        said = await asyncio.to_thread(reading)
+        assert list(read_state(bytes.fromhex(said)).leases) == ["a1"]
 
     async def test_one_that_others_have_made_anew_is_the_one_that_counts(
         self, path: Path, store: SqliteStore
