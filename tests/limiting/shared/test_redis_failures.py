@@ -94,7 +94,7 @@ class TestForGood:
             (b"syncro-budget/2 e 1 2\n\x80", "another version"),
             (b"syncro-budget/3 e 1 2\n\x93\x01", "or other data"),
         ],
-        ids=["of another version", "damaged"],
+        ids=["of release 0.1", "of another version", "damaged"],
     )
     async def test_a_budget_that_cannot_be_read(
         self, server: RedisServer, stored: bytes, message: str
