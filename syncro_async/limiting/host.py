@@ -85,9 +85,11 @@ def _text_of(file: Path) -> str:
 
 def _delete_unused(folder: Path, before: float) -> None:
     for file in folder.glob("*.db"):
+        names = (file, Path(f"{file}-wal"), Path(f"{file}-shm"))
         with suppress(OSError):  # another process deleted it first
-            if file.stat().st_mtime < before:
-                for name in (file, Path(f"{file}-wal"), Path(f"{file}-shm")):
+            # SQLite writes to the files beside it for a long time.
+            if max(name.stat().st_mtime for name in names if name.exists()) < before:
+                for name in names:
                     name.unlink(missing_ok=True)
 
 

@@ -15,7 +15,7 @@ def service_name(base_url: str) -> str:
     """The base URL in one spelling: `https://host:443/path`.
 
     Case, a dot at the end of the host, the standard port, slashes, and the names and addresses of
-    this machine make no difference. Two names of one remote server remain two.
+    the loopback make no difference. Two names of one remote server remain two.
     """
     parts = urlsplit(base_url)
     port = parts.port or _PORTS.get(parts.scheme, 0)

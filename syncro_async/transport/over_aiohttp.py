@@ -14,7 +14,7 @@ from functools import cache
 from itertools import chain
 from typing import Any
 
-from syncro_async.transport.messages import Attempt
+from syncro_async.transport.messages import Attempt, SlotExpired
 
 _MODULES = ("httpx_aiohttp", "httpx_aiohttp.httpx2")
 
@@ -71,6 +71,8 @@ async def _about_to_write(*_: object) -> None:
         return
     if attempt.bytes_sent:
         raise SentAgainError("the connection broke, and aiohttp was kept from sending it again")
+    if not attempt.may_send():
+        raise SlotExpired
     attempt.bytes_sent = True
 
 

@@ -67,12 +67,21 @@ def test_files_that_were_not_used_for_a_day_are_deleted(tmp_path: Path) -> None:
     clock = FakeClock()
     now = clock.wall()
     for name, age in (("old.db", UNUSED_AFTER + 1), ("young.db", UNUSED_AFTER - 60)):
-        for suffix in ("", "-wal"):
-            (tmp_path / f"{name}{suffix}").touch()
-        os.utime(tmp_path / name, (now - age, now - age))
+        for file in (tmp_path / name, tmp_path / f"{name}-wal"):
+            file.touch()
+            os.utime(file, (now - age, now - age))
     host_file("abc", clock, folder=tmp_path)
     assert not list(tmp_path.glob("old.db*"))
     assert len(list(tmp_path.glob("young.db*"))) == 2
+
+
+def test_a_file_beside_which_sqlite_writes_is_used(tmp_path: Path) -> None:
+    clock = FakeClock()
+    for name, age in (("abc.db", 2 * UNUSED_AFTER), ("abc.db-wal", 1.0)):
+        (tmp_path / name).touch()
+        os.utime(tmp_path / name, (clock.wall() - age, clock.wall() - age))
+    host_file("another", clock, folder=tmp_path)
+    assert (tmp_path / "abc.db").exists()
 
 
 def test_a_folder_that_cannot_be_made_is_reported_once(

@@ -15,13 +15,16 @@ import httpx_aiohttp.httpx2
 import pytest
 from httpx_aiohttp import AiohttpTransport
 
-from syncro_async import AsyncClient
+from syncro_async import AsyncClient, RateLimit
+from syncro_async.clock import SystemClock
 from syncro_async.errors import (
     ConnectionFailedError,
     NoAnswerError,
     OutcomeUnknownError,
     RequestTimeoutError,
 )
+from syncro_async.limiting.in_process import InProcessLimiter
+from syncro_async.limiting.protocol import Limiter, Slot
 from tests.transport.programs import LEAD, answers_everything
 from tests.transport.scripted_app import BASE_URL, KEY, at_once
 from tests.transport.scripted_server import Connection, Script, ScriptedServer, answers, drops, http
@@ -37,11 +40,21 @@ async def silent(connection: Connection) -> None:
 
 @asynccontextmanager
 async def client_of(
-    url: str, seconds: float = 30.0, *, attempts: int = 3, transport: Any = None
+    url: str,
+    seconds: float = 30.0,
+    *,
+    attempts: int = 3,
+    transport: Any = None,
+    limiter: Limiter | None = None,
 ) -> AsyncIterator[AsyncClient]:
     transport = transport or AiohttpTransport()
     async with AsyncClient(
-        KEY, base_url=url, retry=at_once(attempts), transport=transport, timeout=seconds
+        KEY,
+        base_url=url,
+        retry=at_once(attempts),
+        transport=transport,
+        timeout=seconds,
+        limiter=limiter,
     ) as client:
         yield client
 
@@ -207,6 +220,22 @@ async def test_a_session_of_the_caller_s_may_have_other_users() -> None:
             async with session.get(place) as answer:
                 assert answer.status == 200
         assert len(session.trace_configs) == 1
+
+
+async def test_a_slot_that_expires_while_it_connects_sends_nothing() -> None:
+    class Expires(InProcessLimiter):
+        checks = 0
+
+        def is_valid(self, slot: Slot) -> bool:
+            self.checks += 1
+            return self.checks != 2  # asked before the connection, and behind it
+
+    limiter = Expires([RateLimit(60, 60.0)], SystemClock())
+    async with ScriptedServer(answers_everything) as server:
+        async with client_of(server.url, limiter=limiter) as client:
+            assert (await client.leads.get(7)).id == 7
+        assert len(server.requests) == 1
+    assert (limiter.checks, limiter.budget().used) == (4, 1)
 
 
 async def test_over_aiohttp_with_httpx2() -> None:

@@ -59,14 +59,14 @@ class Outcome(msgspec.Struct, array_like=True, frozen=True):
 class Seen(msgspec.Struct, array_like=True, frozen=True):
     """The state of a key as a process saw it last.
 
-    `epoch`, `version`, `stamp` and `now` are those of the state, `state` is the state itself as
-    the store keeps it, and `alive` are the owners that sent heartbeats. It was read between
-    `asked_at` and `heard_at` (s, the monotonic clock of the process).
+    `epoch`, `version` and `now` are those of the state, `stamp` is that of its last write, `state`
+    is the state itself as the store keeps it, and `alive` are the owners that sent heartbeats. It
+    was read between `asked_at` and `heard_at` (s, the monotonic clock of the process).
     """
 
     epoch: str
     version: int
-    stamp: int
+    stamp: bytes
     now: float
     alive: list[str]
     state: bytes

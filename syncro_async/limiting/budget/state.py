@@ -67,8 +67,9 @@ class BudgetState(msgspec.Struct):
     """Everything that is shared about one key.
 
     `now` is the time of the state, as it was when the clock of the store showed `clock`. `epoch`
-    names the state since its last loss; `version` counts its writes, and `stamp` is random for
-    each of them. `answered` has one entry for each lease id, so that nothing counts twice.
+    names the state since its last loss; `version` counts its writes, and `trail` has a random
+    stamp for each of the last ones (see `stored_state`). `answered` has one entry for each lease
+    id, so that nothing counts twice.
     `lane_debt` is how many interactive calls were granted since the last turn of the bulk lane. It
     can have any value, because calls can be granted before their turn. `awaited`: owners that
     must report after a loss before anything is free, each with the time when that ends. `tats`:
@@ -82,7 +83,7 @@ class BudgetState(msgspec.Struct):
     now: float
     created_at: float
     version: int = 0
-    stamp: int = 0
+    trail: bytes = b""
     answered: dict[str, float] = {}
     leases: dict[str, Lease] = {}
     interactive: list[QueueEntry] = []

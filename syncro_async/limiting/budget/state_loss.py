@@ -1,8 +1,9 @@
 """What happens when a store has lost its state, or has an older one.
 
 A server restarts without its data, a snapshot is restored, a file is deleted. A state therefore
-has an epoch, a version and a stamp, and each process keeps what it saw last. A process that finds
-another epoch, or an older version, adds what it saw to the state of the store. Then nobody sends
+has an epoch, and a stamp for each of its last writes, and each process keeps what it saw last. A
+process that finds another epoch, or a state that does not descend from what it saw, adds what it
+saw to the state of the store. Then nobody sends
 for `STATE_LOSS_PAUSE`, so that all processes that are running can do the same.
 
 A process of the lost state that does not report may have been granted slots that nobody else
@@ -20,6 +21,7 @@ import msgspec
 
 from syncro_async.limiting.budget.messages import SyncRequest
 from syncro_async.limiting.budget.state import (
+    HEARTBEAT,
     OWNER_TTL,
     STATE_LOSS_PAUSE,
     BudgetState,
@@ -27,7 +29,10 @@ from syncro_async.limiting.budget.state import (
     lifetime,
 )
 from syncro_async.limiting.budget.store_time import Moment
-from syncro_async.limiting.budget.stored_state import read_state
+from syncro_async.limiting.budget.stored_state import read_state, stamp_of
+
+# Of processes that are running, one has reported within so many seconds.
+_OVERDUE = 1.5 * HEARTBEAT
 
 
 def restore(state: BudgetState, request: SyncRequest, moment: Moment) -> None:
@@ -57,7 +62,7 @@ def close_after_silence(state: BudgetState, request: SyncRequest, moment: Moment
     others = [at for owner, at in state.heartbeats.items() if owner != request.owner]
     watched = request.seen is not None and moment.asked_at - request.seen.heard_at < OWNER_TTL
     missed = request.after_outage or (others and not watched)
-    if missed and max(others, default=-math.inf) <= state.now - OWNER_TTL:
+    if missed and max(others, default=-math.inf) <= state.now - _OVERDUE:
         close(state)
 
 
@@ -70,7 +75,8 @@ def _is_lost(state: BudgetState, request: SyncRequest) -> bool:
     seen = request.seen
     if seen is None or state.epoch != seen.epoch or state.version < seen.version:
         return True
-    return state.version == seen.version and state.stamp != seen.stamp
+    stamp = stamp_of(state, seen.version)
+    return bool(stamp) and stamp != seen.stamp
 
 
 def _merge(state: BudgetState, seen: BudgetState, later: float) -> None:

@@ -41,7 +41,21 @@ def advance(state: BudgetState, moment: Moment, seen: Seen | None) -> bool:
     if seen is not None and seen.epoch == state.epoch:
         latest = seen.now + max(0.0, moment.heard_at - seen.asked_at)
     state.now, state.clock = min(now, latest), moment.clock
+    # A heartbeat by a clock that has stepped forward must not keep a process alive for longer.
+    state.heartbeats = {owner: min(at, state.now) for owner, at in state.heartbeats.items()}
     return passed < 0.0 or now - latest > _STEP
+
+
+def heartbeats_of(state: BudgetState, by_clock: dict[str, float], clock: float) -> dict[str, float]:
+    """The heartbeats in the time of the state; `by_clock` has them by the clock of the store.
+
+    A clock that shows less than when the state was written has stepped back. The heartbeats since
+    then cannot be compared with the earlier ones, so all owners count as alive.
+    """
+    if clock < state.clock:
+        return dict.fromkeys(by_clock, state.now)
+    offset = state.clock - state.now
+    return {owner: at - offset for owner, at in by_clock.items()}
 
 
 def continue_on(state: BudgetState, clock: float) -> None:

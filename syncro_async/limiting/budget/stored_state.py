@@ -2,6 +2,10 @@
 
 The line can be compared without reading the state. A client of another version finds a schema
 that it does not know, and refuses.
+
+Each write has a random stamp, and a state has the stamps of its last writes. So a process can see
+whether a state descends from the one that it saw. The number of writes alone does not show it: an
+older state that is written again has as many after a while.
 """
 
 from __future__ import annotations
@@ -16,8 +20,11 @@ from syncro_async.limiting.budget.state import BudgetState
 from syncro_async.limiting.budget.store_time import Moment
 
 # Changes with each change of `BudgetState` that an older client would read wrongly.
-_SCHEMA = b"syncro-budget/2"
+_SCHEMA = b"syncro-budget/3"
 _END = b"\n"
+_STAMP = 4
+# So many stamps are kept. A process that is active reads the state at least every `HEARTBEAT`.
+_STAMPS = 128
 
 _decode = msgspec.msgpack.Decoder(BudgetState).decode
 _encode = msgspec.msgpack.Encoder().encode
@@ -26,9 +33,15 @@ _encode = msgspec.msgpack.Encoder().encode
 def write_state(state: BudgetState) -> bytes:
     """The state as a store keeps it, as a new version."""
     state.version += 1
-    state.stamp = secrets.randbits(48)
-    head = f" {state.epoch} {state.version} {state.stamp}".encode()
+    state.trail = (state.trail + secrets.token_bytes(_STAMP))[-_STAMP * _STAMPS :]
+    head = f" {state.epoch} {state.version} {stamp_of(state, state.version).hex()}".encode()
     return _SCHEMA + head + _END + _encode(state)
+
+
+def stamp_of(state: BudgetState, version: int) -> bytes:
+    """The stamp of the write that made this version of the state; empty when it is not kept."""
+    end = len(state.trail) - _STAMP * (state.version - version)
+    return state.trail[end - _STAMP : end] if end > 0 else b""
 
 
 def head_of(stored: bytes) -> bytes:
@@ -57,7 +70,7 @@ def remember(
     seen = Seen(
         epoch=state.epoch,
         version=state.version,
-        stamp=state.stamp,
+        stamp=stamp_of(state, state.version),
         now=state.now,
         alive=list(state.heartbeats),
         state=stored,

@@ -113,6 +113,7 @@ def sync(state: BudgetState, request: SyncRequest, moment: Moment) -> Result:
     _grant(state, request)
     if request.closes:
         del state.heartbeats[request.owner]
+        _extend_leases(state, {request.owner: state.now})
     changed = stepped or state.version == 0 or _facts(state, request.owner) != before
     return Result(_respond(state, request), changed)
 
@@ -194,16 +195,10 @@ def _expire(state: BudgetState) -> None:
     dead = {owner: at for owner, at in state.heartbeats.items() if at <= since}
     for owner in dead:
         del state.heartbeats[owner]
-    leases = {}
-    for lease_id, lease in state.leases.items():
-        if lease.owner in dead:
-            expires_at = dead[lease.owner] + lifetime(state, lease.timeout)
-            leases[lease_id] = msgspec.structs.replace(lease, expires_at=expires_at)
-        else:
-            leases[lease_id] = lease
+    _extend_leases(state, dead)
     state.leases = {
         lease_id: lease
-        for lease_id, lease in leases.items()
+        for lease_id, lease in state.leases.items()
         if lease.owner in state.heartbeats or lease.expires_at > state.now
     }
     probe = state.leases.get(state.gate.probe)
@@ -212,6 +207,16 @@ def _expire(state: BudgetState) -> None:
     keep_entries(state, lambda entry: entry.owner in state.heartbeats)
     window = longest(state)
     state.share = recover(state.share, window.calls, window.hold_seconds, state.now)
+
+
+def _extend_leases(state: BudgetState, ended: dict[str, float]) -> None:
+    """Keep the slots of owners that were alive until then for as long as they can count."""
+    for lease_id, lease in state.leases.items():
+        if lease.owner in ended:
+            expires_at = ended[lease.owner] + lifetime(state, lease.timeout)
+            state.leases[lease_id] = msgspec.structs.replace(
+                lease, expires_at=max(lease.expires_at, expires_at)
+            )
 
 
 def _record_outcome(state: BudgetState, settled: Outcome) -> None:

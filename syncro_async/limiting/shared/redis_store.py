@@ -13,7 +13,7 @@ from syncro_async.clock import Clock, SystemClock
 from syncro_async.errors import ConfigurationError
 from syncro_async.limiting.budget.messages import SyncRequest, SyncResponse
 from syncro_async.limiting.budget.state import OWNER_TTL, BudgetState
-from syncro_async.limiting.budget.store_time import Moment
+from syncro_async.limiting.budget.store_time import Moment, heartbeats_of
 from syncro_async.limiting.budget.stored_state import head_of, read_state, remember, write_state
 from syncro_async.limiting.budget.sync import state_for, sync
 from syncro_async.limiting.shared.redis_client import close_client, make_client
@@ -116,9 +116,10 @@ class RedisStore:
             reading = await self._read(scripts, keys, request.owner)
             stored = read_state(reading.stored) if reading.stored else None
             state = state_for(stored, request, reading.moment.clock)
-            offset = state.clock - state.now
             reading.heartbeats[request.owner] = reading.moment.clock
-            state.heartbeats = {owner: at - offset for owner, at in reading.heartbeats.items()}
+            # Of a state that is new, nobody has a heartbeat, also if the server has kept them.
+            known = reading.heartbeats if stored else {request.owner: reading.moment.clock}
+            state.heartbeats = heartbeats_of(state, known, reading.moment.clock)
             response, changed = sync(state, request, reading.moment)
             if not changed and not request.closes:
                 return remember(response, state, reading.stored, reading.moment)

@@ -65,6 +65,8 @@ class StoreSession:
         self._paused_until = 0.0
         self._unreachable_since = math.inf
         self._synced_at = -math.inf
+        # Since when no two synchronisations were `OWNER_TTL` apart.
+        self._in_touch_since = math.inf
         self.forecast: Forecast | None = None
 
     async def acquire(self, lane: Lane, *, max_wait: float | None, requeued: bool) -> Slot:
@@ -98,10 +100,12 @@ class StoreSession:
         """Whether a slot may still be used, as far as this process knows.
 
         A process that was stopped, or has not heard from the store for `OWNER_TTL`, may not: the
-        store may have given its slots to others.
+        store may have given its slots to others. It may not use them later either, when it hears
+        from the store again.
         """
         heard_lately = self._clock.monotonic() - self._synced_at < OWNER_TTL
-        return heard_lately and (slot.is_probe or self._gate_is_open)
+        in_touch = heard_lately and slot.taken_at >= self._in_touch_since
+        return in_touch and (slot.is_probe or self._gate_is_open)
 
     async def release(self, slot: Slot, outcome: SlotOutcome) -> None:
         """Record the outcome of a slot; the background task reports it to the store."""
@@ -311,6 +315,8 @@ class StoreSession:
         asked_for = self._syncs.copy()
         response = await self._store.sync(self._key, request)
         # When this await is cancelled, the outbox keeps its content and may send it twice.
+        if now - self._synced_at >= OWNER_TTL:
+            self._in_touch_since = now
         self._unreachable_since, self._synced_at = math.inf, now
         if not self._outbox.acknowledge(request, response):
             self._outbox.resend_all(self._held)
@@ -329,6 +335,8 @@ class StoreSession:
         self._paused_until = max(self._paused_until, now + response.gate_closed_for)
         for lease_id in response.granted:
             self._grant(lease_id, self.forecast)
+        for lease_id in self._held.keys() - response.granted:
+            self._outbox.add_held(lease_id)  # the store has lost it
         for lease_id in response.positions:
             if lease_id not in self._queue.joined and not self._outbox.is_over(lease_id):
                 self._outbox.add_leave(lease_id)

@@ -79,7 +79,9 @@ class _File:
         self._path = path
         self._clock = clock
         self._connection: sqlite3.Connection | None = None
-        self._opened_as: tuple[int, int] | None = None
+        # The file, and the one beside it in which SQLite keeps the last writes.
+        self._paths = (path, Path(f"{path}-wal"))
+        self._opened_as: list[tuple[int, int] | None] = []
         self._boot, self._machine = boot_id(), machine_id()
         self.thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="syncro-budget")
 
@@ -97,7 +99,7 @@ class _File:
 
     def _opened(self) -> sqlite3.Connection:
         if self._connection is None or self._opened_as != self._identity():
-            # The file was deleted and created again by another program.
+            # Another program has deleted one of the files, or put another one in its place.
             self._disconnect()
             # Transactions are explicit, and another thread may close the connection.
             self._connection = sqlite3.connect(
@@ -107,13 +109,16 @@ class _File:
             self._opened_as = self._identity()
         return self._connection
 
-    def _identity(self) -> tuple[int, int] | None:
-        """Device and inode of the file that has this name now."""
-        try:
-            found = self._path.stat()
-        except FileNotFoundError:
-            return None
-        return found.st_dev, found.st_ino
+    def _identity(self) -> list[tuple[int, int] | None]:
+        """Device and inode of the files that have these names now; None for a missing one."""
+        found: list[tuple[int, int] | None] = []
+        for path in self._paths:
+            try:
+                status = path.stat()
+                found.append((status.st_dev, status.st_ino))
+            except FileNotFoundError:
+                found.append(None)
+        return found
 
     def _prepare(self, connection: sqlite3.Connection) -> None:
         """Create the table in a new file; raises for a file with other tables."""
@@ -127,6 +132,8 @@ class _File:
         # This fails when another process does the same now, which is enough.
         with suppress(sqlite3.OperationalError):
             connection.execute("PRAGMA journal_mode=WAL")
+            # Only the first statement in this mode creates the file beside it.
+            connection.execute("SELECT 1 FROM budgets LIMIT 1").fetchall()
 
     def _transact(
         self, connection: sqlite3.Connection, key: str, request: SyncRequest
@@ -140,10 +147,12 @@ class _File:
             state.host = Host(self._boot, self._machine, self._clock.wall())
             response = sync(state, request, moment).response
             packed = write_state(state)
-            entry = (key, now, packed)
+            # The calendar time: a clock that starts at the boot says nothing of an earlier boot.
+            wall = self._clock.wall()
+            entry = (key, wall, packed)
             connection.execute("INSERT OR REPLACE INTO budgets VALUES (?, ?, ?)", entry)
             if row is None:
-                old = (now, _FORGOTTEN_AFTER)
+                old = (wall, _FORGOTTEN_AFTER)
                 connection.execute("DELETE FROM budgets WHERE abs(seen - ?) > ?", old)
         return remember(response, state, packed, moment)
 

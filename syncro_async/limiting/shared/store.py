@@ -7,7 +7,7 @@ import threading
 import weakref
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -36,6 +36,9 @@ class StoreUnreachableError(Exception):
     """The store did not answer; it may have applied the request all the same."""
 
 
+# How long the last reference waits for reports when its event loop ends (s).
+_REPORTING = 2.0
+
 _Identity = tuple[Path | str, Clock]
 
 
@@ -52,9 +55,17 @@ class StoreHandle:
 
     async def sync(self, key: str, request: SyncRequest) -> SyncResponse:
         """See `Store.sync`. Raises `ConfigurationError` once closed."""
-        if self._uses.get().ended:
+        use = self._uses.get()
+        if use.ended:
             raise StoreUnreachableError("the event loop is ending")
-        return await self._shared.store.sync(key, request)
+        use.owners.add(request.owner)
+        try:
+            return await self._shared.store.sync(key, request)
+        finally:
+            if request.closes:
+                use.owners.discard(request.owner)
+                if use.is_idle is not None and not use.owners and not use.is_idle.done():
+                    use.is_idle.set_result(None)
 
     async def aclose(self) -> None:
         """End this reference; does nothing when it has ended."""
@@ -63,10 +74,15 @@ class StoreHandle:
 
 @dataclass(eq=False, slots=True)
 class _Use:
-    """A reference in one event loop; `ended` is also set when the loop ends."""
+    """A reference in one event loop; `ended` is also set when the loop ends first.
+
+    `owners` still have something to report; `is_idle` is done when none is left.
+    """
 
     loop: asyncio.AbstractEventLoop
     ended: bool = False
+    owners: set[str] = field(default_factory=set)
+    is_idle: asyncio.Future[None] | None = None
 
 
 class _Shared:
@@ -85,6 +101,11 @@ class _Shared:
         return _Use(loop)
 
     async def end(self, use: _Use) -> None:
+        if use.owners:
+            # The event loop ends, and closes the sessions at the same time. Without their last
+            # reports the slots of their calls would count as in flight for a long time.
+            use.is_idle = asyncio.get_running_loop().create_future()
+            await asyncio.wait({use.is_idle}, timeout=_REPORTING)
         use.ended = True
         with _registry.lock:
             self.used_in[use.loop] -= 1

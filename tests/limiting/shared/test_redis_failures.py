@@ -91,9 +91,10 @@ class TestForGood:
         ("stored", "message"),
         [
             (b"\x8a\xa6limits\x91", "another version of syncro_async wrote"),
-            (b"syncro-budget/2 e 1 2\n\x93\x01", "or other data"),
+            (b"syncro-budget/2 e 1 2\n\x80", "another version"),
+            (b"syncro-budget/3 e 1 2\n\x93\x01", "or other data"),
         ],
-        ids=["of another version", "damaged"],
+        ids=["of release 0.1", "of another version", "damaged"],
     )
     async def test_a_budget_that_cannot_be_read(
         self, server: RedisServer, stored: bytes, message: str

@@ -12,6 +12,7 @@ import pytest
 from syncro_async.errors import BudgetWaitError, ConfigurationError, ConnectionFailedError
 from syncro_async.limiting.budget.messages import SyncRequest, SyncResponse
 from syncro_async.limiting.budget.state import HEARTBEAT, OWNER_TTL
+from syncro_async.limiting.budget.stored_state import read_state, write_state
 from syncro_async.limiting.protocol import Answered, Budget, NotCounted, Slot, Unknown
 from syncro_async.limiting.rate_limit import RateLimit
 from syncro_async.limiting.shared.limiter import SharedLimiter
@@ -612,6 +613,38 @@ class TestDeath:
         ((name, went_at),) = key.let_go[2:]
         assert name == "b1"
         assert went_at == pytest.approx(1001.0 + OWNER_TTL + TIMEOUT + 60.25, abs=HEARTBEAT)
+
+    async def test_one_that_was_stopped_uses_no_earlier_slot_when_it_goes_on(
+        self, key: Key
+    ) -> None:
+        a = key.process(TWO)
+        await a.call("a1")
+        assert a.limiter.is_valid(a.slots["a1"])
+        a.way.answers.clear()  # as if the whole process were stopped
+        await key.clock.advance(OWNER_TTL + HEARTBEAT)
+        a.way.answers.set()
+        await key.clock.advance(HEARTBEAT)
+        assert a.limiter.budget().in_flight == 1, "it has heard from the store again"
+        assert not a.limiter.is_valid(a.slots["a1"])
+        await a.call("a2")
+        assert a.limiter.is_valid(a.slots["a2"])
+
+    async def test_a_slot_on_the_wire_that_the_store_has_lost_is_reported_again(
+        self, key: Key
+    ) -> None:
+        a, b = key.process(ONE), key.process(ONE)
+        await a.call("a")
+        store = key.store
+        assert isinstance(store, MemoryStore)
+        state = read_state(store.states["k"])
+        state.leases.clear()
+        store.states["k"] = write_state(state)
+        await key.clock.advance(2 * HEARTBEAT)
+        await b.call("b")
+        assert key.names == ["a"]
+        await a.answer("a")
+        await key.clock.advance(60.25)
+        assert key.names == ["a", "b"]
 
     async def test_an_opener_that_dies_does_not_keep_the_gate_shut(self, key: Key) -> None:
         a, b = key.process(MINUTE), key.process(MINUTE)

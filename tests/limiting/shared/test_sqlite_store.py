@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import subprocess
+import sys
 import threading
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -53,10 +56,18 @@ def content_of(path: Path) -> bytes:
     return path.read_bytes()
 
 
-def delete(path: Path) -> None:
+def delete(path: Path, *, keep: Path | None = None) -> None:
     """With everything that SQLite has put beside it."""
     for file in path.parent.iterdir():
-        file.unlink()
+        if file != keep:
+            file.unlink()
+
+
+_READ = """
+import sqlite3, sys
+connection = sqlite3.connect(sys.argv[1])
+print(*connection.execute("SELECT hex(state) FROM budgets").fetchone())
+"""
 
 
 def rows(path: Path) -> list[str]:
@@ -163,6 +174,16 @@ class TestTime:
         assert rows(path) == ["newer", "old"]
         await store.sync("newest", visit("a"))
         assert rows(path) == ["newer", "newest"]
+        await store.aclose()
+
+    async def test_an_earlier_boot_does_not_make_them_old(self, path: Path) -> None:
+        before = SqliteStore(path, FakeClock(start=1e6))
+        await before.sync("k", visit("a", "", Outcome("a1", "answered"), Outcome("a2", "answered")))
+        await before.aclose()
+        store = SqliteStore(path, FakeClock(start=5.0, autojump=False))
+        await store.sync("another key", visit("b"))
+        response = await store.sync("k", visit("b", "b1"))
+        assert response.granted == []
         await store.aclose()
 
     async def test_the_event_loop_goes_on_while_another_process_locks_the_file(
@@ -315,6 +336,17 @@ class TestFilesThatAreNone:
         assert second.granted == ["b1"]
         assert second.epoch != first.epoch
         assert rows(path) == ["k"]
+
+    async def test_what_others_see_counts_when_the_last_writes_were_deleted(
+        self, path: Path, store: SqliteStore
+    ) -> None:
+        await store.sync("k", visit("a"))
+        delete(path, keep=path)
+        await store.sync("k", visit("a", "a1"))
+        # Another process: within this one, SQLite would find the deleted files again.
+        reading = partial(subprocess.check_output, [sys.executable, "-c", _READ, path], text=True)
+        said = await asyncio.to_thread(reading)
+        assert list(read_state(bytes.fromhex(said)).leases) == ["a1"]
 
     async def test_one_that_others_have_made_anew_is_the_one_that_counts(
         self, path: Path, store: SqliteStore

@@ -19,7 +19,7 @@ from syncro_async.limiting.budget.messages import (
     SyncResponse,
 )
 from syncro_async.limiting.budget.state import HEARTBEAT, OWNER_TTL, STATE_LOSS_PAUSE, BudgetState
-from syncro_async.limiting.budget.store_time import Moment
+from syncro_async.limiting.budget.store_time import Moment, heartbeats_of
 from syncro_async.limiting.budget.stored_state import read_state, remember, write_state
 from syncro_async.limiting.budget.sync import state_for, sync
 from syncro_async.limiting.protocol import LATE_ARRIVAL_GRACE
@@ -249,6 +249,26 @@ def test_a_process_that_begins_where_all_others_are_silent_waits_for_two_heartbe
     assert key.visit("b").granted == ["b1"]
 
 
+def test_a_process_that_begins_in_a_state_of_a_second_ago_waits_for_two_heartbeats() -> None:
+    key = Key(2)
+    key.visit("a", joins="a1")
+    key.now += 0.75
+    assert key.visit("b", joins="b1").gate_closed_for == STATE_LOSS_PAUSE
+    key.visit("a", joins="a2")
+    assert key.visit("c", joins="c1").gate_closed_for == STATE_LOSS_PAUSE, "and not for longer"
+
+
+def test_the_slot_of_a_process_that_leaves_counts_from_then_on() -> None:
+    key = Key(1)
+    key.visit("a", joins="a1")
+    key.pass_by(50.0, "a")
+    key.sync(key.told("a", closes=True))
+    key.pass_by(OWNER_TTL + TIMEOUT + HOLD - 0.01, "b")
+    assert key.visit("b", joins="b1").granted == []
+    key.now += 0.01
+    assert key.visit("b").granted == ["b1"]
+
+
 def test_a_process_that_leaves_is_not_missed() -> None:
     key = Key(2)
     key.visit("a", joins="a1")
@@ -367,6 +387,44 @@ def test_what_anybody_saw_is_written_back_to_a_store_that_lost_it(finds: str) ->
     assert (after.leases_held, after.gate_closed_for) == (1, STATE_LOSS_PAUSE)
     key.pass_by(STATE_LOSS_PAUSE, "a", "b")
     assert key.visit("b").granted == ["b1", "b2"]
+
+
+def test_an_older_state_is_recognised_after_any_number_of_writes() -> None:
+    key = Key(4)
+    key.visit("a", joins="a1")
+    older = write_state(key.state)
+    key.visit("b", joins="b1")
+    key.sync(key.told("b", Outcome("b1", "answered"), closes=True))
+    known = key.visit("a").epoch
+    key.state = read_state(older)
+    for _ in range(10):
+        key.visit("c")
+    assert key.state.epoch == known
+    assert key.visit("a").gate_closed_for == STATE_LOSS_PAUSE
+    assert (key.state.epoch == known, list(key.state.answered)) == (False, ["b1"])
+
+
+def test_a_state_that_was_written_often_since_is_no_older_one() -> None:
+    key = Key(4)
+    known = key.visit("a", joins="a1").epoch
+    for _ in range(500):
+        key.visit("b")
+    assert key.visit("a").epoch == known
+
+
+def test_a_clock_that_steps_back_lets_nobody_look_dead() -> None:
+    state = Key().state
+    state.clock, state.now = 5000.0, 40.0
+    assert heartbeats_of(state, {"a": 4999.0, "b": 4990.0}, 5001.0) == {"a": 39.0, "b": 30.0}
+    assert heartbeats_of(state, {"a": 4999.0, "b": 4700.0}, 4700.0) == {"a": 40.0, "b": 40.0}
+
+
+def test_a_heartbeat_by_a_clock_that_stepped_forward_lasts_no_longer() -> None:
+    key = Key()
+    key.visit("a", joins="a1")
+    key.state.heartbeats["a"] += 300.0
+    key.pass_by(HEARTBEAT + OWNER_TTL, "b")
+    assert list(key.state.heartbeats) == ["b"]
 
 
 def test_an_owner_that_does_not_report_after_a_loss_keeps_everything_that_was_free() -> None:

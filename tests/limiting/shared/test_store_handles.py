@@ -17,11 +17,12 @@ from syncro_async.limiting.protocol import Answered
 from syncro_async.limiting.rate_limit import RateLimit
 from syncro_async.limiting.shared import store as leases
 from syncro_async.limiting.shared.limiter import SharedLimiter
+from syncro_async.limiting.shared.sqlite_store import SqliteStore
 from syncro_async.limiting.shared.store import StoreHandle, StoreUnreachableError
 from tests.limiting.shared.memory_store import MemoryStore
 from tests.limiting.waiters import LoopThread, still_clock
 
-TOLD = SyncRequest("a", "a", [Limit(1, 1.0)], 1.0)
+TOLD = SyncRequest("a", "a", [Limit(1, 1.0)], 1.0, closes=True)
 BASE_URL = "https://x.invalid"
 TWO = RateLimit(2, 60.0)
 
@@ -153,6 +154,27 @@ async def test_what_ends_with_the_event_loop_is_not_opened_anew(
     with pytest.raises(StoreUnreachableError, match="the event loop is ending"):
         await one.sync("k", TOLD)
     assert stores[0].open_in == []
+
+
+def test_the_outcomes_of_the_last_calls_are_reported_when_the_event_loop_ends(
+    tmp_path: Path,
+) -> None:
+    clock = SystemClock()
+    handle = StoreHandle(("last", clock), lambda: SqliteStore(tmp_path / "budget.db", clock))
+    limiter = SharedLimiter(handle, "k", [RateLimit(9, 60.0)], timeout=30.0, clock=clock)
+
+    async def call() -> None:
+        slot = await limiter.acquire("interactive")
+        await limiter.release(slot, Answered(clock.monotonic()))
+
+    async def counted() -> tuple[int, int]:
+        await limiter.refresh()
+        await limiter.aclose()
+        return limiter.budget().in_flight, limiter.budget().used
+
+    for _ in range(4):  # the event loop closes its things in no order
+        asyncio.run(call())
+    assert asyncio.run(counted()) == (0, 4)
 
 
 # ------------------------------------------------------------------------------ as clients do it
