@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from syncro_async.cli.output import counted
 from syncro_async.sandbox import Sandbox
 from tests.bulk.files.read_rows import file_rows
 from tests.cli.run_cli import Ran, Run, Serve, names
@@ -272,7 +273,7 @@ def test_bad_rows_are_set_aside_where_it_is_asked_for(  # noqa: PLR0917  # as ab
     assert ran.code == 1
     assert [who for (who,) in held(sandbox, "name")] == leads
     failures = folder / name.replace(".csv", ".failed.csv")
-    assert f"{len(aside)} rows were set aside; they are in {failures.name}" in ran.err
+    assert f"{counted(len(aside), 'row')} set aside; they are in {failures.name}" in ran.err
     found = [row.columns["syncro_error"] for row in file_rows(failures)]
     assert [text[: len(start)] for text, start in zip(found, aside, strict=True)] == aside
     assert S_IMODE(failures.stat().st_mode) == 0o600

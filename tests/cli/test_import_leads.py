@@ -154,7 +154,7 @@ def test_what_fails_is_kept_in_a_file_to_be_mended(run: Run, serve: Serve, folde
     code, _, err = run("leads", "import", "rows.csv")
     assert code == 1
     assert "1 × ValidationError: stage_id: The selected stage id is invalid. (line 5)" in err
-    assert "1 rows failed; they are in rows.failed.csv: correct this file and import it" in err
+    assert "1 row failed; they are in rows.failed.csv: correct this file and import it" in err
     assert names(folder) == ["rows.csv", "rows.failed.csv"]
     failed = folder / "rows.failed.csv"
     failed.write_text(failed.read_text(encoding="utf-8").replace(",99,", ",4,"), encoding="utf-8")
@@ -246,7 +246,7 @@ def test_rows_in_doubt_are_told_and_kept(run: Run, serve: Serve, folder: Path) -
     code, _, err = run(*words)
     assert code == 1
     assert "line 2: its answer was lost, and the leads created since cannot be read" in err
-    assert "1 rows are in doubt: their answers were lost, and what the server shows" in err
+    assert "1 row in doubt: the answers were lost, and what the server shows" in err
     assert "rows.csv.journal" in names(folder)
     assert run(*words, "--resume").code == 0
     assert len(sandbox.leads) == 2
@@ -263,7 +263,7 @@ def test_ctrl_c_leaves_what_resume_needs_and_says_so(serve: Serve, folder: Path)
     process.send_signal(signal.SIGINT)
     code, _, err = finish(process)
     assert code == 130
-    assert "of 100 rows are done; continue with: syncro leads import rows.csv --resume" in err
+    assert "of 100 rows; continue with: syncro leads import rows.csv --resume" in err
     assert err.endswith("syncro: interrupted\n")
     assert "rows.csv.journal" in names(folder)
 
@@ -280,7 +280,7 @@ def test_ctrl_c_while_the_leads_are_compared_counts_no_rows(serve: Serve, folder
     process.send_signal(signal.SIGINT)
     code, _, err = finish(process)
     assert code == 130
-    assert "rows are done" not in err
+    assert "done: " not in err
     assert "continue with: syncro leads import rows.csv --resume" in err
 
 
@@ -355,7 +355,7 @@ def test_an_import_is_taken_back_by_its_report(run: Run, serve: Serve, folder: P
     assert run("leads", "import", "rows.csv", "--report", "r.jsonl").code == 0
     code, out, err = run("leads", "undo", "r.jsonl", "--dry-run")
     assert (code, out) == (0, "line 2: deleted lead 1:\nline 3: deleted lead 2:\n")
-    assert err == "2 leads would be deleted, 0 would be restored, 0 kept, 0 gone; 1 requests\n"
+    assert err == "2 leads would be deleted, 0 would be restored, 0 kept, 0 gone; 1 request\n"
     assert len(sandbox.leads) == 2
     assert run("leads", "undo", "r.jsonl").code == 0
     assert sandbox.leads == {}

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import aclosing
 from datetime import datetime
 from math import ceil
 from typing import Any, NamedTuple
 
 import msgspec
+from msgspec.structs import replace
 
 from syncro_async.bulk.importing.fields import FieldMapping
 from syncro_async.bulk.importing.journal import Journal, read_meta, write_meta
@@ -21,13 +22,14 @@ from syncro_async.bulk.importing.plan import (
     RowPlan,
     RowRefusedError,
     TagsMode,
+    after_earlier_rows,
     plan_for,
 )
 from syncro_async.bulk.importing.reading import lead_of
 from syncro_async.bulk.progress import ProgressReporter
 from syncro_async.models.lead import Lead
 from syncro_async.models.page import Page
-from syncro_async.models.receipts import RowProblem
+from syncro_async.models.receipts import RowProblem, group_problems
 from syncro_async.paging.pages import says_more
 from syncro_async.resources.arguments import MatchBy
 from syncro_async.resources.leads import Leads
@@ -51,28 +53,21 @@ _MATCHING = """
 SELECT 1 FROM wanted WHERE id = :id UNION ALL SELECT 1 FROM wanted WHERE email = :email
 UNION ALL SELECT 1 FROM wanted WHERE phone = :phone LIMIT 1
 """
-# A row must be sent when an earlier row of the same lead is sent.
-_UNCHANGED = """
-UPDATE rows SET state = 'unchanged' WHERE idx = ? AND NOT EXISTS (
-    SELECT 1 FROM rows AS before
-    WHERE before.idx IN (rows.after_a, rows.after_b) AND before.state <> 'unchanged'
-)
-"""
 _decode_lead = msgspec.json.Decoder(Lead).decode
 _decode_plan = msgspec.json.Decoder(RowPlan).decode
 
 
 class Refusal(NamedTuple):
-    """A row that cannot be sent: its index, its line and why."""
+    """A row that cannot be sent: its index, and why."""
 
     idx: int
-    line: int
-    reason: str
+    problem: RowProblem
 
     @property
-    def problem(self) -> RowProblem:
-        """The refusal as the problem of a row."""
-        return RowProblem(self.line, None, self.reason)
+    def error(self) -> str:
+        """The line of the row, and why it cannot be sent."""
+        problem = self.problem
+        return f"line {problem.line}: {problem.text if problem.column else problem.reason}"
 
 
 class Comparison:
@@ -103,6 +98,8 @@ class Comparison:
         self.all_leads: set[int] | None = None
         self.answered_at: datetime | None = None
         self.refusals: list[Refusal] = []
+        # The values that the rows send, by lead and field.
+        self._sent: dict[int, dict[str, Any]] = {}
 
     async def run(self, leads: Leads, include: str | None) -> None:
         """Plan the rows, unless an earlier run with this journal has finished it."""
@@ -174,25 +171,32 @@ class Comparison:
         for idx, line, body in rows.fetchall():
             row = content_of(self._fields, body)
             try:
-                plan = plan_for(
-                    row,
-                    _found(db, row),
-                    match_by=self._match_by,
-                    tags_mode=self._tags_mode,
-                    is_shared=lambda key, lead: _is_shared(db, key, lead),
-                )
+                plan = self._plan_of(db, row)
             except RowRefusedError as refused:
-                self.refusals.append(Refusal(idx, line, str(refused)))
+                what = refused.column, str(refused), refused.value, refused.advice
+                self.refusals.append(Refusal(idx, RowProblem(line, *what)))
                 continue
             if plan is not None:
+                state = "pending" if plan.changes else "unchanged"
                 blob = msgspec.json.encode(plan)
-                db.execute("UPDATE rows SET plan = ? WHERE idx = ?", (blob, idx))
-                if not plan.changes:
-                    db.execute(_UNCHANGED, (idx,))
+                db.execute("UPDATE rows SET plan = ?, state = ? WHERE idx = ?", (blob, state, idx))
         if not self.refusals:
             write_meta(db, {_PLANNED: "yes"})
         for table in ("wanted", "keys", "leads"):
             db.execute(f"DROP TABLE temp.{table}")
+
+    def _plan_of(self, db: sqlite3.Connection, row: RowContent) -> RowPlan | None:
+        """Return the plan of a row, beside the rows before it. Raises `RowRefusedError`."""
+        plan = plan_for(
+            row,
+            _found(db, row, self._sent),
+            match_by=self._match_by,
+            tags_mode=self._tags_mode,
+            is_shared=lambda key, lead: _is_shared(db, key, lead),
+        )
+        if plan is None:
+            return None
+        return after_earlier_rows(row, plan, self._sent.setdefault(plan.lead_id, {}))
 
 
 def _is_done(db: sqlite3.Connection) -> bool:
@@ -203,7 +207,7 @@ def set_refused_aside(db: sqlite3.Connection, refusals: Iterable[Refusal]) -> No
     """Set the refused rows aside: they are never sent. All others are planned."""
     db.executemany(
         "UPDATE rows SET state = 'set aside', reason = ?, error = ? WHERE idx = ?",
-        [(one.reason, f"line {one.line}: {one.reason}", one.idx) for one in refusals],
+        [(group_problems([one.problem])[0].reason, one.error, one.idx) for one in refusals],
     )
     write_meta(db, {_PLANNED: "yes"})
 
@@ -236,13 +240,20 @@ def _keep(db: sqlite3.Connection, leads: Iterable[Lead]) -> None:
             db.execute("INSERT INTO leads VALUES (?, ?)", (lead.id, msgspec.json.encode(lead)))
 
 
-def _found(db: sqlite3.Connection, row: RowContent) -> Found:
+def _found(db: sqlite3.Connection, row: RowContent, sent: Mapping[int, Mapping[str, Any]]) -> Found:
+    """Return the leads of a row, with the tags that earlier rows give them."""
+
+    def with_tags(lead: Lead) -> Lead:
+        return replace(lead, tags=sent.get(lead.id, {}).get("tags", lead.tags))
+
     email, phone = row.fields.get("email"), row.fields.get("phone")
-    by_id = None if row.id is None else next(_leads(db, "lead_id", row.id), None)
-    by_email = [] if email is None else list(_leads(db, "email", normal_email(email)))
-    by_phone = [] if phone is None else list(_leads(db, "phone", phone_index(phone)))
+    by_id = [] if row.id is None else _leads(db, "lead_id", row.id)
+    by_email = [] if email is None else _leads(db, "email", normal_email(email))
+    by_phone = [] if phone is None else _leads(db, "phone", phone_index(phone))
     same = [lead for lead in by_phone if same_phone(lead.phone or "", phone or "")]
-    return Found(by_id, by_email, same)
+    return Found(
+        next(map(with_tags, by_id), None), [*map(with_tags, by_email)], [*map(with_tags, same)]
+    )
 
 
 def _leads(db: sqlite3.Connection, column: str, value: Any) -> Iterator[Lead]:

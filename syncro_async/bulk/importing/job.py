@@ -9,6 +9,7 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
+from syncro_async._internal.error_text import counted
 from syncro_async.bulk.concurrent_map import Failed, Outcomes
 from syncro_async.bulk.importing import journal as journal_db
 from syncro_async.bulk.importing import row_states
@@ -77,14 +78,13 @@ class Import:
         """Check the rows, compare them with the leads where required, and send them."""
         options = self._options
         path = None if options.dry_run else options.journal
-        begun = path is not None and path.exists()
         with self._job.active():
             async with Journal(path) as journal:
                 if not options.resume:
                     await journal.run(journal_db.forget)
                 if options.report is not None and not options.dry_run:
-                    report, resumed = options.report, begun and options.resume
-                    await journal.run(lambda _: check_writable_report(report, resumed=resumed))
+                    report = options.report
+                    await journal.run(lambda db: check_writable_report(db, report))
                 if options.failures is not None:
                     failures = options.failures
                     await journal.run(lambda _: check_writable(failures))
@@ -154,7 +154,7 @@ class Import:
         place = f"; they are in {file}" if file else ""
         await journal.run(journal_db.forget)
         return BadRowsError(
-            f"{len(problems)} rows cannot be imported and nothing was sent{place}",
+            f"{counted(len(problems), 'row')} cannot be imported and nothing was sent{place}",
             problems=problems,
             file=None if file is None else str(file),
         )
@@ -330,9 +330,9 @@ class Import:
 
     def _check_canary(self) -> None:
         if self._failure_limit.all_alike(self._attempted_rows):
-            self._stop(
-                f"the first {self._attempted_rows} rows all failed for the same reason", None
-            )
+            count = self._attempted_rows
+            rows = "row" if count == 1 else f"{count} rows all"
+            self._stop(f"the first {rows} failed for the same reason", None)
 
     def _stop(self, reason: str, error: SyncroError | None) -> None:
         if self._stop_reason is None:
@@ -401,7 +401,7 @@ class Import:
         else:
             advice = "with journal= the next run continues where this one stopped"
         return (
-            f"the import stopped: {reason.rstrip('.')}. Of {summary.total} rows {done} are done,"
-            f" {summary.failed} failed, {summary.in_doubt} are in doubt and {summary.unsent} were"
-            f" not sent; {advice}"
+            f"the import stopped: {reason.rstrip('.')}. Of {counted(summary.total, 'row')}: done"
+            f" {done}, failed {summary.failed}, in doubt {summary.in_doubt}, not sent"
+            f" {summary.unsent}; {advice}"
         )

@@ -46,7 +46,7 @@ def test_a_frame_of_pandas_is_read_with_its_scalars() -> None:
         "ok": True,
         "kind": "a",
         "tags": ["x"],
-        "money": "1.50",
+        "money": 1.5,
         "7": 1,
     }
     assert (second.columns["born"], second.columns["ok"]) == (None, None)

@@ -154,6 +154,11 @@ class RawServer:
             return self._answer({"account": {"id": 7, "name": "A", "plan": "pro"}})
         if path == "/pipelines":
             return self._answer({"pipelines": [], "lost_reasons": []})
+        if path != "/leads":
+            lead = self.leads.get(int(path.split("/")[2]))
+            if lead is None:
+                return httpx.Response(404, json={"success": False, "message": "não existe"})
+            return self._answer({"lead": self._shown(lead)})
         now = self.clock.wall() + self.clock_off
         found = list(self.leads.values())
         if "created_from" in query:

@@ -1,0 +1,175 @@
+"""What an import must never do: change another lead, a lead twice, or a file of the user."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from syncro_async import BadRowsError, InvalidArgumentError
+from syncro_async.testing import FakeClock
+from tests.bulk.importing.raw_server import RawServer
+
+HOME = {"pipeline_id": 1, "stage_id": 4}
+WON = 5
+
+
+@pytest.fixture
+def server() -> RawServer:
+    return RawServer(FakeClock())
+
+
+@pytest.fixture
+def plain() -> RawServer:
+    """A server that stores what it is sent."""
+    return RawServer(FakeClock(), folds=False)
+
+
+def names_in(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+async def test_a_second_row_of_a_new_lead_is_sent_with_the_key_as_it_is_stored(
+    server: RawServer,
+) -> None:
+    rows = [
+        {"name": "Ana", "phone": "(11) 99999-0001", "value": 1},
+        {"name": "Ana Prado", "phone": "11 99999-0001", "value": 2},
+    ]
+    async with server.client() as syncro:
+        summary = await syncro.bulk.upsert_leads(rows, defaults=HOME, locale="pt-BR")
+    assert (summary.created, summary.updated) == (1, 1)
+    (lead,) = server.leads.values()
+    assert (lead["name"], lead["phone"], lead["value"]) == ("ANA PRADO", "5511999990001", 2)
+
+
+async def test_the_ids_of_another_program_are_no_leads_of_ours(plain: RawServer) -> None:
+    maria = plain.add(name="Maria", email="maria@x.y", phone="+5511999990001")
+    before = dict(maria)
+    async with plain.client() as syncro:
+        with pytest.raises(BadRowsError) as caught:
+            await syncro.bulk.upsert_leads(
+                [{"id": 1, "name": "João", "email": "joao@x.y"}], defaults=HOME
+            )
+    assert plain.leads == {1: before}
+    (problem,) = caught.value.problems
+    assert problem.text.startswith("id 1 is that of lead 1 (Maria, maria@x.y, +5511999990001), ")
+    assert "ignore" in (problem.advice or "")
+
+
+@pytest.mark.parametrize("edited", [(0,), (1,), (0, 1)])
+async def test_leads_that_share_a_phone_change_only_where_their_rows_do(
+    plain: RawServer, edited: tuple[int, ...]
+) -> None:
+    for name in ("a", "b"):
+        plain.add(name=name, email=f"{name}@x.y", phone="(11) 99999-0001", value=1.0)
+    async with plain.client() as syncro:
+        rows: list[dict[str, Any]] = [
+            {"id": lead.id, "name": lead.name, "email": lead.email, "phone": lead.phone, "value": 1}
+            for lead in await syncro.leads.list().collect()
+        ]
+        for at in edited:
+            rows[at]["value"] = 9
+        summary = await syncro.bulk.upsert_leads(rows, locale="pt-BR")
+    assert (summary.updated, summary.unchanged) == (len(edited), 2 - len(edited))
+    emails = [f"{'ab'[at]}@x.y" for at in edited]
+    sent = [{"value": 9, "email": email, "match_by": "email"} for email in emails]
+    assert plain.posts("/leads/upsert") == sent
+
+
+async def test_a_lead_that_was_deleted_meanwhile_is_not_called_updated(plain: RawServer) -> None:
+    plain.add(name="Ana", email="ana@x.y", stage_id=WON)
+    async with plain.client() as syncro:
+        rows = [{"name": "Ana Prado", "email": "ana@x.y", **HOME}]
+        on_progress = lambda _: plain.leads.clear()  # noqa: E731  # after the leads were read
+        summary = await syncro.bulk.upsert_leads(rows, on_progress=on_progress)
+    assert (summary.created, summary.updated) == (1, 0)
+
+
+async def test_rows_of_one_lead_are_taken_back_together(plain: RawServer, tmp_path: Path) -> None:
+    plain.add(name="Ana", email="ana@x.y", phone="+5511999990009", value=100.0)
+    before = dict(plain.leads[1])
+    rows = [
+        {"name": "Ana P", "email": "ana@x.y", "value": 200},
+        {"name": "Ana P Prado", "email": "ana@x.y"},
+        {"name": "Novo", "email": "novo@x.y"},
+        {"name": "Novo Dois", "email": "novo@x.y"},
+    ]
+    report = tmp_path / "report.jsonl"
+    async with plain.client() as syncro:
+        await syncro.bulk.upsert_leads(rows, defaults=HOME, report=report)
+        lines = [json.loads(line) for line in report.read_text(encoding="utf-8").splitlines()]
+        assert lines[1]["changes"] == {"name": ["Ana P", "Ana P Prado"]}
+        assert lines[3]["changes"] == {"name": ["Novo", "Novo Dois"]}
+        done = await syncro.bulk.undo_import(report)
+    assert [(row.line, row.what, row.reason) for row in done.rows] == [
+        (1, "restored", None),
+        (3, "deleted", None),
+    ]
+    assert plain.leads == {1: before}
+    # Only what the import changed is written: somebody may move the lead meanwhile.
+    assert plain.posts("/leads/upsert")[-1].keys() == {"name", "value", "email", "match_by"}
+
+
+async def test_a_new_lead_that_was_moved_since_is_kept(plain: RawServer, tmp_path: Path) -> None:
+    report = tmp_path / "report.jsonl"
+    async with plain.client() as syncro:
+        rows = [{"name": "Ana", "email": "ana@x.y"}]
+        await syncro.bulk.upsert_leads(rows, defaults=HOME, report=report)
+        plain.leads[1]["stage_id"] = WON
+        done = await syncro.bulk.undo_import(report)
+    assert [row.what for row in done.rows] == ["kept"]
+    assert list(plain.leads) == [1]
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"failures": "a.jsonl", "report": "a.jsonl"},
+        {"failures": "rows.jsonl"},
+        {"report": "rows.jsonl"},
+        {"journal": "rows.jsonl"},
+        {"journal": "a.jsonl", "report": "sub/../a.jsonl"},
+    ],
+)
+async def test_every_file_has_a_name_of_its_own(
+    plain: RawServer, tmp_path: Path, files: dict[str, str]
+) -> None:
+    (tmp_path / "sub").mkdir()
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text('{"name": "Ana", "email": "ana@x.y"}\n', encoding="utf-8")
+    before = rows.read_bytes()
+    paths: dict[str, Any] = {name: tmp_path / file for name, file in files.items()}
+    async with plain.client() as syncro:
+        with pytest.raises(InvalidArgumentError, match="must not be the file of the"):
+            await syncro.bulk.upsert_leads(rows, defaults=HOME, **paths)
+    assert rows.read_bytes() == before
+    assert (plain.requests, names_in(tmp_path)) == ([], ["rows.jsonl", "sub"])
+
+
+async def test_a_report_that_cannot_be_written_is_known_before_the_first_row(
+    plain: RawServer, tmp_path: Path
+) -> None:
+    async with plain.client() as syncro:
+        with pytest.raises(FileNotFoundError):
+            await syncro.bulk.upsert_leads(
+                [{"name": "Ana", "email": "ana@x.y"}],
+                defaults=HOME,
+                report=tmp_path / "none" / "report.jsonl",
+            )
+    assert plain.requests == []
+
+
+async def test_the_report_of_another_import_is_left_alone(plain: RawServer, tmp_path: Path) -> None:
+    """Also by an import that was begun without a report."""
+    report, journal = tmp_path / "report.jsonl", tmp_path / "journal"
+    async with plain.client() as syncro:
+        ana, beto = ({"name": name, "email": f"{name}@x.y"} for name in ("ana", "beto"))
+        await syncro.bulk.upsert_leads([ana], defaults=HOME, report=report)
+        before = report.read_bytes()
+        await syncro.bulk.upsert_leads([beto], defaults=HOME, journal=journal)
+        with pytest.raises(ValueError, match="this import has not written it"):
+            await syncro.bulk.upsert_leads([beto], defaults=HOME, journal=journal, report=report)
+    assert report.read_bytes() == before
