@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import aclosing
 from datetime import datetime
-from math import ceil
 from typing import Any, NamedTuple
 
 import msgspec
 from msgspec.structs import replace
 
+from syncro_async.bulk.estimates import requests_for
 from syncro_async.bulk.importing.fields import FieldMapping
 from syncro_async.bulk.importing.journal import Journal, read_meta, write_meta
 from syncro_async.bulk.importing.matching import normal_email, phone_index, same_phone
+from syncro_async.bulk.importing.outage import Outage
 from syncro_async.bulk.importing.plan import (
     Found,
     Key,
@@ -25,17 +25,16 @@ from syncro_async.bulk.importing.plan import (
     after_earlier_rows,
     plan_for,
 )
-from syncro_async.bulk.importing.reading import lead_of
+from syncro_async.bulk.importing.reading import CompleteReading, lead_of
+from syncro_async.bulk.importing.whole_list import PAGE_SIZE, WholeList
 from syncro_async.bulk.progress import ProgressReporter
 from syncro_async.models.lead import Lead
 from syncro_async.models.page import Page
 from syncro_async.models.receipts import RowProblem, group_problems
-from syncro_async.paging.pages import says_more
+from syncro_async.paging.paginator import Paginator
 from syncro_async.resources.arguments import MatchBy
 from syncro_async.resources.leads import Leads
 
-PAGE_SIZE = 200
-_AHEAD = 4
 # A search for the last digits of a phone finds it in every spelling.
 _SEARCHED_DIGITS = 4
 _PLANNED = "planned"
@@ -85,12 +84,15 @@ class Comparison:
         self,
         journal: Journal,
         fields: FieldMapping,
+        outage: Outage,
         progress: ProgressReporter,
+        *,
         match_by: MatchBy,
         tags_mode: TagsMode,
     ) -> None:
         self._journal = journal
         self._fields = fields
+        self._outage = outage
         self._progress = progress
         self._match_by: MatchBy = match_by
         self._tags_mode: TagsMode = tags_mode
@@ -101,46 +103,54 @@ class Comparison:
         # The values that the rows send, by lead and field.
         self._sent: dict[int, dict[str, Any]] = {}
 
-    async def run(self, leads: Leads, include: str | None) -> None:
-        """Plan the rows, unless an earlier run with this journal has finished it."""
+    async def run(self, leads: Leads, include: str | None) -> bool:
+        """Plan the rows, unless an earlier run with this journal has finished it.
+
+        Return False when it cannot be proved that all leads were shown.
+        """
         if await self._journal.run(_is_done):
-            return
+            return True
         terms = await self._journal.run(self._prepare)
         self._progress.phase("comparing", None)
-        async with aclosing(leads.list(page_size=PAGE_SIZE, include=include).pages()) as pages:
-            page = await anext(pages)
-        await self._take(page)
-        if terms is not None and len(terms) < page.meta.last_page - 1:
-            await self._search(leads, include, terms)
+        everything = WholeList(leads, include, self._outage, self._take)
+        page = await everything.first_page()
+        pages = requests_for(page.meta.total, page.meta.per_page or PAGE_SIZE, once=True)
+        if terms is not None and 1 + len(terms) < pages:
+            await self._take(page)
+            is_complete = await self._search(leads, include, terms)
         else:
-            if says_more(1, page):
-                await self._read_on(leads, include)
+            is_complete = await everything.read(page)
             self.all_leads = self._seen
-        await self._journal.run(self._conclude)
+        if is_complete:
+            await self._journal.run(self._conclude)
+        return is_complete
 
-    async def _read_on(self, leads: Leads, include: str | None) -> None:
-        rest = leads.list(page_size=PAGE_SIZE, include=include, start_page=2)
-        async with rest.prefetch(pages=_AHEAD) as ahead:
-            async for page in ahead.pages():
-                await self._take(page)
-
-    async def _search(self, leads: Leads, include: str | None, terms: Sequence[str]) -> None:
+    async def _search(self, leads: Leads, include: str | None, terms: Sequence[str]) -> bool:
         self._progress.phase("searching", len(terms))
         for done, words in enumerate(terms, 1):
-            async for page in leads.list(q=words, page_size=PAGE_SIZE, include=include).pages():
-                await self._take(page, searched=True)
+            if not await self._search_for(words, leads, include):
+                return False
             self._progress.reach(done)
+        return True
 
-    async def _take(self, page: Page[Lead], *, searched: bool = False) -> None:
+    async def _search_for(self, words: str, leads: Leads, include: str | None) -> bool:
+        def list_from(page: int) -> Paginator[Lead]:
+            return leads.list(q=words, page_size=PAGE_SIZE, include=include, start_page=page)
+
+        return await CompleteReading(list_from, self._outage, self._keep).run()
+
+    async def _take(self, page: Page[Lead]) -> None:
+        """Keep the leads of a page of the whole list, and report the progress."""
+        await self._keep(page)
+        total = max(page.meta.total, len(self._seen))
+        self._progress.reach(len(self._seen), total=total)
+
+    async def _keep(self, page: Page[Lead]) -> None:
         shown = [*page.items, *filter(None, (lead_of(item.raw) for item in page.unreadable))]
         fresh = {lead.id: lead for lead in shown if lead.id not in self._seen}
         self._seen.update(fresh)
         self.answered_at = self.answered_at or page.answered_at
         await self._journal.run(lambda db: _keep(db, fresh.values()))
-        if not searched:
-            left = max(0, page.meta.last_page - page.meta.current_page)
-            count = len(page.items) + len(page.unreadable)
-            self._progress.advance(count, total=page.meta.total, requests_left=left)
 
     # -------------------------------------------------------------- in the journal's thread
 
@@ -266,8 +276,3 @@ def _is_shared(db: sqlite3.Connection, key: Key, lead: Lead) -> bool:
     value = normal_email(lead.email or "") if key == "email" else phone_index(lead.phone or "")
     query = f"SELECT 1 FROM keys WHERE {key} = ? AND lead_id <> ?"  # noqa: S608  # a constant
     return db.execute(query, (value, lead.id)).fetchone() is not None
-
-
-def pages_of(leads: int) -> int:
-    """Return the number of requests that read that many leads."""
-    return max(1, ceil(leads / PAGE_SIZE))

@@ -11,10 +11,11 @@ from msgspec.structs import replace
 
 from syncro_async._internal.error_text import counted
 from syncro_async.bulk.concurrent_map import Failed, Outcomes
+from syncro_async.bulk.estimates import requests_for
 from syncro_async.bulk.importing import journal as journal_db
 from syncro_async.bulk.importing import row_states
 from syncro_async.bulk.importing.account import bind_account
-from syncro_async.bulk.importing.diff import Comparison, pages_of, set_refused_aside
+from syncro_async.bulk.importing.diff import Comparison, set_refused_aside
 from syncro_async.bulk.importing.dry_run import changes_in, emptied_cells
 from syncro_async.bulk.importing.failures import FailureLimit, action_for
 from syncro_async.bulk.importing.failures_file import check_writable, failed_rows, write_failures
@@ -35,6 +36,7 @@ from syncro_async.bulk.importing.sales import Deals, deals_of, read_final_stages
 from syncro_async.bulk.importing.scheduler import RowScheduler
 from syncro_async.bulk.importing.sender import Sender
 from syncro_async.bulk.importing.staging import SET_ASIDE, RowStaging
+from syncro_async.bulk.importing.whole_list import PAGE_SIZE
 from syncro_async.bulk.importing.writer import LeadWriter
 from syncro_async.bulk.job import Job, JobContext
 from syncro_async.bulk.progress import ProgressReporter
@@ -51,6 +53,10 @@ from syncro_async.models.receipts import ImportSummary, RowChange
 
 # The client has this many connections; more tasks would only wait in the queue.
 _CONCURRENCY = 20
+_UNSETTLED = (
+    "leads were created and deleted during every reading of the list, so that the lead of a row may"
+    " have been missed"
+)
 _ALLOWED = "stages checked"
 _DONE = ("created", "updated", "unchanged", "repeat", SET_ASIDE)
 
@@ -114,7 +120,8 @@ class Import:
                 first = 1 + (options.journal is not None) + self._has_stages
                 if not options.compares:
                     return needed + first
-                return needed + first + pages_of(await self._context.leads.list().count()) - 1
+                leads = await self._context.leads.list().count()
+                return needed + first + requests_for(leads, PAGE_SIZE, once=True) - 1
 
     async def _stage_rows(self, journal: Journal, failures: Path | None) -> None:
         options = self._options
@@ -135,10 +142,18 @@ class Import:
         if not options.compares:
             return
         comparison = Comparison(
-            journal, options.fields, self._progress, options.match_by, options.tags_mode
+            journal,
+            options.fields,
+            self._outage,
+            self._progress,
+            match_by=options.match_by,
+            tags_mode=options.tags_mode,
         )
         # A list contains the owner of a lead only with this `include`.
-        await comparison.run(self._context.leads, "owner" if self._uses_owner else None)
+        include = "owner" if self._uses_owner else None
+        if not await comparison.run(self._context.leads, include):
+            text = self._stop_message(_UNSETTLED, summary := await self._summary(journal))
+            raise ImportStoppedError(text, summary=summary)
         if comparison.refusals:
             await journal.run(lambda db: set_refused_aside(db, comparison.refusals))
             if options.on_bad_row == "stop":

@@ -245,11 +245,11 @@ async def test_a_plan_counts_the_rows_that_need_a_request_and_the_pages_to_compa
         assert plan.requests == 1000 + 2  # what is there before, and the stages
         assert plan.seconds == pytest.approx(16 * 60.25, abs=16)
         plan = await syncro.bulk.plan_import(rows)
-        assert plan.requests == 1000 + 3 + 1
+        assert plan.requests == 1000 + 2 * 3 + 1
         with pytest.raises(BadRowsError):
             await syncro.bulk.plan_import(rows[:1], create=True)
         absent = tmp_path / "absent.journal"
-        assert (await syncro.bulk.plan_import(rows, journal=absent)).requests == 1005
+        assert (await syncro.bulk.plan_import(rows, journal=absent)).requests == 1008
         assert not absent.exists()
 
 

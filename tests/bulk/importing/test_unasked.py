@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
-from syncro_async import BadRowsError, InvalidArgumentError
+from syncro_async import BadRowsError, ImportStoppedError, InvalidArgumentError
 from syncro_async.testing import FakeClock
 from tests.bulk.importing.raw_server import RawServer
 
@@ -86,6 +88,67 @@ async def test_a_lead_that_was_deleted_meanwhile_is_not_called_updated(plain: Ra
         on_progress = lambda _: plain.leads.clear()  # noqa: E731  # after the leads were read
         summary = await syncro.bulk.upsert_leads(rows, on_progress=on_progress)
     assert (summary.created, summary.updated) == (1, 0)
+
+
+class Shifting(RawServer):
+    """A server whose leads are deleted and created at the moments that a test chooses."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(FakeClock(), folds=False, dates="iso", page_size=10, **settings)
+        self.before_page: dict[int, Callable[[], object]] = {}
+        self.pages = 0
+
+    def _read(self, path: str, query: dict[str, list[str]]) -> httpx.Response:
+        if path == "/leads":
+            self.pages += 1
+            self.before_page.pop(self.pages, lambda: None)()
+        return super()._read(path, query)
+
+    def add_old(self, count: int) -> None:
+        for number in range(count):
+            lead = self.add(name=f"L{number}", email=f"l{number}@x.y", stage_id=WON)
+            lead["at"] -= 30 * 86_400
+
+    def swap(self) -> None:
+        """Delete the first lead, and create one: the server counts as many leads as before."""
+        del self.leads[min(self.leads)]
+        self.add(name="New", email="new@x.y", stage_id=WON)
+
+
+@pytest.mark.parametrize("at", range(2, 14))
+@pytest.mark.parametrize("count", [30, 95])
+async def test_a_lead_is_found_also_when_others_are_deleted_during_the_reading(
+    count: int, at: int
+) -> None:
+    server = Shifting()
+    server.add_old(count)
+    server.before_page = {at: server.swap}
+    rows = [{"name": f"L{n}", "email": f"l{n}@x.y", "value": n} for n in range(1, count)]
+    async with server.client() as syncro:
+        summary = await syncro.bulk.upsert_leads(rows, defaults=HOME, canary=0)
+    assert (summary.created, summary.updated) == (0, count - 1)
+    assert {lead["stage_id"] for lead in server.leads.values()} == {WON}
+
+
+async def test_a_long_list_of_old_leads_is_read_once() -> None:
+    server = Shifting()
+    server.add_old(95)
+    rows = [{"id": 7, "value": 1}]
+    async with server.client() as syncro:
+        await syncro.bulk.upsert_leads(rows, dry_run=True)
+    assert server.pages == 10 + 3
+
+
+async def test_a_list_that_never_comes_to_rest_stops_the_import() -> None:
+    server = Shifting()
+    server.add_old(30)
+    server.before_page = dict.fromkeys(range(2, 100), server.swap)
+    async with server.client() as syncro:
+        with pytest.raises(ImportStoppedError, match="may have been missed"):
+            await syncro.bulk.upsert_leads(
+                [{"name": "L9", "email": "l9@x.y", "value": 1} | {"id": 10}], defaults=HOME
+            )
+    assert server.posts("/leads/upsert") == []
 
 
 async def test_rows_of_one_lead_are_taken_back_together(plain: RawServer, tmp_path: Path) -> None:
