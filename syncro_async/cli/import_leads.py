@@ -273,7 +273,7 @@ def _check_failed(summary: ImportSummary) -> int:
     counts = " and ".join(f"{counted(count, 'row')} {what}" for count, what in found if count)
     if counts:
         raise CommandFailedError(
-            f"{counts}; they are in {summary.failures_file}: correct this file and import it"
+            f"{counts}; see {summary.failures_file}: correct this file and import it"
         )
     return DONE
 

@@ -12,6 +12,7 @@ _OPTIONS = {
     "ignore": '--ignore "COLUMN"',
     "ignore_others": "--ignore-others",
     "header_row": "--header-row ",
+    "defaults": "--set FIELD=VALUE",
     "encoding": "--encoding NAME",
     "locale": "--locale pt-BR",
     "match_by": "--match-by",

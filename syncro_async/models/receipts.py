@@ -273,6 +273,7 @@ PYTHON_ARGUMENTS: Mapping[str, str] = {
     "ignore": "columns={'COLUMN': None}",
     "ignore_others": "ignore_others=True",
     "header_row": "header_row=",
+    "defaults": "defaults=",
     "encoding": "encoding=",
     "locale": "locale='pt-BR'",
     "match_by": "match_by=",

@@ -86,7 +86,7 @@ def test_bad_rows_are_told_by_their_reason_and_nothing_is_sent(
     bad = "\n".join(f"{n}@example.com,much" for n in range(8))
     (folder / "rows.csv").write_text(f"email,value\n{bad}\n", encoding="utf-8")
     advice = "correct them in their file, or leave them out with --on-bad-row set-aside"
-    for words, where in (([], f"; they are in rows.failed.csv: {advice}"), (["--plan"], "")):
+    for words, where in (([], f"; see rows.failed.csv: {advice}"), (["--plan"], "")):
         code, out, err = run("leads", "import", "rows.csv", *words)
         assert (code, out) == (1, "")
         assert err == (
@@ -114,15 +114,20 @@ def test_a_dry_run_prints_what_would_change(run: Run, serve: Serve, folder: Path
     # The rows went side by side: which of them came first is not said.
     number = {lead["email"]: number for number, lead in sandbox.leads.items()}
     changed = number["1@example.com"]
-    code, out, err = run("leads", "import", "rows.csv", "--dry-run")
+    ran = run("leads", "import", "rows.csv", "--dry-run")
+    needs = "a new one needs pipeline_id, stage_id (line 4): add columns for them, or say"
+    assert ran.code == 1
+    assert f"{needs} what all new leads get with --set FIELD=VALUE\n" in ran.err
+    home = ("--set", "pipeline_id=1", "--set", "stage_id=4")
+    code, out, err = run("leads", "import", "rows.csv", "--dry-run", *home)
     assert code == 0
     assert out == (
         f"line 3: update lead {changed}: value 5\n"
-        "line 4: create: name 'L2', email '2@example.com'\n"
+        "line 4: create: pipeline_id 1, stage_id 4, name 'L2', email '2@example.com'\n"
     )
     assert "3 rows: 1 would be created, 1 would be updated, 1 unchanged" in err
     assert len(sandbox.writes) == posts
-    assert run("leads", "import", "rows.csv", "--diff").code == 1  # L2 has no stage
+    assert run("leads", "import", "rows.csv", "--diff", *home).code == 0
     assert sandbox.leads[changed]["value"] == 5
     (folder / "rows.csv").write_text("name,email\nOther,0@example.com\n", encoding="utf-8")
     assert run("leads", "import", "rows.csv", "--dry-run").out == (
@@ -154,7 +159,7 @@ def test_what_fails_is_kept_in_a_file_to_be_mended(run: Run, serve: Serve, folde
     code, _, err = run("leads", "import", "rows.csv")
     assert code == 1
     assert "1 × ValidationError: stage_id: The selected stage id is invalid. (line 5)" in err
-    assert "1 row failed; they are in rows.failed.csv: correct this file and import it" in err
+    assert "1 row failed; see rows.failed.csv: correct this file and import it" in err
     assert names(folder) == ["rows.csv", "rows.failed.csv"]
     failed = folder / "rows.failed.csv"
     failed.write_text(failed.read_text(encoding="utf-8").replace(",99,", ",4,"), encoding="utf-8")

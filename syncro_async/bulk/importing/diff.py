@@ -13,7 +13,13 @@ from msgspec.structs import replace
 from syncro_async.bulk.estimates import requests_for
 from syncro_async.bulk.importing.fields import FieldMapping
 from syncro_async.bulk.importing.journal import Journal, read_meta, write_meta
-from syncro_async.bulk.importing.matching import normal_email, phone_index, same_phone
+from syncro_async.bulk.importing.matching import (
+    normal_email,
+    phone_index,
+    same_name,
+    same_phone,
+    without_tag,
+)
 from syncro_async.bulk.importing.outage import Outage
 from syncro_async.bulk.importing.plan import (
     Found,
@@ -23,6 +29,7 @@ from syncro_async.bulk.importing.plan import (
     RowRefusedError,
     TagsMode,
     after_earlier_rows,
+    check_creates,
     plan_for,
 )
 from syncro_async.bulk.importing.reading import CompleteReading, lead_of
@@ -39,7 +46,7 @@ from syncro_async.resources.leads import Leads
 _SEARCHED_DIGITS = 4
 _PLANNED = "planned"
 _TABLES = """
-CREATE TEMP TABLE wanted (idx INTEGER PRIMARY KEY, id INTEGER, email TEXT, phone TEXT);
+CREATE TEMP TABLE wanted (idx INTEGER, id INTEGER, email TEXT, phone TEXT);
 CREATE INDEX temp.wanted_by_id ON wanted (id) WHERE id IS NOT NULL;
 CREATE INDEX temp.wanted_by_email ON wanted (email) WHERE email IS NOT NULL;
 CREATE INDEX temp.wanted_by_phone ON wanted (phone) WHERE phone IS NOT NULL;
@@ -169,23 +176,35 @@ class Comparison:
             email, phone = row.fields.get("email"), row.fields.get("phone")
             by_email = None if email is None else normal_email(email)
             by_phone = None if phone is None else phone_index(phone)
-            db.execute("INSERT INTO wanted VALUES (?, ?, ?, ?)", (idx, row.id, by_email, by_phone))
+            short = None if by_email is None else without_tag(by_email)
+            for email_of_lead in {by_email, short}:
+                wanted = (idx, row.id, email_of_lead, by_phone)
+                db.execute("INSERT INTO wanted VALUES (?, ?, ?, ?)", wanted)
             has_ids = has_ids or row.id is not None
-            for term in (email, by_phone and by_phone[-_SEARCHED_DIGITS:]):
+            # Some servers drop what follows a plus sign.
+            for term in (
+                email,
+                short if short != by_email else None,
+                by_phone and by_phone[-_SEARCHED_DIGITS:],
+            ):
                 if term:
                     terms[term] = None
         return None if has_ids else list(terms)
 
     def _conclude(self, db: sqlite3.Connection) -> None:
-        rows = db.execute("SELECT idx, line, body FROM rows WHERE state = 'pending' ORDER BY idx")
-        for idx, line, body in rows.fetchall():
+        query = "SELECT idx, line, body, after_a, after_b FROM rows WHERE state = 'pending'"
+        accepted: set[int] = set()
+        for idx, line, body, *after in db.execute(f"{query} ORDER BY idx").fetchall():
             row = content_of(self._fields, body)
             try:
                 plan = self._plan_of(db, row)
+                if plan is None and accepted.isdisjoint(after):
+                    check_creates(self._fields.lacking(row.fields))
             except RowRefusedError as refused:
                 what = refused.column, str(refused), refused.value, refused.advice
                 self.refusals.append(Refusal(idx, RowProblem(line, *what)))
                 continue
+            accepted.add(idx)
             if plan is not None:
                 state = "pending" if plan.changes else "unchanged"
                 blob = msgspec.json.encode(plan)
@@ -258,12 +277,24 @@ def _found(db: sqlite3.Connection, row: RowContent, sent: Mapping[int, Mapping[s
 
     email, phone = row.fields.get("email"), row.fields.get("phone")
     by_id = [] if row.id is None else _leads(db, "lead_id", row.id)
-    by_email = [] if email is None else _leads(db, "email", normal_email(email))
+    by_email = [] if email is None else _of_email(db, normal_email(email), row.fields.get("name"))
     by_phone = [] if phone is None else _leads(db, "phone", phone_index(phone))
     same = [lead for lead in by_phone if same_phone(lead.phone or "", phone or "")]
     return Found(
         next(map(with_tags, by_id), None), [*map(with_tags, by_email)], [*map(with_tags, same)]
     )
+
+
+def _of_email(db: sqlite3.Connection, email: str, name: str | None) -> list[Lead]:
+    """Return the leads with this address, else those of this name whose address lacks its tag.
+
+    Some servers drop what follows a plus sign; the lead is then found by the rest only.
+    """
+    exact = list(_leads(db, "email", email))
+    if exact or name is None:
+        return exact
+    others = _leads(db, "email", without_tag(email))
+    return [lead for lead in others if lead.name is not None and same_name(lead.name, name)]
 
 
 def _leads(db: sqlite3.Connection, column: str, value: Any) -> Iterator[Lead]:

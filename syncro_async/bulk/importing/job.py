@@ -166,7 +166,7 @@ class Import:
         problems = tuple(refusal.problem for refusal in comparison.refusals)
         await self._write_failures(journal)
         file = self._failures_file
-        place = f"; they are in {file}" if file else ""
+        place = f"; see {file}" if file else ""
         await journal.run(journal_db.forget)
         return BadRowsError(
             f"{counted(len(problems), 'row')} cannot be imported and nothing was sent{place}",

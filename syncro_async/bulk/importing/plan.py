@@ -98,6 +98,7 @@ class RowRefusedError(Exception):
         self.advice = advice
 
 
+_GIVE = "add columns for them, or say what all new leads get with {defaults}"
 _FOREIGN_ID = "if the ids are those of another program, leave the column out with {ignore}"
 
 
@@ -180,6 +181,8 @@ def _plan_by_id(
 def _plan(row: RowContent, lead: Lead, tags_mode: TagsMode, key: Key | None) -> RowPlan:
     same = row.unchanged(lead)
     fields = {name: value for name, value in row.fields.items() if name != "tags"}
+    # The server finds the lead by this key, as it spells it; another spelling cannot be sent.
+    same = {*same, key} if key else same
     changes = {n: change for n, change in changes_of(fields, lead).items() if n not in same}
     for name in changes.keys() & row.doubts.keys():
         doubt = row.doubts[name]
@@ -199,6 +202,16 @@ def _plan(row: RowContent, lead: Lead, tags_mode: TagsMode, key: Key | None) -> 
         remove,
         sum(_holds(lead, name) for name in set(row.blank)),
     )
+
+
+def check_creates(lacking: Sequence[str]) -> None:
+    """Check that a row of no lead can create one. Raises `RowRefusedError`.
+
+    `lacking`: the fields that a new lead must have, and that neither row nor defaults give.
+    """
+    if lacking:
+        reason = f"no lead has its email or phone, and a new one needs {', '.join(lacking)}"
+        raise RowRefusedError(reason, advice=_GIVE)
 
 
 def after_earlier_rows(row: RowContent, plan: RowPlan, sent: dict[str, Any]) -> RowPlan:

@@ -314,7 +314,7 @@ class RowStaging:
         which = f"{len(self._problems)} of {counted(self._count, 'row')}"
         if self._refusals:
             which = "the columns"
-        place = f"; they are in {file}" if file else ""
+        place = f"; see {file}" if file else ""
         return BadRowsError(
             f"{which} cannot be imported and nothing was sent{place}",
             problems=tuple(sorted(problems, key=lambda problem: problem.line)),

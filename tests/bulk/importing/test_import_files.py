@@ -278,7 +278,7 @@ async def test_how_the_rows_were_read_is_reported_before_the_first_is_sent(
     reports: list[SourceReport] = []
     path = tmp_path / "rows.csv"
     path.write_bytes("Nome;e-mail;id\nJoão;<a@b.c>;\nx;x;\n".encode("cp1252"))
-    with pytest.raises(BadRowsError, match=r"1 of 2 rows .* they are in .*failed\.csv") as caught:
+    with pytest.raises(BadRowsError, match=r"1 of 2 rows .* see .*failed\.csv") as caught:
         await syncro.bulk.upsert_leads(
             path, failures=tmp_path / "failed.csv", on_source=reports.append
         )

@@ -236,3 +236,43 @@ async def test_the_report_of_another_import_is_left_alone(plain: RawServer, tmp_
         with pytest.raises(ValueError, match="this import has not written it"):
             await syncro.bulk.upsert_leads([beto], defaults=HOME, journal=journal, report=report)
     assert report.read_bytes() == before
+
+
+@pytest.mark.parametrize(("name", "created"), [("Ana", 0), ("Beto", 1)])
+async def test_a_lead_whose_address_the_server_has_shortened_is_found_by_its_name_too(
+    server: RawServer, name: str, created: int
+) -> None:
+    """Another name may be another person, and a new lead."""
+    server.add(name="Ana", email="ana+feira@x.y", stage_id=WON, tags=["vip"], value=1)
+    rows = [{"name": name, "email": "ana+feira@x.y", "value": 2}]
+    async with server.client() as syncro:
+        summary = await syncro.bulk.upsert_leads(rows, defaults=HOME)
+    assert (summary.created, summary.updated) == (created, 1 - created)
+    assert (server.leads[1]["stage_id"], server.leads[1]["value"]) == (WON, 1 + (not created))
+
+
+@pytest.mark.parametrize(
+    ("stored", "cell", "writes"),
+    [
+        ("0012", 12, 0),
+        ("0012", "12", 0),
+        ("1.50", "1,5", 0),
+        ("+5511", 5511, 0),
+        ("0012", "13", 1),
+        ("0012", "0013", 1),
+        ("12", "0012", 1),
+        ("0012 A", "12", 1),
+    ],
+)
+async def test_a_number_that_a_spreadsheet_makes_of_a_text_is_no_edit(
+    plain: RawServer, stored: str, cell: Any, writes: int
+) -> None:
+    """What LibreOffice saves of an exported .csv file that was opened as it is."""
+    plain.add(name="Ana", email="ana@x.y", source=stored)
+    async with plain.client() as syncro:
+        row: dict[str, Any] = {"id": 1, "name": "Ana", "email": "ana@x.y", "source": cell}
+        await syncro.bulk.upsert_leads([row])
+        assert len(plain.posts("/leads/upsert")) == writes
+        if not writes:  # a file without ids is no export: the cell is what its writer wants
+            del row["id"]
+            assert (await syncro.bulk.upsert_leads([row], dry_run=True)).updated == 1

@@ -323,8 +323,19 @@ async def test_an_email_and_a_phone_of_two_leads_are_refused_with_both(place: Pl
         await place.bulk.upsert_leads([row])
     assert "is that of lead 11 (" in problems_of(caught)
     assert "that of lead 12 (" in problems_of(caught)
-    summary = await place.bulk.upsert_leads([{**row, "phone": None}, {"email": "n@x.y", **HOME}])
-    assert summary.failed == 1  # it has no name
+    summary = await place.bulk.upsert_leads([{**row, "phone": None}])
+    assert summary.updated == 1
+
+
+async def test_a_new_lead_that_cannot_be_created_is_refused_before_anything_is_sent(
+    place: Place,
+) -> None:
+    rows = [{"email": "m@x.y", "name": "M", **HOME}, {"email": "m@x.y", "value": 2}]
+    with pytest.raises(BadRowsError, match=r"a new one needs name \(line 3\)"):
+        await place.bulk.upsert_leads([*rows, {"email": "n@x.y", **HOME}])
+    assert place.bodies == []
+    summary = await place.bulk.upsert_leads(rows)  # the second one is about the first one's lead
+    assert (summary.created, summary.updated) == (1, 1)
 
 
 async def test_another_person_with_the_phone_of_a_lead_is_refused(place: Place) -> None:
