@@ -74,9 +74,7 @@ class CompleteReading:
 
     @property
     def is_settled(self) -> bool:
-        """Whether the last two readings showed the same leads, and counted the same number."""
-        if len(self._begins) < 2:  # two readings
-            return False
+        """Whether the last two of several readings showed the same leads and counts."""
         (begin, _), (last, known) = self._begins[-2:]
         both = sum(at >= last for at in self._last.values())
         return len(set(self._totals[begin:])) == 1 and known == both == len(self._last)

@@ -164,6 +164,9 @@ class RawServer:
         if "created_from" in query:
             since = datetime.fromisoformat(query["created_from"][0]).replace(tzinfo=UTC).timestamp()
             found = [lead for lead in found if lead["at"] >= since]
+        if "created_to" in query:
+            day = datetime.fromisoformat(query["created_to"][0]).replace(tzinfo=UTC).timestamp()
+            found = [lead for lead in found if lead["at"] < day + 86_400]
         if "q" in query:
             words = query["q"][0].casefold()
             found = [lead for lead in found if now - lead["at"] >= self.search_lag]

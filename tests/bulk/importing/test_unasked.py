@@ -94,15 +94,21 @@ class Shifting(RawServer):
     """A server whose leads are deleted and created at the moments that a test chooses."""
 
     def __init__(self, **settings: Any) -> None:
-        super().__init__(FakeClock(), folds=False, dates="iso", page_size=10, **settings)
+        super().__init__(FakeClock(), folds=False, page_size=10, **{"dates": "iso"} | settings)
         self.before_page: dict[int, Callable[[], object]] = {}
         self.pages = 0
+        self.uncounted = 0
 
     def _read(self, path: str, query: dict[str, list[str]]) -> httpx.Response:
         if path == "/leads":
             self.pages += 1
             self.before_page.pop(self.pages, lambda: None)()
-        return super()._read(path, query)
+        answer = super()._read(path, query)
+        if path != "/leads" or not self.uncounted:
+            return answer
+        body = answer.json()
+        body["meta"]["total"] += self.uncounted
+        return httpx.Response(200, json=body, headers=answer.headers)
 
     def add_old(self, count: int) -> None:
         for number in range(count):
@@ -137,6 +143,74 @@ async def test_a_long_list_of_old_leads_is_read_once() -> None:
     async with server.client() as syncro:
         await syncro.bulk.upsert_leads(rows, dry_run=True)
     assert server.pages == 10 + 3
+
+
+@pytest.mark.parametrize("settings", [{"tells_time": False}, {"dates": "zero"}])
+async def test_a_list_without_the_dates_for_one_reading_is_read_twice(
+    settings: dict[str, Any],
+) -> None:
+    server = Shifting(**settings)
+    server.add_old(95)
+    async with server.client() as syncro:
+        await syncro.bulk.upsert_leads([{"id": 7, "value": 1}], dry_run=True)
+    assert server.pages == 2 * 10
+
+
+async def test_a_young_part_that_never_comes_to_rest_is_no_proof() -> None:
+    server = Shifting()
+    server.add_old(80)
+    for number in range(15):
+        server.add(name=f"Y{number}", email=f"y{number}@x.y")
+
+    def swap_young() -> None:
+        del server.leads[max(server.leads)]
+        server.add(name="Y", email="y@x.y")
+
+    server.before_page = dict.fromkeys(range(10, 1 + 8 + 12), swap_young)
+    async with server.client() as syncro:
+        summary = await syncro.bulk.upsert_leads([{"id": 7, "value": 1}], dry_run=True)
+    assert summary.updated == 1
+    assert server.pages > 1 + 8 + 12 + 10
+
+
+async def test_a_server_that_counts_leads_which_it_does_not_list(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    server = Shifting()
+    server.add_old(30)
+    server.uncounted = 2
+    async with server.client() as syncro:
+        rows = [{"name": "L9", "email": "l9@x.y", "value": 1}, {"id": 12, "value": 2}]
+        summary = await syncro.bulk.upsert_leads(rows, dry_run=True)
+    assert (summary.created, summary.updated) == (0, 2)
+    assert "counts other leads than it lists" in caplog.text
+
+
+async def test_a_search_that_never_comes_to_rest_stops_the_import() -> None:
+    server = Shifting(search_lag=0.0)
+    server.add_old(300)
+
+    def swap_found() -> None:
+        found = [number for number, lead in server.leads.items() if "9@x.y" in lead["email"]]
+        del server.leads[found[0]]
+        server.add(name="Nine", email="n9@x.y")
+
+    server.before_page = dict.fromkeys(range(2, 100), swap_found)
+    async with server.client() as syncro:
+        with pytest.raises(ImportStoppedError, match="may have been missed"):
+            await syncro.bulk.upsert_leads([{"name": "L", "email": "9@x.y"}], defaults=HOME)
+
+
+async def test_a_key_that_an_earlier_row_changes_finds_no_lead(plain: RawServer) -> None:
+    plain.add(name="Ana", email="ana@x.y", phone="+5511999990001")
+    rows = [
+        {"id": 1, "name": "Ana", "email": "nova@x.y", "phone": "+5511999990001"},
+        {"email": "ana@x.y", "name": "Ana", "value": 3},
+    ]
+    async with plain.client() as syncro:
+        with pytest.raises(BadRowsError, match="an earlier row changes the email of lead 1"):
+            await syncro.bulk.upsert_leads(rows)
+    assert plain.posts("/leads/upsert") == []
 
 
 async def test_a_list_that_never_comes_to_rest_stops_the_import() -> None:
