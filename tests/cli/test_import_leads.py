@@ -9,6 +9,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+import xlsxwriter
 
 from syncro_async.sandbox import EXPIRED_KEY, Sandbox, Trouble
 from tests.cli.run_cli import Run, Serve, finish, lines, names, start
@@ -383,3 +384,20 @@ def test_the_summary_is_json_when_asked_for_also_of_an_import_that_stopped(
     sandbox.script(Trouble(status=403, times=3))
     code, out, _ = run("leads", "import", "new.csv", *place, "--json")
     assert (code, json.loads(out)["created"]) == (1, 0)
+
+
+def test_the_sheet_that_is_read_is_named_and_those_that_are_not(
+    run: Run, serve: Serve, folder: Path
+) -> None:
+    serve(quick())
+    with xlsxwriter.Workbook(folder / "rows.xlsx") as book:
+        for name, value in (("Listas", "x"), ("Clientes", "a@x.y"), ("Antigos", "b@x.y")):
+            sheet = book.add_worksheet(name)
+            sheet.write_column(0, 0, ["email", value])
+            sheet.write_column(0, 1, ["name", "Ana"])
+        book.get_worksheet_by_name("Listas").hide()
+        book.get_worksheet_by_name("Clientes").activate()
+    home = ("--set", "pipeline_id=1", "--set", "stage_id=4")
+    code, out, err = run("leads", "import", "rows.xlsx", "--dry-run", *home)
+    assert (code, "email 'a@x.y'" in out, out.count("\n")) == (0, True, 1)
+    assert "rows.xlsx: sheet 'Clientes'; not read: 'Antigos'\n" in err
