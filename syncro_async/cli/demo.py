@@ -13,7 +13,7 @@ from typing import Any
 
 from syncro_async import AsyncClient, ImportSummary, RateLimit, SyncReceipt
 from syncro_async.cli.exits import DONE, CommandFailedError, WrongUsageError, extra
-from syncro_async.cli.output import show_progress
+from syncro_async.cli.output import counted, show_progress
 from syncro_async.events import AnswerReceived, Event, Observer, RequestSent
 
 _REFUSED = 429
@@ -227,11 +227,12 @@ class JobsDone:
     def lines(self, refused: int) -> Sequence[str]:
         """The report, for people."""
         done, first, second = self.summary, self.first, self.second
-        sent = f"{done.requests} requests in {done.seconds:.2f} s"
+        sent = f"{counted(done.requests, 'request')} in {done.seconds:.2f} s"
         again = f"{second.inserted} new, {second.updated} changed"
+        leads = counted(first.inserted, "lead")
         return (
             f"import          {ROWS} rows: {done.created} created, {done.failed} failed, {sent}",
-            f"sync            {first.inserted} leads to a new SQLite table; at once again: {again}",
+            f"sync            {leads} to a new SQLite table; at once again: {again}",
             f"429s of both    {refused}",
         )
 

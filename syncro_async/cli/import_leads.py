@@ -21,7 +21,7 @@ from syncro_async import (
     SourceReport,
 )
 from syncro_async.cli.exits import DONE, CommandFailedError, WrongUsageError, in_one_line, say
-from syncro_async.cli.output import duration, print_json, print_plan, show_progress
+from syncro_async.cli.output import counted, duration, print_json, print_plan, show_progress
 from syncro_async.cli.session import Connection
 from syncro_async.cli.source_output import print_groups, print_source
 
@@ -147,7 +147,7 @@ class _ImportExit:
         unfinished = arguments.journal_path.exists() and not arguments.dry_run
         if isinstance(error, KeyboardInterrupt) and unfinished:
             at = [seen for seen in self.progress if seen.phase == _SENDING]
-            done = [f"{now.done} of {now.total} rows are done; " for now in at]
+            done = [f"done: {now.done} of {counted(now.total or 0, 'row')}; " for now in at]
             say(f"{''.join(done)}continue with: {_resume_command(arguments)}")
 
 
@@ -238,16 +238,18 @@ def _print_summary(arguments: ImportArguments, summary: ImportSummary) -> int:
     would = "would be " if arguments.dry_run else ""
     aside = f", {summary.set_aside} set aside" if summary.set_aside else ""
     say(
-        f"{summary.total} rows: {summary.created} {would}created, {summary.updated} {would}updated,"
+        f"{counted(summary.total, 'row')}: {summary.created} {would}created,"
+        f" {summary.updated} {would}updated,"
         f" {summary.unchanged} unchanged, {summary.failed} failed, {summary.in_doubt} in doubt"
         f"{aside};"
-        f" {summary.requests} requests in {duration(summary.seconds)}"
+        f" {counted(summary.requests, 'request')} in {duration(summary.seconds)}"
     )
     if summary.emptied:
-        say(f"{summary.emptied} empty cells change nothing: their leads keep their values")
+        say(f"empty cells that change nothing, so that leads keep their values: {summary.emptied}")
     if summary.sales or summary.losses:
         say(
-            f"{summary.sales} sales and {summary.losses} losses would be recorded, because of the"
+            f"{counted(summary.sales, 'sale')} and {counted(summary.losses, 'loss', 'losses')}"
+            " would be recorded, because of the"
             " stages of the rows: the import needs --allow-sales"
         )
     if arguments.dry_run:
@@ -255,8 +257,8 @@ def _print_summary(arguments: ImportArguments, summary: ImportSummary) -> int:
     if summary.in_doubt:
         _print_doubts(summary)
         raise CommandFailedError(
-            f"{summary.in_doubt} rows are in doubt: their answers were lost, and what the server"
-            " shows does not decide whether they were carried out. They are not sent again by"
+            f"{counted(summary.in_doubt, 'row')} in doubt: the answers were lost, and what the"
+            " server shows does not decide what was carried out. These rows are not sent again by"
             " themselves. Delete the leads above that no row is to have, or correct the names of"
             f" the others; then look again with: {_resume_command(arguments)}"
         )
@@ -267,11 +269,11 @@ def _print_summary(arguments: ImportArguments, summary: ImportSummary) -> int:
 def _check_failed(summary: ImportSummary) -> int:
     """Raise `CommandFailedError` when there are rows that are not imported."""
     print_groups(summary.reasons)
-    found = ((summary.failed, "failed"), (summary.set_aside, "were set aside"))
-    counts = " and ".join(f"{count} rows {what}" for count, what in found if count)
+    found = ((summary.failed, "failed"), (summary.set_aside, "set aside"))
+    counts = " and ".join(f"{counted(count, 'row')} {what}" for count, what in found if count)
     if counts:
         raise CommandFailedError(
-            f"{counts}; they are in {summary.failures_file}: correct this file and import it"
+            f"{counts}; see {summary.failures_file}: correct this file and import it"
         )
     return DONE
 

@@ -115,9 +115,12 @@ def print_plan(plan: Plan, bound: str = "", *, as_json: bool = False) -> int:
     return DONE
 
 
-def counted(number: int, noun: str) -> str:
-    """Return the number and the noun, in the plural unless the number is 1: `"1 lead"`."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+def counted(number: int, noun: str, plural: str | None = None) -> str:
+    """Return the number and the noun, in the plural unless the number is 1: `"1 lead"`.
+
+    `plural`: the plural of the noun where it does not end in `s` alone.
+    """
+    return f"{number} {noun}" if number == 1 else f"{number} {plural or f'{noun}s'}"
 
 
 def duration(seconds: float) -> str:

@@ -12,6 +12,7 @@ _OPTIONS = {
     "ignore": '--ignore "COLUMN"',
     "ignore_others": "--ignore-others",
     "header_row": "--header-row ",
+    "defaults": "--set FIELD=VALUE",
     "encoding": "--encoding NAME",
     "locale": "--locale pt-BR",
     "match_by": "--match-by",
@@ -30,7 +31,9 @@ def print_source(report: SourceReport, *, mapping: bool) -> None:
             " (--encoding NAME reads it in another encoding)"
         )
     if report.sheet is not None:
-        say(f"{report.name}: sheet {report.sheet!r}")
+        others = ", ".join(map(repr, report.other_sheets))
+        unread = f"; not read: {others}" if others else ""
+        say(in_one_line(f"{report.name}: sheet {report.sheet!r}{unread}"))
     if mapping:
         _print_columns(report)
     if report.cleaned:

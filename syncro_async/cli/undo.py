@@ -7,6 +7,7 @@ import sys
 
 from syncro_async import UndoneRow, UndoSummary
 from syncro_async.cli.exits import DONE, WrongUsageError, in_one_line, say
+from syncro_async.cli.output import counted
 from syncro_async.cli.session import Connection
 
 
@@ -24,9 +25,9 @@ def _print(summary: UndoSummary, *, dry_run: bool) -> int:
         sys.stdout.write(f"{_described(row)}\n")
     would = "would be " if dry_run else ""
     say(
-        f"{summary.count('deleted')} leads {would}deleted, {summary.count('restored')}"
+        f"{counted(summary.count('deleted'), 'lead')} {would}deleted, {summary.count('restored')}"
         f" {would}restored, {summary.count('kept')} kept, {summary.count('gone')} gone;"
-        f" {summary.requests} requests"
+        f" {counted(summary.requests, 'request')}"
     )
     return DONE
 

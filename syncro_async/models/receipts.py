@@ -93,7 +93,7 @@ class SourceReport(base.Model, frozen=True):
       data frame) or `"rows"`
     - `encoding`, `sample`: of a text file, with one of its texts that is not plain ASCII
     - `delimiter`: the character between the cells of a text file
-    - `sheet`: the sheet of a workbook
+    - `sheet`, `other_sheets`: the sheet of a workbook, and the sheets whose rows are not read
     - `header_line`: the line of the column names, None where each row names its columns
     - `columns`: what becomes of each column
     - `rows`, `bad_rows`: the number of rows, and of those that cannot be imported
@@ -112,6 +112,7 @@ class SourceReport(base.Model, frozen=True):
     rows: int
     bad_rows: int
     cleaned: dict[str, int]
+    other_sheets: tuple[str, ...] = ()
 
 
 class ImportSummary(base.Model, frozen=True):
@@ -272,6 +273,7 @@ PYTHON_ARGUMENTS: Mapping[str, str] = {
     "ignore": "columns={'COLUMN': None}",
     "ignore_others": "ignore_others=True",
     "header_row": "header_row=",
+    "defaults": "defaults=",
     "encoding": "encoding=",
     "locale": "locale='pt-BR'",
     "match_by": "match_by=",

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from syncro_async.cli.output import counted
 from syncro_async.sandbox import Sandbox
 from tests.bulk.files.read_rows import file_rows
 from tests.cli.run_cli import Ran, Run, Serve, names
@@ -272,7 +273,7 @@ def test_bad_rows_are_set_aside_where_it_is_asked_for(  # noqa: PLR0917  # as ab
     assert ran.code == 1
     assert [who for (who,) in held(sandbox, "name")] == leads
     failures = folder / name.replace(".csv", ".failed.csv")
-    assert f"{len(aside)} rows were set aside; they are in {failures.name}" in ran.err
+    assert f"{counted(len(aside), 'row')} set aside; see {failures.name}" in ran.err
     found = [row.columns["syncro_error"] for row in file_rows(failures)]
     assert [text[: len(start)] for text, start in zip(found, aside, strict=True)] == aside
     assert S_IMODE(failures.stat().st_mode) == 0o600
@@ -298,7 +299,7 @@ def test_all_bad_rows_are_in_the_file_and_then_the_good_ones_go(
     before = failures.read_bytes()
     ran = imported("some_bad_rows.csv", "--on-bad-row set-aside")
     assert len(sandbox.leads) == 90
-    assert "they are in some_bad_rows.failed-2.csv" in ran.err
+    assert "see some_bad_rows.failed-2.csv" in ran.err
     assert len(file_rows(folder / "some_bad_rows.failed-2.csv")) == 10
     assert failures.read_bytes() == before
 
@@ -318,7 +319,7 @@ def test_the_failures_never_replace_a_file_of_somebody_else(
 ) -> None:
     (folder / "clientes.csv").write_text("mine\n", encoding="utf-8")
     ran = imported("footer.csv", "--on-bad-row set-aside --failures clientes.csv")
-    assert "they are in clientes-2.csv" in ran.err
+    assert "see clientes-2.csv" in ran.err
     assert imported("sep_line.csv", "--failures clientes.csv").code == 0
     assert (folder / "clientes.csv").read_text(encoding="utf-8") == "mine\n"
     assert names(folder) == ["clientes-2.csv", "clientes.csv", "footer.csv", "sep_line.csv"]
@@ -357,5 +358,5 @@ def test_rows_come_from_the_standard_input(
     with (CASES / "footer.csv").open("r", encoding="utf-8") as piped:
         monkeypatch.setattr("sys.stdin", piped)
         ran = run("leads", "import", "-", *HOME, "--on-bad-row", "set-aside")
-    assert "they are in stdin.failed.csv" in ran.err
+    assert "see stdin.failed.csv" in ran.err
     assert names(folder) == ["stdin.failed.csv"]

@@ -15,10 +15,12 @@ from typing import Any, NamedTuple
 import pytest
 import xlsxwriter
 
+from syncro_async.bulk.files.reading import read_file
 from syncro_async.sandbox import Sandbox
 from tests.cli.run_cli import Run, Serve
 
 DOCS = Path(__file__).parents[2] / "docs" / "importing.md"
+TABLE = DOCS.with_name("import-files.md")
 HOME = "--set pipeline_id=1 --set stage_id=4"
 
 
@@ -274,3 +276,26 @@ def test_the_command_of_the_guide_imports_every_lead(
 def test_the_guide_has_the_command(layout: Layout) -> None:
     lines = DOCS.read_text(encoding="utf-8").splitlines()
     assert f"syncro leads import {layout.file} {layout.options} {HOME}" in lines
+
+
+def row_of_the_table(layout: Layout, file: Path) -> str:
+    """The program, its file with the columns, the options of the command, and the first lead."""
+    file.write_bytes(layout.content)
+    with read_file(file) as table:
+        columns = ", ".join(table.header or ())
+    *known, tags = layout.leads[0]
+    lead = ", ".join(str(value) for value in (*known, *tags) if value is not None)
+    cells = (
+        layout.program,
+        f"`{layout.file}`: {columns}",
+        f"`{layout.options}`",
+        f"2 leads: {lead}",
+    )
+    return f"| {' | '.join(cells)} |"
+
+
+@pytest.mark.parametrize("layout", LAYOUTS, ids=lambda layout: f"{layout.program}, {layout.file}")
+def test_the_table_says_what_the_command_does(layout: Layout, tmp_path: Path) -> None:
+    assert len(layout.leads) == len(("Ana Prado", "Beto Conceição"))
+    lines = TABLE.read_text(encoding="utf-8").splitlines()
+    assert row_of_the_table(layout, tmp_path / layout.file) in lines

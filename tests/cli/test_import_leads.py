@@ -9,6 +9,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+import xlsxwriter
 
 from syncro_async.sandbox import EXPIRED_KEY, Sandbox, Trouble
 from tests.cli.run_cli import Run, Serve, finish, lines, names, start
@@ -86,7 +87,7 @@ def test_bad_rows_are_told_by_their_reason_and_nothing_is_sent(
     bad = "\n".join(f"{n}@example.com,much" for n in range(8))
     (folder / "rows.csv").write_text(f"email,value\n{bad}\n", encoding="utf-8")
     advice = "correct them in their file, or leave them out with --on-bad-row set-aside"
-    for words, where in (([], f"; they are in rows.failed.csv: {advice}"), (["--plan"], "")):
+    for words, where in (([], f"; see rows.failed.csv: {advice}"), (["--plan"], "")):
         code, out, err = run("leads", "import", "rows.csv", *words)
         assert (code, out) == (1, "")
         assert err == (
@@ -114,15 +115,20 @@ def test_a_dry_run_prints_what_would_change(run: Run, serve: Serve, folder: Path
     # The rows went side by side: which of them came first is not said.
     number = {lead["email"]: number for number, lead in sandbox.leads.items()}
     changed = number["1@example.com"]
-    code, out, err = run("leads", "import", "rows.csv", "--dry-run")
+    ran = run("leads", "import", "rows.csv", "--dry-run")
+    needs = "a new one needs pipeline_id, stage_id (line 4): add columns for them, or say"
+    assert ran.code == 1
+    assert f"{needs} what all new leads get with --set FIELD=VALUE\n" in ran.err
+    home = ("--set", "pipeline_id=1", "--set", "stage_id=4")
+    code, out, err = run("leads", "import", "rows.csv", "--dry-run", *home)
     assert code == 0
     assert out == (
         f"line 3: update lead {changed}: value 5\n"
-        "line 4: create: name 'L2', email '2@example.com'\n"
+        "line 4: create: pipeline_id 1, stage_id 4, name 'L2', email '2@example.com'\n"
     )
     assert "3 rows: 1 would be created, 1 would be updated, 1 unchanged" in err
     assert len(sandbox.writes) == posts
-    assert run("leads", "import", "rows.csv", "--diff").code == 1  # L2 has no stage
+    assert run("leads", "import", "rows.csv", "--diff", *home).code == 0
     assert sandbox.leads[changed]["value"] == 5
     (folder / "rows.csv").write_text("name,email\nOther,0@example.com\n", encoding="utf-8")
     assert run("leads", "import", "rows.csv", "--dry-run").out == (
@@ -154,7 +160,7 @@ def test_what_fails_is_kept_in_a_file_to_be_mended(run: Run, serve: Serve, folde
     code, _, err = run("leads", "import", "rows.csv")
     assert code == 1
     assert "1 × ValidationError: stage_id: The selected stage id is invalid. (line 5)" in err
-    assert "1 rows failed; they are in rows.failed.csv: correct this file and import it" in err
+    assert "1 row failed; see rows.failed.csv: correct this file and import it" in err
     assert names(folder) == ["rows.csv", "rows.failed.csv"]
     failed = folder / "rows.failed.csv"
     failed.write_text(failed.read_text(encoding="utf-8").replace(",99,", ",4,"), encoding="utf-8")
@@ -246,7 +252,7 @@ def test_rows_in_doubt_are_told_and_kept(run: Run, serve: Serve, folder: Path) -
     code, _, err = run(*words)
     assert code == 1
     assert "line 2: its answer was lost, and the leads created since cannot be read" in err
-    assert "1 rows are in doubt: their answers were lost, and what the server shows" in err
+    assert "1 row in doubt: the answers were lost, and what the server shows" in err
     assert "rows.csv.journal" in names(folder)
     assert run(*words, "--resume").code == 0
     assert len(sandbox.leads) == 2
@@ -263,7 +269,7 @@ def test_ctrl_c_leaves_what_resume_needs_and_says_so(serve: Serve, folder: Path)
     process.send_signal(signal.SIGINT)
     code, _, err = finish(process)
     assert code == 130
-    assert "of 100 rows are done; continue with: syncro leads import rows.csv --resume" in err
+    assert "of 100 rows; continue with: syncro leads import rows.csv --resume" in err
     assert err.endswith("syncro: interrupted\n")
     assert "rows.csv.journal" in names(folder)
 
@@ -280,7 +286,7 @@ def test_ctrl_c_while_the_leads_are_compared_counts_no_rows(serve: Serve, folder
     process.send_signal(signal.SIGINT)
     code, _, err = finish(process)
     assert code == 130
-    assert "rows are done" not in err
+    assert "done: " not in err
     assert "continue with: syncro leads import rows.csv --resume" in err
 
 
@@ -355,7 +361,7 @@ def test_an_import_is_taken_back_by_its_report(run: Run, serve: Serve, folder: P
     assert run("leads", "import", "rows.csv", "--report", "r.jsonl").code == 0
     code, out, err = run("leads", "undo", "r.jsonl", "--dry-run")
     assert (code, out) == (0, "line 2: deleted lead 1:\nline 3: deleted lead 2:\n")
-    assert err == "2 leads would be deleted, 0 would be restored, 0 kept, 0 gone; 1 requests\n"
+    assert err == "2 leads would be deleted, 0 would be restored, 0 kept, 0 gone; 1 request\n"
     assert len(sandbox.leads) == 2
     assert run("leads", "undo", "r.jsonl").code == 0
     assert sandbox.leads == {}
@@ -378,3 +384,20 @@ def test_the_summary_is_json_when_asked_for_also_of_an_import_that_stopped(
     sandbox.script(Trouble(status=403, times=3))
     code, out, _ = run("leads", "import", "new.csv", *place, "--json")
     assert (code, json.loads(out)["created"]) == (1, 0)
+
+
+def test_the_sheet_that_is_read_is_named_and_those_that_are_not(
+    run: Run, serve: Serve, folder: Path
+) -> None:
+    serve(quick())
+    with xlsxwriter.Workbook(folder / "rows.xlsx") as book:
+        for name, value in (("Listas", "x"), ("Clientes", "a@x.y"), ("Antigos", "b@x.y")):
+            sheet = book.add_worksheet(name)
+            sheet.write_column(0, 0, ["email", value])
+            sheet.write_column(0, 1, ["name", "Ana"])
+        book.get_worksheet_by_name("Listas").hide()
+        book.get_worksheet_by_name("Clientes").activate()
+    home = ("--set", "pipeline_id=1", "--set", "stage_id=4")
+    code, out, err = run("leads", "import", "rows.xlsx", "--dry-run", *home)
+    assert (code, "email 'a@x.y'" in out, out.count("\n")) == (0, True, 1)
+    assert "rows.xlsx: sheet 'Clientes'; not read: 'Antigos'\n" in err

@@ -149,8 +149,8 @@ CASES = [
         ImportStoppedError,
         says(403, "Sem permissão."),
         import_two,
-        "the import stopped: GET /leads → 403: Sem permissão. Of 2 rows 0 are done,"
-        " 0 failed, 0 are in doubt and 2 were not sent;"
+        "the import stopped: GET /leads → 403: Sem permissão. Of 2 rows: done 0,"
+        " failed 0, in doubt 0, not sent 2;"
         " with journal= the next run continues where this one stopped",
     ),
     Case(

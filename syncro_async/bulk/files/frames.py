@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from decimal import Decimal
 from typing import Any
 
 import msgspec
@@ -13,6 +14,8 @@ from syncro_async.models.receipts import RowProblem
 from syncro_async.transport.values import unwrapped
 
 _MISSING = frozenset({"NaTType", "NAType"})
+# As JSON they would be texts: a decimal in one notation whatever the locale, and bytes in base64.
+_KEPT = (Decimal, bytes, bytearray, memoryview)
 
 
 def frame_rows(source: Any) -> tuple[list[str], Iterable[Any]] | None:
@@ -39,7 +42,8 @@ def frame_rows(source: Any) -> tuple[list[str], Iterable[Any]] | None:
 def row_from_object(line: int, item: object) -> Row:
     """A mapping, a struct or a dataclass as a row; its scalars may be those of numpy or pandas."""
     try:
-        columns = msgspec.to_builtins(_plain(item), enc_hook=_scalar)
+        values = msgspec.to_builtins(_plain(item), builtin_types=_KEPT, enc_hook=_scalar)
+        columns = _as_json(values)
         msgspec.json.encode(columns)
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
         return _refused(line, f"cannot be written as JSON: {error}")
@@ -57,6 +61,18 @@ def _plain(item: Any) -> Any:
     if isinstance(item, Mapping):
         return {name: _scalar(value, refuse=False) for name, value in item.items()}
     return item
+
+
+def _as_json(value: Any) -> Any:
+    """Decimals as numbers, and bytes as the text that they are. Raises `ValueError` for others."""
+    if isinstance(value, Decimal):
+        is_whole = value.is_finite() and value == value.to_integral_value()
+        return int(value) if is_whole else float(value)
+    if isinstance(value, bytes | bytearray | memoryview):
+        return bytes(value).decode()
+    if isinstance(value, dict):
+        return {_as_json(name): _as_json(item) for name, item in value.items()}
+    return [_as_json(item) for item in value] if isinstance(value, list | tuple) else value
 
 
 def _scalar(value: Any, *, refuse: bool = True) -> Any:

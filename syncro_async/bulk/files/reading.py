@@ -20,7 +20,7 @@ from syncro_async.bulk.files.encodings import (
 )
 from syncro_async.bulk.files.formats import library
 from syncro_async.bulk.files.frames import row_from_object
-from syncro_async.bulk.files.inputs import opened
+from syncro_async.bulk.files.inputs import STDIN, opened
 from syncro_async.bulk.files.rows import RAW_COLUMN, Row, Table, unreadable
 from syncro_async.bulk.files.workbooks import workbook_table
 from syncro_async.models.receipts import RowProblem
@@ -31,6 +31,11 @@ _AT_ONCE = 1000
 def as_path(source: object) -> Path | None:
     """Return the path of a source that names a file; None when the source is the rows."""
     return Path(source) if isinstance(source, str | os.PathLike) else None
+
+
+def shown_name(path: Path) -> str:
+    """The name of a source in messages."""
+    return "the standard input" if str(path) == STDIN else path.name
 
 
 @contextmanager
@@ -46,7 +51,7 @@ def read_file(
     cannot be read to its end, and `ConfigurationError` where an extra is missing.
     """
     with opened(path) as (file, format_):
-        name = "the standard input" if str(path) == "-" else path.name
+        name = shown_name(path)
         match format_:
             case "csv":
                 found = find_encoding(file, encoding, name)

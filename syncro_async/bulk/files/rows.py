@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+from syncro_async._internal.error_text import counted
 from syncro_async.errors import BadRowsError
 from syncro_async.models.receipts import RowProblem
 
@@ -50,7 +51,8 @@ class Table:
     - `header_line`: the line of the header
     - `head`: the first lines, for a hint when the header is not where it is expected
     - `encoding`, `codec`, `sample`: how the bytes were read, and a text with a letter beyond ASCII
-    - `delimiter`, `sheet`: the character between cells; the name of the sheet
+    - `delimiter`: the character between cells
+    - `sheet`, `other_sheets`: the name of the sheet, and of those whose rows are not read
     - `cleaned`: how many cells were changed while they were read, by what was removed
     """
 
@@ -64,6 +66,7 @@ class Table:
     sample: str | None = None
     delimiter: str | None = None
     sheet: str | None = None
+    other_sheets: tuple[str, ...] = ()
     cleaned: Counter[str] = field(default_factory=Counter)
 
 
@@ -137,7 +140,6 @@ def rows_under(
                 columns[name] = clean(name, cell)
         problems: tuple[RowProblem, ...] = ()
         if width != len(header):
-            cells_in = "1 cell" if width == 1 else f"{width} cells"
-            reason = f"has {cells_in}, and the header has {len(header)}"
+            reason = f"has {counted(width, 'cell')}, and the header has {len(header)}"
             problems = (RowProblem(line, None, reason, next(iter(columns.values()), None)),)
         yield Row(line, columns, problems)

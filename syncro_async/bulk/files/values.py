@@ -20,6 +20,10 @@ _POINTS = re.compile(r"[+-]?[1-9]\d{0,2}(\.\d{3})+(,\d+)?")
 _COMMAS = re.compile(r"[+-]?[1-9]\d{0,2}(,\d{3})+(\.\d+)?")
 _SPACES = re.compile(r"[+-]?[1-9]\d{0,2}( \d{3})+([.,]\d+)?")
 _SCIENTIFIC = re.compile(r"[+-]?\d+([.,]\d+)?[eE][+-]?\d+")
+# A spreadsheet writes a long number so in a .csv file.
+_CUT_TEXT = re.compile(r"[+-]?\d[.,]\d+E\+\d{2,3}")
+_CUT_OFF = "is a number whose last digits a spreadsheet has cut off"
+_AS_TEXT = "make the column one of texts in the spreadsheet, and write the number again"
 _AMOUNT = re.compile(
     r"(?P<sign>[+-]?)\s*(?P<before>[A-Za-z]{0,3}\s?[$€£¥]?)\s*(?P<number>[+-]?\d[\d., ]*?)"
     r"\s*(?P<after>[A-Za-z]{0,3}\s?[$€£¥]?)"
@@ -66,17 +70,20 @@ def number(value: Any, locale: Locale | None = None) -> float:
             raise RefusedValueError("must be a number")
         if isinstance(value, float) and not math.isfinite(value):
             raise RefusedValueError("must be a finite number")
-        return value if isinstance(value, float) else identifier(value)
+        return _exact(value) if isinstance(value, float) else identifier(value)
     text = _without_currency(value.strip(), locale)
     if _SCIENTIFIC.fullmatch(text):
-        raise RefusedValueError("is a number whose last digits a spreadsheet has cut off")
+        raise RefusedValueError(_CUT_OFF)
     if _SPACES.fullmatch(text):
         text = text.replace(" ", "")
     plain = _plain_number(text) if locale is None else _local_number(text, locale)
-    result = float(plain) if "." in plain else identifier(plain)
-    if isinstance(result, float) and abs(result) >= _EXACT:
+    return _exact(float(plain)) if "." in plain else identifier(plain)
+
+
+def _exact(value: float) -> float:
+    if abs(value) >= _EXACT:
         raise RefusedValueError("must be a number that can be kept exactly")
-    return result
+    return value
 
 
 def _plain_number(text: str) -> str:
@@ -140,8 +147,12 @@ def text(value: Any, locale: Locale | None = None) -> str:  # noqa: ARG001  # as
     if isinstance(value, float):
         if not math.isfinite(value):
             raise RefusedValueError("must be a text")
-        return str(int(value)) if value.is_integer() and abs(value) < _EXACT else repr(value)
+        if abs(value) >= _EXACT:
+            raise RefusedValueError(_CUT_OFF, _AS_TEXT)
+        return str(int(value)) if value.is_integer() else repr(value)
     written = str(value).strip()
+    if _CUT_TEXT.fullmatch(written):
+        raise RefusedValueError(_CUT_OFF, _AS_TEXT)
     if written.startswith("#") and written.upper() in _ERRORS:
         raise RefusedValueError("is an error of a spreadsheet")
     return written

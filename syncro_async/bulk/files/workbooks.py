@@ -1,4 +1,4 @@
-"""Reads the first sheet of an Excel workbook."""
+"""Reads the rows of an Excel workbook."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _HEAD_LINES = 100
 
 
 def workbook_table(file: BinaryIO, name: str, header_row: int | None) -> Table:
-    """The rows of the first sheet that is not empty, with numbers and dates as Excel has them.
+    """The rows of the first sheet that is visible and not empty, with Excel's numbers and dates.
 
     `header_row`: the line of the column names (None: the first that is not blank). Raises
     `BadRowsError` for a broken workbook or an empty one, `ConfigurationError` without the extra.
@@ -29,10 +29,9 @@ def workbook_table(file: BinaryIO, name: str, header_row: int | None) -> Table:
     library = calamine()
     try:
         book = library.CalamineWorkbook.from_filelike(file)
-        sheets = ((title, book.get_sheet_by_name(title)) for title in book.sheet_names)
-        filled = ((title, sheet) for title, sheet in sheets if sheet.total_height)
-        title, sheet = next(filled, (None, None))
-        cells = [] if sheet is None else sheet.to_python(skip_empty_area=False)
+        sheets = [(title, book.get_sheet_by_name(title)) for title in _titles(library, book)]
+        filled = [(title, sheet) for title, sheet in sheets if sheet.total_height]
+        cells = filled[0][1].to_python(skip_empty_area=False) if filled else []
     except library.CalamineError as error:
         reason = f"is no workbook that can be read: {error}"
         raise unreadable(name, RowProblem(1, None, reason)) from None
@@ -42,7 +41,15 @@ def workbook_table(file: BinaryIO, name: str, header_row: int | None) -> Table:
     header = take_header(everything, header_row, name)
     names = names_of(header.cells)
     rows = rows_under(names, everything, _as_it_is)
-    return Table("xlsx", rows, names, header.line, head, sheet=title)
+    title, *others = [title for title, _ in filled]
+    return Table("xlsx", rows, names, header.line, head, sheet=title, other_sheets=tuple(others))
+
+
+def _titles(library: Any, book: Any) -> list[str]:
+    """The sheets with cells, in their order: those that people see, else the hidden ones."""
+    sheets = [one for one in book.sheets_metadata if one.typ == library.SheetTypeEnum.WorkSheet]
+    seen = [one for one in sheets if one.visible == library.SheetVisibleEnum.Visible]
+    return [one.name for one in seen or sheets]
 
 
 def calamine() -> Any:

@@ -14,6 +14,7 @@ from typing import Any
 import msgspec
 
 from syncro_async.bulk.job import JobContext
+from syncro_async.errors import ValidationError
 from syncro_async.models.envelope import Envelope
 from syncro_async.resources.arguments import MatchBy
 from syncro_async.transport.json_codec import decoder_for, encode_body
@@ -37,6 +38,9 @@ class LeadCalls:
 
     def __init__(self, context: JobContext) -> None:
         self._send = context.send
+        self._leads = context.leads
+        # The reference does not say whether an update may leave out the lead's name and stage.
+        self._repeats_present = False
 
     async def create(self, fields: Mapping[str, Any]) -> int:
         """Create a lead and return its id."""
@@ -53,6 +57,28 @@ class LeadCalls:
         body = {**fields, "match_by": match_by}
         written = await self._post("/leads/upsert", body, idempotent=idempotent)
         return written.created, written.lead.id
+
+    async def update(
+        self, lead_id: int, fields: Mapping[str, Any], key: MatchBy, present: Mapping[str, Any]
+    ) -> tuple[bool, int]:
+        """Update a lead that is there; return whether another one was created, and the id.
+
+        `fields` contain the key of the lead as the server spells it. `present`: what a lead is
+        created with, as this one has it; it is sent only to a server that wants it. A lead that is
+        deleted at the same time can be created again by such a server.
+        """
+        present = {name: value for name, value in present.items() if value is not None}
+        if not self._repeats_present:
+            try:
+                return await self.upsert(fields, key, idempotent=True)
+            except ValidationError as error:
+                left_out = present.keys() - fields.keys()
+                if not error.errors or not error.errors.keys() <= left_out:
+                    raise
+            # The server wants them also for a lead that is gone, and would create another one.
+            await self._leads.get(lead_id)
+            self._repeats_present = True
+        return await self.upsert({**present, **fields}, key, idempotent=True)
 
     async def _post(self, path: str, body: Mapping[str, Any], *, idempotent: bool) -> _Written:
         call = Call("POST", path, _read_written, idempotent=idempotent, body=encode_body(body))

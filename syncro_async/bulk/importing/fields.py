@@ -13,7 +13,7 @@ from syncro_async.bulk.files.cleaning import Kind as CleaningKind
 from syncro_async.bulk.files.cleaning import clean
 from syncro_async.bulk.files.locales import Locale
 from syncro_async.bulk.importing.columns import CUSTOM, DOTTED, ColumnMapping, Target
-from syncro_async.bulk.importing.stored import is_written_so
+from syncro_async.bulk.importing.stored import is_made_a_number, is_written_so
 from syncro_async.errors import ConfigurationError, InvalidArgumentError, PermissionDeniedError
 from syncro_async.models.lead import Lead
 from syncro_async.resources.arguments import MATCH_KEYS, MatchBy
@@ -223,6 +223,10 @@ class FieldMapping:
         """The fields that the row has itself, without the defaults."""
         return self._convert(row, self.columns).fields
 
+    def lacking(self, own: Mapping[str, Any]) -> list[str]:
+        """The fields that a new lead must have, and that neither the row nor a default gives."""
+        return [name for name in _REQUIRED if name not in own and name not in self._defaults]
+
     def blank(self, row: Mapping[str, Any]) -> list[str]:
         """The fields of which the row has an empty cell."""
         return [
@@ -235,14 +239,20 @@ class FieldMapping:
         """The fields of a row that the lead has already, in whatever spelling.
 
         A cell is what an export writes for the lead's value, or becomes the same value when both
-        are cleaned and converted. Custom fields are named `custom_fields.NAME`.
+        are cleaned and converted. In a row with the id of its lead, which stands in an export, it
+        may also be the number that a spreadsheet has made of a text (`12` of `0012`). Custom fields
+        are named `custom_fields.NAME`.
         """
         held = lead.custom_fields or {}
+        is_ours = self.known_lead(row) is not None
         same = set()
         for field, value in self._cells(row):
             name = field.removeprefix(DOTTED)
             old = held.get(name) if field.startswith(DOTTED) else getattr(lead, field)
-            if old is not None and (is_written_so(value, old) or self._agree(field, value, old)):
+            if old is None:
+                continue
+            is_same = is_written_so(value, old) or self._agree(field, value, old)
+            if is_same or (is_ours and is_made_a_number(value, old)):
                 same.add(field)
         return same
 
@@ -384,7 +394,7 @@ class FieldMapping:
 
     def _missing(self, fields: Mapping[str, Any]) -> list[FieldError]:
         if self.kind == "create":
-            return [FieldError(name, "is required") for name in _REQUIRED if name not in fields]
+            return [FieldError(name, "is required") for name in self.lacking(fields)]
         keys = MATCH_KEYS[self._match_by]
         if any(key in fields for key in keys):
             return []

@@ -9,11 +9,13 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
+from syncro_async._internal.error_text import counted
 from syncro_async.bulk.concurrent_map import Failed, Outcomes
+from syncro_async.bulk.estimates import requests_for
 from syncro_async.bulk.importing import journal as journal_db
 from syncro_async.bulk.importing import row_states
 from syncro_async.bulk.importing.account import bind_account
-from syncro_async.bulk.importing.diff import Comparison, pages_of, set_refused_aside
+from syncro_async.bulk.importing.diff import Comparison, set_refused_aside
 from syncro_async.bulk.importing.dry_run import changes_in, emptied_cells
 from syncro_async.bulk.importing.failures import FailureLimit, action_for
 from syncro_async.bulk.importing.failures_file import check_writable, failed_rows, write_failures
@@ -34,6 +36,7 @@ from syncro_async.bulk.importing.sales import Deals, deals_of, read_final_stages
 from syncro_async.bulk.importing.scheduler import RowScheduler
 from syncro_async.bulk.importing.sender import Sender
 from syncro_async.bulk.importing.staging import SET_ASIDE, RowStaging
+from syncro_async.bulk.importing.whole_list import PAGE_SIZE
 from syncro_async.bulk.importing.writer import LeadWriter
 from syncro_async.bulk.job import Job, JobContext
 from syncro_async.bulk.progress import ProgressReporter
@@ -50,6 +53,10 @@ from syncro_async.models.receipts import ImportSummary, RowChange
 
 # The client has this many connections; more tasks would only wait in the queue.
 _CONCURRENCY = 20
+_UNSETTLED = (
+    "leads were created and deleted during every reading of the list, so that the lead of a row may"
+    " have been missed"
+)
 _ALLOWED = "stages checked"
 _DONE = ("created", "updated", "unchanged", "repeat", SET_ASIDE)
 
@@ -77,14 +84,13 @@ class Import:
         """Check the rows, compare them with the leads where required, and send them."""
         options = self._options
         path = None if options.dry_run else options.journal
-        begun = path is not None and path.exists()
         with self._job.active():
             async with Journal(path) as journal:
                 if not options.resume:
                     await journal.run(journal_db.forget)
                 if options.report is not None and not options.dry_run:
-                    report, resumed = options.report, begun and options.resume
-                    await journal.run(lambda _: check_writable_report(report, resumed=resumed))
+                    report = options.report
+                    await journal.run(lambda db: check_writable_report(db, report))
                 if options.failures is not None:
                     failures = options.failures
                     await journal.run(lambda _: check_writable(failures))
@@ -114,7 +120,8 @@ class Import:
                 first = 1 + (options.journal is not None) + self._has_stages
                 if not options.compares:
                     return needed + first
-                return needed + first + pages_of(await self._context.leads.list().count()) - 1
+                leads = await self._context.leads.list().count()
+                return needed + first + requests_for(leads, PAGE_SIZE, once=True) - 1
 
     async def _stage_rows(self, journal: Journal, failures: Path | None) -> None:
         options = self._options
@@ -135,10 +142,18 @@ class Import:
         if not options.compares:
             return
         comparison = Comparison(
-            journal, options.fields, self._progress, options.match_by, options.tags_mode
+            journal,
+            options.fields,
+            self._outage,
+            self._progress,
+            match_by=options.match_by,
+            tags_mode=options.tags_mode,
         )
         # A list contains the owner of a lead only with this `include`.
-        await comparison.run(self._context.leads, "owner" if self._uses_owner else None)
+        include = "owner" if self._uses_owner else None
+        if not await comparison.run(self._context.leads, include):
+            text = self._stop_message(_UNSETTLED, summary := await self._summary(journal))
+            raise ImportStoppedError(text, summary=summary)
         if comparison.refusals:
             await journal.run(lambda db: set_refused_aside(db, comparison.refusals))
             if options.on_bad_row == "stop":
@@ -151,10 +166,10 @@ class Import:
         problems = tuple(refusal.problem for refusal in comparison.refusals)
         await self._write_failures(journal)
         file = self._failures_file
-        place = f"; they are in {file}" if file else ""
+        place = f"; see {file}" if file else ""
         await journal.run(journal_db.forget)
         return BadRowsError(
-            f"{len(problems)} rows cannot be imported and nothing was sent{place}",
+            f"{counted(len(problems), 'row')} cannot be imported and nothing was sent{place}",
             problems=problems,
             file=None if file is None else str(file),
         )
@@ -330,9 +345,9 @@ class Import:
 
     def _check_canary(self) -> None:
         if self._failure_limit.all_alike(self._attempted_rows):
-            self._stop(
-                f"the first {self._attempted_rows} rows all failed for the same reason", None
-            )
+            count = self._attempted_rows
+            rows = "row" if count == 1 else f"{count} rows all"
+            self._stop(f"the first {rows} failed for the same reason", None)
 
     def _stop(self, reason: str, error: SyncroError | None) -> None:
         if self._stop_reason is None:
@@ -401,7 +416,7 @@ class Import:
         else:
             advice = "with journal= the next run continues where this one stopped"
         return (
-            f"the import stopped: {reason.rstrip('.')}. Of {summary.total} rows {done} are done,"
-            f" {summary.failed} failed, {summary.in_doubt} are in doubt and {summary.unsent} were"
-            f" not sent; {advice}"
+            f"the import stopped: {reason.rstrip('.')}. Of {counted(summary.total, 'row')}: done"
+            f" {done}, failed {summary.failed}, in doubt {summary.in_doubt}, not sent"
+            f" {summary.unsent}; {advice}"
         )

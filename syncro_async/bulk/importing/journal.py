@@ -229,8 +229,9 @@ def write_meta(db: sqlite3.Connection, facts: Mapping[str, str]) -> None:
 
 
 def forget(db: sqlite3.Connection) -> None:
-    """Remove all rows, and every fact about them."""
+    """Remove all rows, every fact about them, and the leads that were there before them."""
     db.execute("DELETE FROM rows")
+    db.execute("DELETE FROM known")
     db.execute("DELETE FROM meta WHERE name <> 'version'")
 
 

@@ -48,8 +48,13 @@ def stored_email(stored: str, sent: str) -> bool:
     Some servers write addresses in lower case, and some drop what follows a plus sign.
     """
     shown, given = normal_email(stored), normal_email(sent)
-    local, at, domain = given.rpartition("@")
-    return shown in {given, f"{local.partition('+')[0]}{at}{domain}"}
+    return shown in {given, without_tag(given)}
+
+
+def without_tag(email: str) -> str:
+    """Return the address without what follows a plus sign in front of the `@`."""
+    local, at, domain = email.rpartition("@")
+    return f"{local.partition('+')[0]}{at}{domain}"
 
 
 def phone_digits(phone: str) -> str:

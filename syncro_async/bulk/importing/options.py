@@ -99,12 +99,7 @@ class ImportOptions:
         for path in filter(None, (source, self.failures)):
             if str(path) != STDIN or path is self.failures:
                 split_suffix(path, "rows" if path is source else "failures")
-        for name, other in (("of the rows", source), ("of the journal", self.journal)):
-            if other and self.failures and other.resolve() == self.failures.resolve():
-                raise InvalidArgumentError(
-                    f"failures must not be the file {name} ({self.failures}); name another file",
-                    argument="failures",
-                )
+        self._check_files(source)
         for name in ("canary", "max_failures"):
             value = getattr(self, name)
             if value is not None and not (is_int(value) and value >= 0):
@@ -127,6 +122,20 @@ class ImportOptions:
             compared=self.compares,
         )
         object.__setattr__(self, "fields", fields)
+
+    def _check_files(self, source: Path | None) -> None:
+        """Check that no two of the files are the same one."""
+        files = [("rows", source), ("journal", self.journal), ("failures", self.failures)]
+        known: dict[Path, str] = {}
+        for argument, path in (*files, ("report", self.report)):
+            if path is None or (path is source and str(path) == STDIN):
+                continue
+            other = known.setdefault(path.resolve(), argument)
+            if other != argument:
+                raise InvalidArgumentError(
+                    f"{argument} must not be the file of the {other} ({path}); name another file",
+                    argument=argument,
+                )
 
     def _check_choices(self) -> None:
         """Check the report and what is done with tags."""

@@ -8,7 +8,7 @@ from typing import Any, Literal, NamedTuple
 import msgspec
 
 from syncro_async.bulk.files import values
-from syncro_async.bulk.importing.columns import CUSTOM
+from syncro_async.bulk.importing.columns import CUSTOM, ID
 from syncro_async.bulk.importing.fields import FieldError
 from syncro_async.bulk.importing.matching import same_name, same_phone
 from syncro_async.models.lead import Lead
@@ -80,7 +80,26 @@ class RowContent(NamedTuple):
 
 
 class RowRefusedError(Exception):
-    """A row that is not sent, because it is not certain which lead it is about."""
+    """A row that is not sent, because it is not certain which lead it is about.
+
+    `column`, `value` and `advice`: as in `RowProblem`.
+    """
+
+    def __init__(
+        self,
+        reason: str,
+        column: str | None = None,
+        value: Any = None,
+        advice: str | None = None,
+    ) -> None:
+        super().__init__(reason)
+        self.column = column
+        self.value = value
+        self.advice = advice
+
+
+_GIVE = "add columns for them, or say what all new leads get with {defaults}"
+_FOREIGN_ID = "if the ids are those of another program, leave the column out with {ignore}"
 
 
 def plan_for(
@@ -135,7 +154,7 @@ def _plan_by_id(
 ) -> RowPlan:
     lead = found.by_id
     if lead is None:
-        raise RowRefusedError(f"its id {row.id} is no lead of the account")
+        raise RowRefusedError("is no lead of the account", ID, row.id, _FOREIGN_ID)
     for key in _KEYS:
         others = found.by(key)
         if others and all(other.id != lead.id for other in others):
@@ -144,6 +163,10 @@ def _plan_by_id(
                 f" {_named(others)}"
             )
     plan = _plan(row, lead, tags_mode, None)
+    given = [key for key in _KEYS if key in row.fields]
+    if given and {"name", *given} <= plan.changes.keys():
+        reason = f"is that of {_named([lead])}, which has another name, and no key of the row"
+        raise RowRefusedError(reason, ID, row.id, _FOREIGN_ID)
     if not plan.upserts:
         return plan
     for key in _KEYS:
@@ -158,10 +181,12 @@ def _plan_by_id(
 def _plan(row: RowContent, lead: Lead, tags_mode: TagsMode, key: Key | None) -> RowPlan:
     same = row.unchanged(lead)
     fields = {name: value for name, value in row.fields.items() if name != "tags"}
+    # The server finds the lead by this key, as it spells it; another spelling cannot be sent.
+    same = {*same, key} if key else same
     changes = {n: change for n, change in changes_of(fields, lead).items() if n not in same}
     for name in changes.keys() & row.doubts.keys():
         doubt = row.doubts[name]
-        raise RowRefusedError(f"{doubt.column} {doubt.value!r} {doubt.reason}")
+        raise RowRefusedError(doubt.reason, doubt.column, doubt.value, doubt.advice)
     held = list(dict.fromkeys(lead.tags or []))
     wanted = None if "tags" in same else row.fields.get("tags")
     add, remove = tag_changes(wanted, held, tags_mode)
@@ -177,6 +202,42 @@ def _plan(row: RowContent, lead: Lead, tags_mode: TagsMode, key: Key | None) -> 
         remove,
         sum(_holds(lead, name) for name in set(row.blank)),
     )
+
+
+def check_creates(lacking: Sequence[str]) -> None:
+    """Check that a row of no lead can create one. Raises `RowRefusedError`.
+
+    `lacking`: the fields that a new lead must have, and that neither row nor defaults give.
+    """
+    if lacking:
+        reason = f"no lead has its email or phone, and a new one needs {', '.join(lacking)}"
+        raise RowRefusedError(reason, advice=_GIVE)
+
+
+def after_earlier_rows(row: RowContent, plan: RowPlan, sent: dict[str, Any]) -> RowPlan:
+    """Return the plan of a row behind earlier rows of its lead.
+
+    `sent`: the values that these rows send, to which those of this row are added. A field that one
+    of them changes is sent again, also where the row says what the lead has now. Raises
+    `RowRefusedError` when they change the key by which the lead is found.
+    """
+    if plan.key and sent.get(plan.match_by, plan.key) != plan.key:
+        raise RowRefusedError(
+            f"an earlier row changes the {plan.match_by} of lead {plan.lead_id}, by which the"
+            " server finds it"
+        )
+    changes = dict(plan.changes)
+    for name, new in _flat(row.fields).items():
+        if name in sent and name != plan.match_by and name not in row.doubts:
+            changes[name] = (sent[name], changes.get(name, (None, new))[1])
+    sent.update((name, new) for name, (_, new) in changes.items())
+    return msgspec.structs.replace(plan, changes=changes)
+
+
+def _flat(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields without the tags, and each custom field under a name of its own."""
+    plain = {name: value for name, value in fields.items() if name not in {"tags", CUSTOM}}
+    return plain | {f"{CUSTOM}.{name}": value for name, value in fields.get(CUSTOM, {}).items()}
 
 
 def tag_changes(

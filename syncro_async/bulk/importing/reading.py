@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -15,6 +15,7 @@ from syncro_async.bulk.importing.outage import Outage, is_passing
 from syncro_async.errors import SyncroError
 from syncro_async.models.lead import Lead
 from syncro_async.models.page import Page
+from syncro_async.paging.pages import says_more
 from syncro_async.paging.paginator import Paginator
 
 # A list that does not come to rest within so many readings proves nothing.
@@ -22,18 +23,26 @@ _READINGS = 6
 _ID = re.compile(r"[0-9]{1,18}")
 
 
+ListFrom = Callable[[int], Paginator[Lead]]
+"""A list from that page number on."""
+OnPage = Callable[[Page[Lead]], Awaitable[None]]
+
+
 class CompleteReading:
     """A list, read until it is proved that no lead of it was missed.
 
-    `list_from`: returns the list from a page number on. The proof is that of
+    `on_page` is given each page. The proof is that of
     `bulk/exporting/completeness.py`: a lead that was shown at one moment and at a later one was
     there between; when so many leads as the server counts were there at one moment, all were
     shown. A list on one page proves itself, any other takes two readings as a rule.
     """
 
-    def __init__(self, list_from: Callable[[int], Paginator[Lead]], outage: Outage) -> None:
+    def __init__(self, list_from: ListFrom, outage: Outage, on_page: OnPage | None = None) -> None:
         self._list_from = list_from
         self._outage = outage
+        self._on_page = on_page
+        # The places of the pages with which the readings begin, and how many leads were known then.
+        self._begins: list[tuple[int, int]] = []
         self._first: dict[Hashable, int] = {}
         self._last: dict[Hashable, int] = {}
         self._totals: list[int] = []
@@ -43,18 +52,47 @@ class CompleteReading:
     async def run(self) -> bool:
         """Read the list; return whether every lead was shown. Raises what a page raises."""
         for _ in range(_READINGS):
-            await self._read_once()
-            if is_proved(self._totals, self._first, self._last):
+            await self.read_once()
+            if self.is_proved:
                 return True
         return False
 
-    async def _read_once(self) -> None:
+    @property
+    def is_proved(self) -> bool:
+        """Whether every lead was shown."""
+        return is_proved(self._totals, self._first, self._last)
+
+    @property
+    def is_constant(self) -> bool:
+        """Whether the last reading counted as many leads on each page as it showed different ones.
+
+        This proves a list that can only get shorter; see `bulk/exporting/completeness.py`.
+        """
+        begin, _ = self._begins[-1]
+        shown = sum(at >= begin for at in self._last.values())
+        return set(self._totals[begin:]) == {shown}
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether the last two of several readings showed the same leads and counts."""
+        (begin, _), (last, known) = self._begins[-2:]
+        both = sum(at >= last for at in self._last.values())
+        return len(set(self._totals[begin:])) == 1 and known == both == len(self._last)
+
+    async def read_once(self, first: Page[Lead] | None = None) -> None:
+        """Read the list; `first`: its first page, if that was fetched already."""
+        self._begins.append((len(self._totals), len(self._last)))
         number = 1
+        if first is not None:
+            await self._take(first)
+            if not says_more(1, first):
+                return
+            number = 2
         while True:
             try:
                 async for page in self._list_from(number).pages():
                     self._outage.end()
-                    self._take(page)
+                    await self._take(page)
                     number += 1
             except SyncroError as error:
                 if not (is_passing(error) and await self._outage.wait(error)):
@@ -62,7 +100,9 @@ class CompleteReading:
             else:
                 return
 
-    def _take(self, page: Page[Lead]) -> None:
+    async def _take(self, page: Page[Lead]) -> None:
+        if self._on_page is not None:
+            await self._on_page(page)
         at = len(self._totals)
         self._totals.append(page.meta.total)
         self.answered_at = self.answered_at or page.answered_at

@@ -20,6 +20,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, NamedTuple
 
+from syncro_async._internal.error_text import counted
 from syncro_async.bulk.importing.journal import (
     HALF_MADE,
     MADE,
@@ -230,7 +231,7 @@ def outcome_of(row: QueuedRow, finding: Finding | None, why: str, *, tagged: boo
         text = f"{_LOST}, and these leads can be its own or another person's: {leads}"
         return Outcome(row.idx, "doubt", None, _LOST, text)
     if row.sends >= _SENDS:
-        text = f"{_LOST} {row.sends} times, and it was never carried out"
+        text = f"{_LOST} {counted(row.sends, 'time')}, and it was never carried out"
         return Outcome(row.idx, "failed", None, _LOST, text)
     return Outcome(row.idx, "pending")
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import msgspec
 
-from syncro_async.bulk.files.atomic import atomic_write
 from syncro_async.bulk.importing.diff import plan_of
 from syncro_async.bulk.importing.fields import FieldMapping
 from syncro_async.bulk.importing.journal import NOT_MADE
+from syncro_async.bulk.importing.own_files import check_folder, write_own, written_before
 from syncro_async.errors import ConfigurationError, InvalidArgumentError
 
 _SUFFIX = ".jsonl"
@@ -26,6 +26,9 @@ _OUTCOMES = {
     "sent": "unsent",
 }
 _QUERY = "SELECT line, state, lead_id, made, error, body, plan FROM rows ORDER BY idx"
+_OF_SEVERAL_ROWS = """
+SELECT lead_id FROM rows WHERE lead_id IS NOT NULL GROUP BY lead_id HAVING COUNT(*) > 1
+"""
 
 
 class ReportLine(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -57,34 +60,37 @@ def check_report(path: Path) -> Path:
     return path
 
 
-def check_writable_report(path: Path, *, resumed: bool) -> None:
-    """Refuse to write over a file that an earlier run of this import has not written.
+def check_writable_report(db: sqlite3.Connection, path: Path) -> None:
+    """Check before the first row is sent that the report can be written.
 
-    Raises `ConfigurationError`.
+    Raises `ConfigurationError` for a file that an earlier run of this import has not written, and
+    `OSError`.
     """
-    if not path.exists():
-        return
-    if not resumed:
+    if path.exists() and written_before(db, "report", path) is None:
         raise ConfigurationError(
             f"{path} exists, and this import has not written it: name another report, or move it"
         )
-    try:
-        read_report(path)
-    except InvalidArgumentError as error:
-        raise ConfigurationError(f"{error.message}; name another report") from None
+    check_folder(path)
 
 
-def write_report(db: sqlite3.Connection, path: Path, fields: FieldMapping) -> None:
-    """Write one JSON object for each row of the journal; only its owner may read the file.
+def write_report(db: sqlite3.Connection, path: Path, fields: FieldMapping) -> Path:
+    """Write one JSON object for each row of the journal, and return the file; see `write_own`.
 
-    The file appears when it is complete. Raises `OSError`.
+    Raises `OSError`.
     """
     encode = msgspec.json.Encoder().encode
-    with atomic_write(path) as file:
-        file.writelines(encode(line) + b"\n" for line in _lines(db, fields))
+
+    def write(part: Path) -> None:
+        with part.open("wb") as file:
+            file.writelines(encode(line) + b"\n" for line in _lines(db, fields))
+
+    return write_own(db, "report", path, write)
 
 
 def _lines(db: sqlite3.Connection, fields: FieldMapping) -> Iterator[ReportLine]:
+    several = {lead_id for (lead_id,) in db.execute(_OF_SEVERAL_ROWS)}
+    # What the leads hold that a row has made and later rows change.
+    held: dict[int, dict[str, Any]] = {}
     for line, state, lead_id, made, error, body, blob in db.execute(_QUERY):
         outcome = _OUTCOMES.get(state, state)
         changes: dict[str, tuple[Any, Any]] = {}
@@ -94,8 +100,21 @@ def _lines(db: sqlite3.Connection, fields: FieldMapping) -> Iterator[ReportLine]
         elif made != NOT_MADE:
             given, _ = fields.convert(msgspec.json.decode(body))
             changes = {name: (None, value) for name, value in given.items()}
+            if lead_id in several:
+                held[lead_id] = given
+        elif lead_id in held and state == "updated":
+            changes = _changed_again(held[lead_id], fields.own(msgspec.json.decode(body)))
         known = plan.lead_id if lead_id is None and plan is not None else lead_id
         yield ReportLine(line, outcome, known, changes, error)
+
+
+def _changed_again(held: dict[str, Any], given: dict[str, Any]) -> dict[str, tuple[Any, Any]]:
+    """Return what a row changes in a lead of an earlier row, and note it in `held`."""
+    changes = {
+        name: (held.get(name), value) for name, value in given.items() if held.get(name) != value
+    }
+    held.update(given)
+    return changes
 
 
 def read_report(path: Path) -> list[ReportLine]:

@@ -54,6 +54,8 @@ def begin_run(db: sqlite3.Connection) -> bool:
         " WHERE state IN ('sent', 'doubt')",
         (NOT_MADE,),
     )
+    # A run that was killed marked rows that it never sent. Each run has its own tries.
+    db.execute(f"UPDATE rows SET sends = 1 WHERE sends > 1 AND {_OPEN}")  # noqa: S608  # a constant
     link(db, _OPEN)
     return db.execute("SELECT 1 FROM rows WHERE sends > 0 LIMIT 1").fetchone() is not None
 

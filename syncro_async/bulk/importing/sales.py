@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import msgspec
 
+from syncro_async._internal.error_text import counted
 from syncro_async.bulk.importing.diff import plan_of
 from syncro_async.bulk.importing.fields import FieldMapping
 from syncro_async.bulk.job import JobContext
@@ -29,7 +30,9 @@ class Deals(NamedTuple):
     def __str__(self) -> str:
         lines = ", ".join(map(str, self.lines))
         more = ", …" if self.sales + self.losses > len(self.lines) else ""
-        return f"{self.sales} sales and {self.losses} losses (lines {lines}{more})"
+        label = "line" if self.sales + self.losses == 1 else "lines"
+        losses = counted(self.losses, "loss", "losses")
+        return f"{counted(self.sales, 'sale')} and {losses} ({label} {lines}{more})"
 
 
 class _Stage(msgspec.Struct):

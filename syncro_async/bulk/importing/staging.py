@@ -20,9 +20,10 @@ from typing import Any, NamedTuple
 
 import msgspec
 
+from syncro_async._internal.error_text import counted
 from syncro_async.bulk.files.encodings import MARKED
 from syncro_async.bulk.files.frames import frame_rows, row_from_object
-from syncro_async.bulk.files.reading import as_path, read_file
+from syncro_async.bulk.files.reading import as_path, read_file, shown_name
 from syncro_async.bulk.files.rows import Row, Table, names_of
 from syncro_async.bulk.files.tables import Layout
 from syncro_async.bulk.importing.account import differences
@@ -134,7 +135,7 @@ class RowStaging:
         path = as_path(source)
         await self._journal.run(_make_tables)
         if path is not None:
-            self._name = path.name
+            self._name = shown_name(path)
             await self._journal.run(lambda db: self._take_file(db, path))
             return
         frame = frame_rows(source)
@@ -188,6 +189,7 @@ class RowStaging:
             rows=self._count,
             bad_rows=len(self._problems),
             cleaned=dict(self._cleaned + table.cleaned),
+            other_sheets=table.other_sheets,
         )
 
     # -------------------------------------------------------------- in the journal's thread
@@ -309,10 +311,10 @@ class RowStaging:
         file = None
         if self._options.failures is not None and not self._refusals:
             file = write_failures(db, self._options.failures, self._bad_rows(db), self.layout)
-        which = f"{len(self._problems)} of {self._count} rows"
+        which = f"{len(self._problems)} of {counted(self._count, 'row')}"
         if self._refusals:
             which = "the columns"
-        place = f"; they are in {file}" if file else ""
+        place = f"; see {file}" if file else ""
         return BadRowsError(
             f"{which} cannot be imported and nothing was sent{place}",
             problems=tuple(sorted(problems, key=lambda problem: problem.line)),

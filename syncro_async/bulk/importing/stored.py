@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import msgspec
+
+# The most digits that a spreadsheet keeps.
+_DIGITS = re.compile(r"[+-]?\d{1,15}([.,]\d{1,15})?")
 
 
 def is_written_so(cell: Any, stored: Any) -> bool:
@@ -17,6 +21,16 @@ def is_written_so(cell: Any, stored: Any) -> bool:
         return bool(msgspec.json.decode(cell) == stored)
     except (msgspec.DecodeError, RecursionError):
         return False
+
+
+def is_made_a_number(cell: Any, stored: Any) -> bool:
+    """Return whether a spreadsheet has made a number of this stored text: `12` of `0012`."""
+    if isinstance(cell, bool) or not isinstance(cell, str | int | float):
+        return False
+    if not isinstance(stored, str) or not _DIGITS.fullmatch(stored):
+        return False
+    shown = str(cell)
+    return len(shown) < len(stored) and _number(shown) == _number(stored)
 
 
 def _number(cell: str) -> float | None:

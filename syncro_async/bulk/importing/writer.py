@@ -12,10 +12,9 @@ from syncro_async.bulk.importing.calls import LeadCalls
 from syncro_async.bulk.importing.diff import plan_of
 from syncro_async.bulk.importing.fields import FieldMapping, Kind
 from syncro_async.bulk.importing.journal import HALF_MADE, NOT_MADE, Journal, QueuedRow
-from syncro_async.bulk.importing.plan import RowPlan, TagsMode, fields_of, tag_changes
+from syncro_async.bulk.importing.plan import PRESENT, RowPlan, TagsMode, fields_of, tag_changes
 from syncro_async.bulk.importing.row_states import KnownLead, lead_before, mark_half_made
 from syncro_async.bulk.job import JobContext
-from syncro_async.errors import ValidationError
 from syncro_async.resources.arguments import MatchBy
 
 # A row is converted once while its requests are sent; so many rows are sent side by side at most.
@@ -48,8 +47,6 @@ class LeadWriter:
         self._match_by = match_by
         self._tags_mode: TagsMode = tags_mode
         self._compared = compared
-        # The reference does not say whether an update may leave out the lead's name and stage.
-        self._repeats_present = False
         self._converted = lru_cache(_ROWS_KEPT)(self._convert)
 
     def fields_of(self, row: QueuedRow) -> Mapping[str, Any]:
@@ -75,14 +72,10 @@ class LeadWriter:
             return True, row.lead_id
         plan = plan_of(row.plan)
         if plan is not None:
-            return False, await self._update(row, plan)
+            return await self._update_planned(plan)
         known = await self._lead_before(row)
         if known is not None:
-            # Its key as the row spelled it that made the lead: the server may know no other.
-            spelled = self._fields.own(msgspec.json.decode(known.body))
-            fields = _without_tags(self._own(row)) | {known.key: spelled[known.key]}
-            await self._calls.upsert(fields, known.key)
-            return False, known.lead_id
+            return await self._update_again(row, known)
         fields = _without_tags(self.fields_of(row))
         created, lead_id = await self._calls.upsert(fields, self._match_by)
         if created and self.adds_tags(row):
@@ -124,27 +117,23 @@ class LeadWriter:
             return KnownLead(row.lead_id, "phone" if row.key_a is None else "email", row.body)
         return await self._journal.run(lambda db: lead_before(db, row))
 
-    async def _update(self, row: QueuedRow, plan: RowPlan) -> int:
+    async def _update_planned(self, plan: RowPlan) -> tuple[bool, int]:
+        """Send the changes of a plan; a lead that was deleted meanwhile may be created anew."""
         fields = fields_of(plan.changes)
-        if row.after_a is not None or row.after_b is not None:
-            # An earlier row of the lead may have changed what this row does not change.
-            fields = _without_tags(self._own(row))
         if not fields or not plan.key:
-            return plan.lead_id
+            return False, plan.lead_id
         fields[plan.match_by] = plan.key
-        present = {name: value for name, value in plan.present.items() if value is not None}
-        if self._repeats_present:
-            fields = {**present, **fields}
-        try:
-            _, lead_id = await self._calls.upsert(fields, plan.match_by, idempotent=True)
-        except ValidationError as error:
-            left_out = present.keys() - fields.keys()
-            if not error.errors or not error.errors.keys() <= left_out:
-                raise
-            self._repeats_present = True
-            fields = {**present, **fields}
-            _, lead_id = await self._calls.upsert(fields, plan.match_by, idempotent=True)
-        return lead_id
+        return await self._calls.update(plan.lead_id, fields, plan.match_by, plan.present)
+
+    async def _update_again(self, row: QueuedRow, known: KnownLead) -> tuple[bool, int]:
+        """Update the lead that the import has made, by its key as the server spells it."""
+        lead = await self._leads.get(known.lead_id)
+        fields = _without_tags(self._own(row))
+        # An answer may lack the key. The spelling with which the lead was made is then the best.
+        spelled = self._fields.own(msgspec.json.decode(known.body))
+        fields[known.key] = getattr(lead, known.key) or spelled[known.key]
+        present = {name: getattr(lead, name) or self.fields_of(row).get(name) for name in PRESENT}
+        return await self._calls.update(known.lead_id, fields, known.key, present)
 
 
 def _without_tags(fields: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from datetime import date
 from decimal import Decimal
 from typing import Any
 
+import msgspec
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -46,7 +47,7 @@ def test_a_frame_of_pandas_is_read_with_its_scalars() -> None:
         "ok": True,
         "kind": "a",
         "tags": ["x"],
-        "money": "1.50",
+        "money": 1.5,
         "7": 1,
     }
     assert (second.columns["born"], second.columns["ok"]) == (None, None)
@@ -96,3 +97,25 @@ def test_what_is_no_row_says_so() -> None:
     ):
         (problem,) = row_from_object(4, item).problems
         assert (problem.line, says in problem.reason) == (4, True)
+
+
+@pytest.mark.parametrize(
+    ("value", "read_as"),
+    [
+        (Decimal("1.500"), 1.5),  # as a text it would be 1500 in Brazil
+        (Decimal(1500), 1500),
+        (Decimal(123456789012345678), 123456789012345678),
+        (Decimal("NaN"), None),
+        ("Ação".encode(), "Ação"),
+        (bytearray(b"x"), "x"),
+        ({"cpf": b"012", "n": [Decimal("0.5")]}, {"cpf": "012", "n": [0.5]}),
+    ],
+)
+def test_decimals_are_numbers_and_bytes_are_texts(value: Any, read_as: Any) -> None:
+    columns = row_from_object(1, {"x": value}).columns
+    assert msgspec.json.decode(msgspec.json.encode(columns)) == {"x": read_as}
+
+
+def test_bytes_that_are_no_text_are_refused() -> None:
+    (problem,) = row_from_object(1, {"x": b"\xff"}).problems
+    assert "0xff" in problem.reason

@@ -349,3 +349,19 @@ def test_a_file_of_another_form_is_refused(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_text("name\n", encoding="utf-8")
     with pytest.raises(ValueError, match=r"must end in one of \.csv, \.tsv, \.txt, \.xlsx"):
         file_rows(tmp_path / name)
+
+
+def test_hidden_sheets_are_passed_over_and_the_others_are_named(tmp_path: Path) -> None:
+    path = tmp_path / "rows.xlsx"
+    with xlsxwriter.Workbook(path) as made:
+        for name, cell in (("Cfg", "lista"), ("Vazia", None), ("Clientes", "name"), ("Mais", "x")):
+            added = made.add_worksheet(name)
+            if cell is not None:
+                added.write_column(0, 0, [cell, "1"])
+            if name == "Cfg":
+                added.hide()
+            if name == "Clientes":
+                added.activate()
+        made.add_chartsheet("Grafico")
+    with read_file(path) as table:
+        assert (table.sheet, table.other_sheets, table.header) == ("Clientes", ("Mais",), ["name"])

@@ -154,11 +154,19 @@ class RawServer:
             return self._answer({"account": {"id": 7, "name": "A", "plan": "pro"}})
         if path == "/pipelines":
             return self._answer({"pipelines": [], "lost_reasons": []})
+        if path != "/leads":
+            lead = self.leads.get(int(path.split("/")[2]))
+            if lead is None:
+                return httpx.Response(404, json={"success": False, "message": "não existe"})
+            return self._answer({"lead": self._shown(lead)})
         now = self.clock.wall() + self.clock_off
         found = list(self.leads.values())
         if "created_from" in query:
             since = datetime.fromisoformat(query["created_from"][0]).replace(tzinfo=UTC).timestamp()
             found = [lead for lead in found if lead["at"] >= since]
+        if "created_to" in query:
+            day = datetime.fromisoformat(query["created_to"][0]).replace(tzinfo=UTC).timestamp()
+            found = [lead for lead in found if lead["at"] < day + 86_400]
         if "q" in query:
             words = query["q"][0].casefold()
             found = [lead for lead in found if now - lead["at"] >= self.search_lag]

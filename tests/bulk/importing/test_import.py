@@ -382,7 +382,7 @@ async def test_a_canary_that_fails_throughout_stops_the_job_before_the_rest_is_s
     assert place.posts == 5
     said = str(caught.value)
     assert "the first 5 rows all failed for the same reason" in said
-    assert "0 are done, 5 failed, 0 are in doubt and 45 were not sent" in said
+    assert "Of 50 rows: done 0, failed 5, in doubt 0, not sent 45" in said
     assert "same journal" in said
     again = pickle.loads(pickle.dumps(caught.value))
     assert again.summary == caught.value.summary
@@ -494,7 +494,8 @@ async def test_a_row_that_is_tried_again_does_not_undo_what_later_rows_of_its_le
     assert counted(first) == (2, 1, 0, 1, 0, 0)
     second = await place.bulk.upsert_leads(sent, journal=place.journal)
     assert place.named("1@example.com") == ["Ana Lima Prado"]
-    assert (second.updated + second.created, second.failed, second.requests) == (4, 0, 3)
+    assert (second.updated + second.created, second.failed) == (4, 0)
+    assert second.requests == 3 + 2  # how the server spells the key of a lead that the import made
 
 
 @pytest.mark.parametrize(

@@ -245,11 +245,11 @@ async def test_a_plan_counts_the_rows_that_need_a_request_and_the_pages_to_compa
         assert plan.requests == 1000 + 2  # what is there before, and the stages
         assert plan.seconds == pytest.approx(16 * 60.25, abs=16)
         plan = await syncro.bulk.plan_import(rows)
-        assert plan.requests == 1000 + 3 + 1
+        assert plan.requests == 1000 + 2 * 3 + 1
         with pytest.raises(BadRowsError):
             await syncro.bulk.plan_import(rows[:1], create=True)
         absent = tmp_path / "absent.journal"
-        assert (await syncro.bulk.plan_import(rows, journal=absent)).requests == 1005
+        assert (await syncro.bulk.plan_import(rows, journal=absent)).requests == 1008
         assert not absent.exists()
 
 
@@ -278,7 +278,7 @@ async def test_how_the_rows_were_read_is_reported_before_the_first_is_sent(
     reports: list[SourceReport] = []
     path = tmp_path / "rows.csv"
     path.write_bytes("Nome;e-mail;id\nJoão;<a@b.c>;\nx;x;\n".encode("cp1252"))
-    with pytest.raises(BadRowsError, match=r"1 of 2 rows .* they are in .*failed\.csv") as caught:
+    with pytest.raises(BadRowsError, match=r"1 of 2 rows .* see .*failed\.csv") as caught:
         await syncro.bulk.upsert_leads(
             path, failures=tmp_path / "failed.csv", on_source=reports.append
         )

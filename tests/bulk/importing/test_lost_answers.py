@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,8 @@ import httpx
 import pytest
 
 from syncro_async import AsyncClient, AuthenticationError, ImportStoppedError, ImportSummary
+from syncro_async.bulk.importing import row_states
+from syncro_async.bulk.importing.journal import Journal
 from syncro_async.bulk.importing.matching import Person, is_made_of, stored_email, stored_phone
 from syncro_async.bulk.importing.reading import is_proved, person_of
 from syncro_async.bulk.importing.reconcile import Finding, Lost, decide
@@ -131,6 +134,19 @@ async def test_a_row_that_is_lost_every_time_and_never_carried_out_has_failed(
     assert counted(summary) == (0, 0, 1, 0, 0)
     assert len(server.posts()) == 4
     assert summary.reasons[0].reason == "its answer was lost"
+
+
+async def test_a_row_has_tries_of_its_own_in_each_run() -> None:
+    """A run that was killed has marked rows as being sent that it may never have sent."""
+
+    def killed_often(db: sqlite3.Connection) -> list[int]:
+        db.execute("INSERT INTO rows (idx, line, hash, body) VALUES (0, 1, '', '')")
+        db.execute("UPDATE rows SET state = 'sent', sends = 4")
+        row_states.begin_run(db)
+        return [row.sends for row in row_states.rows_in(db, "unknown")]
+
+    async with Journal(None) as journal:
+        assert await journal.run(killed_often) == [1]
 
 
 async def test_the_reading_goes_on_to_the_last_page(clock: FakeClock) -> None:

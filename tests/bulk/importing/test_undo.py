@@ -77,7 +77,7 @@ async def test_an_import_is_reported_row_by_row_and_taken_back(tmp_path: Path) -
         3: ("restored", None),
         4: ("restored", "notes was empty, which no request can restore"),
         7: ("restored", "source has changed since"),
-        8: ("kept", "its name or its keys have changed since"),
+        8: ("kept", "its name, its keys or its stage have changed since"),
         9: ("gone", None),
         10: ("restored", None),
     }
@@ -130,7 +130,7 @@ async def test_a_report_is_never_written_over_another_file(tmp_path: Path) -> No
         await syncro.bulk.upsert_leads(rows, report=report, journal=journal)
         assert [line["outcome"] for line in lines_of(report)] == ["failed"] * 3
         report.write_text("mine", encoding="utf-8")
-        with pytest.raises(ConfigurationError, match=r"is not the report .* name another report"):
+        with pytest.raises(ConfigurationError, match="has not written it: name another report"):
             await syncro.bulk.upsert_leads(rows, report=report, journal=journal)
         with pytest.raises(InvalidArgumentError, match="is not the report of an import: line 1"):
             await syncro.bulk.undo_import(report)

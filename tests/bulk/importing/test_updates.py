@@ -323,8 +323,19 @@ async def test_an_email_and_a_phone_of_two_leads_are_refused_with_both(place: Pl
         await place.bulk.upsert_leads([row])
     assert "is that of lead 11 (" in problems_of(caught)
     assert "that of lead 12 (" in problems_of(caught)
-    summary = await place.bulk.upsert_leads([{**row, "phone": None}, {"email": "n@x.y", **HOME}])
-    assert summary.failed == 1  # it has no name
+    summary = await place.bulk.upsert_leads([{**row, "phone": None}])
+    assert summary.updated == 1
+
+
+async def test_a_new_lead_that_cannot_be_created_is_refused_before_anything_is_sent(
+    place: Place,
+) -> None:
+    rows = [{"email": "m@x.y", "name": "M", **HOME}, {"email": "m@x.y", "value": 2}]
+    with pytest.raises(BadRowsError, match=r"a new one needs name \(line 3\)"):
+        await place.bulk.upsert_leads([*rows, {"email": "n@x.y", **HOME}])
+    assert place.bodies == []
+    summary = await place.bulk.upsert_leads(rows)  # the second one is about the first one's lead
+    assert (summary.created, summary.updated) == (1, 1)
 
 
 async def test_another_person_with_the_phone_of_a_lead_is_refused(place: Place) -> None:
@@ -351,7 +362,7 @@ async def test_a_row_with_an_id_is_about_that_lead_alone(place: Place) -> None:
 @pytest.mark.parametrize(
     ("row", "says"),
     [
-        ({"id": 999, "email": "x@y.z"}, "its id 999 is no lead of the account"),
+        ({"id": 999, "email": "x@y.z"}, "is no lead of the account"),
         ({"id": 12, "email": "of 11"}, "its id is that of lead 12 ("),
         ({"id": 12, "email": "new@x.y", "phone": "+5511999990000"}, "lead 12 cannot be changed"),
         ({"id": 5, "value": 1.25}, "lead 5 cannot be changed"),
@@ -394,7 +405,7 @@ async def test_few_rows_are_searched_for_and_many_are_read() -> None:
         arrivals = len(place.sandbox.arrivals)
         summary = await place.bulk.upsert_leads(many)
         assert summary.updated == 10
-        assert len(place.sandbox.arrivals) - arrivals == 5 + 10
+        assert len(place.sandbox.arrivals) - arrivals == 2 * 5 + 10
 
 
 # ------------------------------------------------------------------ sales and losses
