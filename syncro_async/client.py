@@ -218,6 +218,7 @@ class AsyncClient(AnyList):
             lane=self._explicit_lane or chosen_lane() or "bulk",
             client=self._pipeline,
             stats=self._pipeline.stats,
+            emit=self._emit,
             locale=locale_from(config.dialect),
         )
         return Bulk(ground)
@@ -420,7 +421,7 @@ def _pipeline_for(
     *,
     timeout: float,
 ) -> Pipeline | RotatingPipeline:
-    """The pipeline of the key, or one that asks the function for its keys."""
+    """The pipeline of the key, or one that asks the function for its keys; observers watch it."""
 
     def of_key(key: ApiKey) -> Pipeline:
         own = replace(config, api_key=key)
@@ -429,6 +430,10 @@ def _pipeline_for(
         keep_alive_for(pipeline, found)
         return pipeline
 
-    if isinstance(source, ApiKey):
-        return of_key(source)
-    return RotatingPipeline(source, partial(asked_key, dialect=config.dialect), of_key, config)
+    pipeline = (
+        of_key(source)
+        if isinstance(source, ApiKey)
+        else RotatingPipeline(source, partial(asked_key, dialect=config.dialect), of_key, config)
+    )
+    emit.watch(config.base_url, pipeline)
+    return pipeline
