@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import ssl
 import sys
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
@@ -32,7 +33,6 @@ from syncro_async.cli.exits import DONE, FAILED, in_one_line
 from syncro_async.cli.output import print_json, show_waits
 from syncro_async.cli.session import IN_MEMORY, limiter_url
 from syncro_async.events import AnswerReceived, Event
-from syncro_async.transport.http_errors import is_certificate_error, is_tls_error
 
 State = Literal["ok", "warn", "error"]
 Outcome = object | SyncroError
@@ -164,18 +164,28 @@ def _key(outcomes: dict[str, Outcome]) -> Check:
     return Check("error", "key", f"unknown: {error}", _cure_of(error))
 
 
+def _is_caused_by(error: BaseException, kind: type[Exception]) -> bool:
+    """Whether an error of this kind is among the causes; a library may give it as the context."""
+    link: BaseException | None = error
+    while link is not None and not isinstance(link, kind):
+        link = link.__cause__ or link.__context__
+    return link is not None
+
+
 def _cure_of(error: object) -> str:
     """What to do about an error from which the key is not known."""
     if isinstance(error, NotFoundError | UnexpectedResponseError):
         return _WRONG_ADDRESS
     if isinstance(error, ServerError):
         return "the server fails: run this again later"
-    if isinstance(error, ConnectionFailedError) and is_certificate_error(error):
+    if isinstance(error, ConnectionFailedError) and _is_caused_by(
+        error, ssl.SSLCertVerificationError
+    ):
         return (
             "check SYNCRO_BASE_URL; if it is right, set SSL_CERT_FILE to the certificate of the CA"
             " that signed the server's"
         )
-    if isinstance(error, ConnectionFailedError) and is_tls_error(error):
+    if isinstance(error, ConnectionFailedError) and _is_caused_by(error, ssl.SSLError):
         return "check SYNCRO_BASE_URL: its port, and whether it begins with https:// or http://"
     return "check SYNCRO_BASE_URL, the network and proxies, and run this again"
 

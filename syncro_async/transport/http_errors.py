@@ -36,11 +36,6 @@ def is_certificate_error(error: Exception) -> bool:
     return any(isinstance(link, ssl.SSLCertVerificationError) for link in iter_causes(error))
 
 
-def is_tls_error(error: Exception) -> bool:
-    """Whether TLS is at the bottom of it, for example because the server does not use it."""
-    return any(isinstance(link, ssl.SSLError) for link in iter_causes(error))
-
-
 # What a server sends when it refuses the client's certificate, or the lack of one (RFC 8446, 6.2).
 _CERTIFICATE_ALERTS = (
     "ALERT_CERTIFICATE_REQUIRED",
