@@ -212,6 +212,7 @@ class AsyncClient:
             lane=self._explicit_lane or chosen_lane() or "bulk",
             client=self._pipeline,
             stats=self._pipeline.stats,
+            emit=self._emit,
             locale=locale_from(config.dialect),
         )
         return Bulk(ground)

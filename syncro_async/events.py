@@ -47,7 +47,8 @@ class CallEnded(msgspec.Struct, frozen=True):
 class SlotWaited(msgspec.Struct, frozen=True):
     """A call waited in the queue for budget for that many seconds.
 
-    `again`: it waited over 5 s beside another one of its lane that was reported already.
+    `again`: it waited over 5 s beside another one of its lane that was reported already. `paced`:
+    it waited in the bulk lane while interactive calls paced that lane.
     """
 
     method: str
@@ -55,6 +56,7 @@ class SlotWaited(msgspec.Struct, frozen=True):
     lane: str
     seconds: float
     again: bool = False
+    paced: bool = False
 
 
 class RequestSent(msgspec.Struct, frozen=True):
@@ -171,6 +173,18 @@ class LimitAnnounced(msgspec.Struct, frozen=True):
     kept: int
 
 
+class ImportInDoubt(msgspec.Struct, frozen=True):
+    """An import has now so many `rows` whose answers were lost and whose outcome is not known.
+
+    Reported when the number changes, also when it is 0 again. It belongs to the import and to no
+    call. `journal`: the path of the import's journal, or a name of this run when it has none.
+    """
+
+    base_url: str
+    journal: str
+    rows: int
+
+
 class CallAbandoned(msgspec.Struct, frozen=True):
     """A call was cancelled once it had been sent; `outcome` is what became of it all the same."""
 
@@ -193,6 +207,7 @@ Event = (
     | ItemUnreadable
     | ServerFailed
     | LimitAnnounced
+    | ImportInDoubt
     | CallAbandoned
 )
 Observer = Callable[[Event], object]
@@ -212,6 +227,19 @@ class Observers:
 
     def __bool__(self) -> bool:
         return bool(self._observers) or logger.isEnabledFor(logging.INFO)
+
+    def watch(self, base_url: str, pipeline: object) -> None:
+        """Give the pipeline of a new client to every observer that also reads states.
+
+        An observer whose class has the method `watch_pipeline` is one. Events tell what happens;
+        how many calls wait at a moment can only be asked.
+
+        `base_url`: the base URL of the client. `pipeline`: what has its limiter.
+        """
+        for observer in self._observers:
+            watch = getattr(type(observer), "watch_pipeline", None)
+            if watch is not None:
+                watch(observer, base_url, pipeline)
 
     def __call__(self, event: Event) -> None:
         """Write the event to the log and call every observer with it.
@@ -253,14 +281,8 @@ def log_event(event: Event) -> None:
             )
         case RetryScheduled() | RetryRefused():
             _log_retry(event)
-        case ItemUnreadable(path, index, reason):
-            line = "%s: item %d of the page is unreadable: %s"
-            logger.warning(line, path, index, one_line(reason))
-        case ServerFailed(method, path, status, body, size):
-            line = "%s %s: the server failed with %d: %s"
-            if size:
-                line += "; the error's `body` has the whole of it"
-            logger.warning(line, method, path, status, one_line(body))
+        case ItemUnreadable() | ServerFailed():
+            _log_answer(event)
         case LimitAnnounced(announced, kept):
             logger.warning(
                 "the service allows this key %d calls, the client keeps to %d: give AsyncClient"
@@ -268,11 +290,24 @@ def log_event(event: Event) -> None:
                 announced,
                 kept,
             )
+        case ImportInDoubt(_, journal, rows):
+            logger.info("import %s: %d rows are in doubt", one_line(journal), rows)
         case CallAbandoned(method, path, outcome) if method != "GET":
             line = "%s %s was cancelled after it was sent: %s"
             logger.warning(line, method, path, one_line(outcome))
         case _:
             logger.debug("%s", event)
+
+
+def _log_answer(event: ItemUnreadable | ServerFailed) -> None:
+    if isinstance(event, ItemUnreadable):
+        line = "%s: item %d of the page is unreadable: %s"
+        logger.warning(line, event.path, event.index, one_line(event.reason))
+        return
+    line = "%s %s: the server failed with %d: %s"
+    if event.size:
+        line += "; the error's `body` has the whole of it"
+    logger.warning(line, event.method, event.path, event.status, one_line(event.body))
 
 
 def _log_retry(event: RetryScheduled | RetryRefused) -> None:

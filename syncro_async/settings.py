@@ -251,7 +251,7 @@ def pipeline_from(
     *,
     timeout: float,
 ) -> Pipeline | RotatingPipeline:
-    """The pipeline of the key, or one that asks the function for its keys."""
+    """The pipeline of the key, or one that asks the function for its keys; observers watch it."""
 
     def of_key(key: ApiKey) -> Pipeline:
         own = replace(config, api_key=key)
@@ -260,9 +260,13 @@ def pipeline_from(
         keep_alive_for(pipeline, found)
         return pipeline
 
-    if isinstance(source, ApiKey):
-        return of_key(source)
-    return RotatingPipeline(source, partial(asked_key, dialect=config.dialect), of_key, config)
+    pipeline = (
+        of_key(source)
+        if isinstance(source, ApiKey)
+        else RotatingPipeline(source, partial(asked_key, dialect=config.dialect), of_key, config)
+    )
+    emit.watch(config.base_url, pipeline)
+    return pipeline
 
 
 def check_dialect_variant(kept: Dialect, given: object) -> Dialect:

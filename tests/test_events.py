@@ -16,6 +16,7 @@ from syncro_async.events import (
     CallStarted,
     Event,
     GateClosed,
+    ImportInDoubt,
     ItemUnreadable,
     LimitAnnounced,
     Observers,
@@ -169,6 +170,11 @@ class TestTheLog:
                 RetryScheduled("GET", "/leads", 2, 1.25, "ServerError: não"),
                 logging.INFO,
                 "GET /leads: attempt 2 failed (ServerError: não), again in 1.2 s",
+            ),
+            (
+                ImportInDoubt("http://localhost", "rows.journal", 2),
+                logging.INFO,
+                "import rows.journal: 2 rows are in doubt",
             ),
             (
                 RetryRefused("GET", "/leads", 1, "ServerError: 500", waits=False),

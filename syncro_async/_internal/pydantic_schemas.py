@@ -37,9 +37,7 @@ def core_schema(source: Any, handler: GetCoreSchemaHandler) -> build.CoreSchema:
         build.tuple_positional_schema([handler.generate_schema(kind) for kind in others]),
         ref=_reference(source),
         metadata={_TYPE: source},
-        serialization=build.plain_serializer_function_ser_schema(
-            _serializer(source), info_arg=True
-        ),
+        serialization=build.plain_serializer_function_ser_schema(_serialize, info_arg=True),
     )
 
 
@@ -137,48 +135,71 @@ def _validator(source: Any) -> Callable[[Any, Any], Any]:
     return validate
 
 
-class _Shape(NamedTuple):
-    """Which fields of a struct are written also when they are None, and which hold structs."""
+class _Sent(NamedTuple):
+    """How a struct of one class is written: msgspec leaves out what is None by default in `copy`.
 
-    nullable: frozenset[str]
-    nested: dict[str, _Shape]
+    `nested`: the positions of the fields whose structs must be copied too.
+    """
+
+    copy: Callable[..., Any]
+    nested: tuple[int, ...]
+
+
+# As the default of a field it is never its value, so the field is always written.
+_NO_DEFAULT = object()
 
 
 @cache
-def _shape(source: Any) -> _Shape:
-    nested: dict[str, _Shape] = {}
-    info: Any = msgspec.inspect.type_info(source)
-    shape = _Shape(frozenset(part.name for part in info.fields if part.default is not None), nested)
-    for part in info.fields:
-        for kind in _structs_in(part.type):
-            nested[part.name] = shape if kind is source else _shape(kind)
-    return shape
+def _sent(kind: type[Any]) -> _Sent:
+    """The copy of a struct class that omits a plain field that is None because it was not sent.
+
+    msgspec omits defaults by itself, faster than they could be taken out of its result. The copy
+    has no types: msgspec encodes by value.
+    """
+    info: Any = msgspec.inspect.type_info(kind)
+    fields = [
+        (part.name, Any, msgspec.field(default=None if part.default is None else _NO_DEFAULT))
+        for part in info.fields
+    ]
+    names = {part.name: part.encode_name for part in info.fields}
+    nested = tuple(at for at, part in enumerate(info.fields) if _may_hold_structs(part.type))
+    copy = msgspec.defstruct(kind.__name__, fields, omit_defaults=True, rename=names, gc=False)
+    return _Sent(copy, nested)
 
 
-def _serializer(source: Any) -> Callable[[Any, SerializationInfo], Any]:
-    shape = _shape(source)
-
-    def serialize(value: Any, info: SerializationInfo) -> Any:
-        kept = () if info.mode == "json" else _KEPT_IN_PYTHON
-        plain = _without_none(msgspec.to_builtins(value, builtin_types=kept), shape)
-        if info.exclude_none:
-            plain = {name: part for name, part in plain.items() if part is not None}
-        if info.include is not None or info.exclude is not None:
-            names: Any = {"include": info.include, "exclude": info.exclude}
-            plain = _SELECTION.to_python(plain, **names)
-        return plain
-
-    return serialize
+def _may_hold_structs(part: Any) -> bool:
+    """Whether values of this type can be structs or lists of them. A type variable is `Any`."""
+    match part:
+        case msgspec.inspect.StructType() | msgspec.inspect.AnyType():
+            return True
+        case msgspec.inspect.UnionType(types=parts) | msgspec.inspect.TupleType(item_types=parts):
+            return any(map(_may_hold_structs, parts))
+        case msgspec.inspect.CollectionType(item_type=item):
+            return _may_hold_structs(item)
+        case _:
+            return False
 
 
-def _without_none(plain: Any, shape: _Shape) -> Any:
-    """The same without the fields that are None because they were not sent."""
-    if isinstance(plain, list | tuple):
-        return [_without_none(part, shape) for part in plain]
-    if not isinstance(plain, dict):
-        return plain
-    nullable, nested = shape
-    kept = {name: part for name, part in plain.items() if part is not None or name in nullable}
-    for name in nested.keys() & kept.keys():
-        kept[name] = _without_none(kept[name], nested[name])
-    return kept
+def _serialize(value: Any, info: SerializationInfo) -> Any:
+    kept = () if info.mode == "json" else _KEPT_IN_PYTHON
+    plain = msgspec.to_builtins(_as_sent(value), builtin_types=kept)
+    if info.exclude_none:
+        plain = {name: part for name, part in plain.items() if part is not None}
+    if info.include is not None or info.exclude is not None:
+        names: Any = {"include": info.include, "exclude": info.exclude}
+        plain = _SELECTION.to_python(plain, **names)
+    return plain
+
+
+def _as_sent(value: Any) -> Any:
+    """The value with each struct in the form in which it is written."""
+    if isinstance(value, msgspec.Struct):
+        copy, nested = _sent(type(value))
+        parts = list(msgspec.structs.astuple(value))
+        for at in nested:
+            if parts[at] is not None and parts[at] is not msgspec.UNSET:
+                parts[at] = _as_sent(parts[at])
+        return copy(*parts)
+    if isinstance(value, list | tuple):
+        return [_as_sent(part) for part in value]
+    return value

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from syncro_async.clock import Clock
+from syncro_async.events import Observers
 from syncro_async.limiting.protocol import Budget, Lane
 from syncro_async.limiting.rate_limit import RateLimit
 from syncro_async.resources.leads import Leads
@@ -26,7 +27,7 @@ class JobContext:
 
     `account` tells accounts apart and shows no key, `lane` is the lane of the job's calls,
     `send` makes a call that no resource has, `client` what tells this client's calls from
-    another's, and `stats` counts all of them.
+    another's, `stats` counts all of them, and `emit` tells the observers.
     `locale` is how files are written, of the environment; None: not known.
     """
 
@@ -41,6 +42,7 @@ class JobContext:
     lane: Lane
     client: object
     stats: SendStats
+    emit: Observers
     locale: str | None = None
 
     @property

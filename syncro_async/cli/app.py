@@ -16,7 +16,7 @@ from syncro_async.cli import options
 from syncro_async.cli.budget import BudgetArguments, show_budget
 from syncro_async.cli.demo import demo
 from syncro_async.cli.doctor import run_doctor
-from syncro_async.cli.exits import DONE, report_exit
+from syncro_async.cli.exits import DONE, report_exit, warnings_as_lines
 from syncro_async.cli.export_sync import (
     ExportArguments,
     ExportFile,
@@ -113,7 +113,7 @@ def run(argv: Sequence[str]) -> int:
         # Not command.main(): it handles Ctrl-C and closed pipes itself.
         with command.make_context("syncro", list(argv), obj=global_options) as context:
             job = command.invoke(context)
-        with configure_logging(debug=global_options.debug):
+        with configure_logging(debug=global_options.debug), warnings_as_lines():
             return int(job())
     except typer.Exit as done:  # --help and --version end in the parser
         return done.exit_code

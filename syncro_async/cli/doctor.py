@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+import ssl
 import sys
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
@@ -102,9 +103,12 @@ async def probe(client: AsyncClient) -> dict[str, Outcome]:
 
 
 def _is_down(outcomes: dict[str, Outcome]) -> bool:
-    """Whether the first two reads failed on the server's side, as all further ones would."""
+    """Whether the first two reads failed on the server's side, as all further ones would.
+
+    The server is down, or what answers is not the API.
+    """
     return len(outcomes) == _ENOUGH and all(
-        isinstance(outcome, ServerError) for outcome in outcomes.values()
+        isinstance(outcome, ServerError | UnexpectedResponseError) for outcome in outcomes.values()
     )
 
 
@@ -157,12 +161,33 @@ def _key(outcomes: dict[str, Outcome]) -> Check:
     error = next(iter(outcomes.values()))
     if isinstance(error, BudgetWaitError):
         return Check("warn", "key", "not checked: no call is free", _SEE_BUDGET)
-    advice = "check SYNCRO_BASE_URL, the network and proxies, and run this again"
+    return Check("error", "key", f"unknown: {error}", _cure_of(error))
+
+
+def _is_caused_by(error: BaseException, kind: type[Exception]) -> bool:
+    """Whether an error of this kind is among the causes; a library may give it as the context."""
+    link: BaseException | None = error
+    while link is not None and not isinstance(link, kind):
+        link = link.__cause__ or link.__context__
+    return link is not None
+
+
+def _cure_of(error: object) -> str:
+    """What to do about an error from which the key is not known."""
     if isinstance(error, NotFoundError | UnexpectedResponseError):
-        advice = _WRONG_ADDRESS
-    elif isinstance(error, ServerError):
-        advice = "the server fails: run this again later"
-    return Check("error", "key", f"unknown: {error}", advice)
+        return _WRONG_ADDRESS
+    if isinstance(error, ServerError):
+        return "the server fails: run this again later"
+    if isinstance(error, ConnectionFailedError) and _is_caused_by(
+        error, ssl.SSLCertVerificationError
+    ):
+        return (
+            "check SYNCRO_BASE_URL; if it is right, set SSL_CERT_FILE to the certificate of the CA"
+            " that signed the server's"
+        )
+    if isinstance(error, ConnectionFailedError) and _is_caused_by(error, ssl.SSLError):
+        return "check SYNCRO_BASE_URL: its port, and whether it begins with https:// or http://"
+    return "check SYNCRO_BASE_URL, the network and proxies, and run this again"
 
 
 def _advice_for_unknown(outcomes: dict[str, Outcome]) -> str:

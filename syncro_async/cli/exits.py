@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import traceback
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Literal, NamedTuple
@@ -74,6 +75,18 @@ def say(line: str) -> None:
     """Print one line on stderr; only results go to stdout."""
     sys.stderr.write(f"{line}\n")
     sys.stderr.flush()
+
+
+@contextmanager
+def warnings_as_lines() -> Iterator[None]:
+    """Inside it a warning is one line on stderr; Python would add a line of this package's code."""
+
+    def show(message: Warning | str, *_: object, **__: object) -> None:
+        say(f"syncro: warning: {in_one_line(str(message))}")
+
+    with warnings.catch_warnings():
+        warnings.showwarning = show
+        yield
 
 
 def in_one_line(text: str) -> str:

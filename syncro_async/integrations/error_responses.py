@@ -174,12 +174,19 @@ def _openapi_response(status: int, texts: Sequence[ErrorText]) -> dict[str, Any]
     described: dict[str, Any] = {
         # FastAPI answers 422 as well, when the request does not fit the parameters of the route.
         "model": ErrorBody | RequestProblems if status == 422 else ErrorBody,
-        "description": " ".join(text.message for text in texts),
+        "description": _described(texts),
         "content": {"application/json": {"examples": {t.code: _example(t) for t in texts}}},
     }
     if status == 503:
         described["headers"] = {"Retry-After": _RETRY_AFTER}
     return described
+
+
+def _described(texts: Sequence[ErrorText]) -> str:
+    """The messages of a status. Swagger and Redoc show Markdown, so several are a list."""
+    if len(texts) == 1:
+        return texts[0].message
+    return "\n".join(f"- `{text.code}`: {text.message}" for text in texts)
 
 
 def _example(text: ErrorText) -> dict[str, Any]:

@@ -11,8 +11,7 @@
 When an HTTP client disconnects, its calls leave the queue for budget (see `client_disconnects`).
 The table in `error_responses` has the response to each error. The calls of a handler use the
 client's lane, `interactive` by default; put background work inside `with lane("bulk"):`. An
-argument that the API's reference does not allow is an `InvalidArgumentError` and so a 500: let
-FastAPI validate the requests.
+argument that the API's reference does not allow is an `InvalidArgumentError` and so a 422.
 
 In tests, override the dependency with a client of the sandbox; then no lifespan is needed:
 

@@ -1,4 +1,4 @@
-"""OpenTelemetry for every call: a span, events for its attempts, and two histograms.
+"""OpenTelemetry for every call: a span, events for its attempts, and metrics.
 
 It needs the extra `otel`, which installs OpenTelemetry's API. The program configures the SDK and
 the exporters. Names and units follow the semantic conventions for HTTP clients.
@@ -27,12 +27,19 @@ from syncro_async.events import (
     CallStarted,
     Event,
     GateClosed,
+    ImportInDoubt,
+    RetryRefused,
     RetryScheduled,
     SlotWaited,
 )
+from syncro_async.integrations.opentelemetry_gauges import (
+    Attributes,
+    Gauges,
+    WatchedPipeline,
+    gauges_of,
+    server_of,
+)
 from syncro_async.version import __version__
-
-Attributes = dict[str, str | int | float]
 
 _NAME = "syncro_async"
 _SCHEMA = "https://opentelemetry.io/schemas/1.37.0"
@@ -75,10 +82,26 @@ class OpenTelemetry:
     has no query, because a query may contain names and phone numbers; no key, body or error text
     is recorded.
 
-    The histogram `http.client.request.duration` (s) has every attempt, from the send to the
-    headers of the response. `syncro_async.queue.wait` (s) has every call after its end.
+    The metrics:
 
-    `tracer_provider`, `meter_provider`: the OpenTelemetry providers; the global ones by default.
+    - `http.client.request.duration` (histogram, s): every attempt, from the send to the headers of
+      the response. A 429 is in it by its status.
+    - `syncro_async.queue.wait` (histogram, s): every call after its end, by lane.
+    - `syncro_async.retry.scheduled`, `syncro_async.retry.refused` (counters): attempts that are
+      made again, and those that are not because `RetryPolicy.quota` is used up.
+    - `syncro_async.bulk.paced` (counter): bulk calls that waited while interactive calls paced
+      their lane.
+    - `syncro_async.budget.available` (gauge): requests that can be sent now.
+    - `syncro_async.queue.waiting` (gauge): calls in the queue for budget, by lane.
+    - `syncro_async.pause.remaining` (gauge, s): the rest of the pause after a 429.
+    - `syncro_async.import.in_doubt` (gauge): rows of this process's imports whose answers were
+      lost. It stays after an import, until a later run of its journal finds the outcomes.
+
+    The gauges begin with the client and end when it is closed. When clients of several keys use one
+    server, they show the fewest, the sum, and the longest. A budget that several processes share is
+    the same in each of them: take one, and not the sum.
+
+    - `tracer_provider`, `meter_provider`: the OpenTelemetry providers (default: the global ones).
     """
 
     def __init__(
@@ -101,6 +124,22 @@ class OpenTelemetry:
             description="Time of a call in the queue for request budget.",
             explicit_bucket_boundaries_advisory=_WAITS,
         )
+        self._retries = meter.create_counter(
+            "syncro_async.retry.scheduled",
+            unit="{retry}",
+            description="Attempts that are made again after a failure.",
+        )
+        self._refused = meter.create_counter(
+            "syncro_async.retry.refused",
+            unit="{retry}",
+            description="Attempts that are not made again because the retry quota is used up.",
+        )
+        self._paced = meter.create_counter(
+            "syncro_async.bulk.paced",
+            unit="{request}",
+            description="Bulk calls that waited while interactive calls paced their lane.",
+        )
+        self._gauges: Gauges = gauges_of(meter_provider or metrics.get_meter_provider(), meter)
         # OpenTelemetry's context belongs to one task, so concurrent calls do not share it.
         self._key = context.create_key(_NAME)
 
@@ -112,9 +151,26 @@ class OpenTelemetry:
         if isinstance(event, CallStarted):
             self._start(event)
             return
-        call = context.get_value(self._key)
-        if not isinstance(call, _ActiveCall):
+        if isinstance(event, ImportInDoubt):
+            self._gauges.set_in_doubt(event.base_url, event.journal, event.rows)
             return
+        call = context.get_value(self._key)
+        if isinstance(call, _ActiveCall):
+            self._count(call, event)
+            self._record(call, event)
+
+    def _count(self, call: _ActiveCall, event: Event) -> None:
+        match event:
+            case RetryScheduled():
+                self._retries.add(1, call.common)
+            case RetryRefused():
+                self._refused.add(1, call.common)
+            case SlotWaited(paced=True):
+                self._paced.add(1, call.common)
+            case _:
+                pass
+
+    def _record(self, call: _ActiveCall, event: Event) -> None:
         match event:
             case SlotWaited(seconds=seconds):
                 call.waited += seconds
@@ -136,15 +192,22 @@ class OpenTelemetry:
             case _:
                 pass
 
+    def watch_pipeline(self, base_url: str, pipeline: WatchedPipeline) -> None:
+        """Show the state of a client in the gauges; each client calls this when it is created.
+
+        `base_url`: the base URL of the client. `pipeline`: what has its limiter; it is not kept
+        alive.
+        """
+        self._gauges.watch(base_url, pipeline)
+
     def _start(self, event: CallStarted) -> None:
-        parts = urlsplit(event.base_url)
+        scheme = urlsplit(event.base_url).scheme
         template = template_of(event.path)
         method = event.method if event.method in _METHODS else "_OTHER"
         common: Attributes = {
             "http.request.method": method,
-            "server.address": str(parts.hostname),
-            "server.port": parts.port or (443 if parts.scheme == "https" else 80),
-            "url.scheme": parts.scheme,
+            **server_of(event.base_url),
+            "url.scheme": scheme,
             "url.template": template,
         }
         specific = {"url.full": event.base_url + event.path, "syncro_async.lane": event.lane}

@@ -333,6 +333,7 @@ class InProcessLimiter:
             if waiter is None:
                 break
             waiter.slot = self._grant(now)
+            waiter.slot.paced = waiter.lane == "bulk" and now < self._paced_until
             if not wake(waiter, waiter.slot):
                 self._queue.return_turn(waiter.lane)
                 self._record_outcome(waiter.slot, NotCounted())

@@ -53,6 +53,7 @@ class Slot(msgspec.Struct, eq=False):
     - `is_probe`: its call goes alone after a pause.
     - `released`: it was released.
     - `foreign`: the budget's `foreign_estimate` at the grant.
+    - `paced`: its call waited in the bulk lane while interactive calls paced that lane.
     - `booked_at_grant`, `lease_id`: for the limiter.
     """
 
@@ -60,6 +61,7 @@ class Slot(msgspec.Struct, eq=False):
     is_probe: bool = False
     released: bool = False
     foreign: int = 0
+    paced: bool = False
     booked_at_grant: int = 0
     lease_id: str = ""
 

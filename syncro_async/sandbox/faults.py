@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -92,7 +93,7 @@ class Trouble:
             raise ValueError(f"path={self.path!r} must begin with a slash, for example /leads")
         if self.times < 1:
             raise ValueError(f"times={self.times} must be 1 or more")
-        if self.delay < 0:
+        if not 0 <= self.delay < math.inf:
             raise ValueError(f"delay={self.delay} must be 0 or more seconds")
         if self.reset + self.truncate + self.lose_answer > 1:
             raise ValueError(

@@ -91,6 +91,11 @@ class Pipeline:
         """Do nothing: the key is known."""
 
     @property
+    def is_closed(self) -> bool:
+        """Whether its client was closed."""
+        return self._closed
+
+    @property
     def stats(self) -> SendStats:
         """What all calls together have sent."""
         return self._stages.stats

@@ -103,7 +103,7 @@ class RateLimitStage:
             )
         if slot.taken_at > asked_at:
             exchange.waited += slot.taken_at - asked_at
-            self._emit_wait(exchange, asked_at, slot.taken_at)
+            self._emit_wait(exchange, asked_at, slot)
         self._emit_foreign_usage(slot)
         attempt = Attempt(may_send=partial(self._limiter.is_valid, slot))
         over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -126,15 +126,16 @@ class RateLimitStage:
             raise _closed_before_answer(attempt)
         return task.result()
 
-    def _emit_wait(self, exchange: CallState[Any], asked_at: float, until: float) -> None:
+    def _emit_wait(self, exchange: CallState[Any], asked_at: float, slot: Slot) -> None:
         """Say how long it was; the first of long waits at the same time is a warning."""
-        call, lane = exchange.call, exchange.options.lane
+        call, lane, until = exchange.call, exchange.options.lane, slot.taken_at
         is_long = until - asked_at > LONG_WAIT
         again = is_long and asked_at < self._long_until[lane]
         if is_long and not again:
             self._long_until[lane] = until
         if self._emit or (is_long and not again):  # the log has a warning in any case
-            self._emit(SlotWaited(call.method, call.path, lane, until - asked_at, again))
+            waited = until - asked_at
+            self._emit(SlotWaited(call.method, call.path, lane, waited, again, slot.paced))
 
     def _emit_foreign_usage(self, slot: Slot) -> None:
         """Report that another program uses the key, again only when it uses more than reported."""

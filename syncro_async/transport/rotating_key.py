@@ -83,6 +83,11 @@ class RotatingPipeline:
         return self._current.pipeline.limiter
 
     @property
+    def is_closed(self) -> bool:
+        """Whether its client was closed."""
+        return self._closed
+
+    @property
     def stats(self) -> SendStats:
         """What all calls with the newest key have sent."""
         return SendStats() if self._current is None else self._current.pipeline.stats

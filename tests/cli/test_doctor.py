@@ -3,7 +3,9 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import threading
 import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,7 @@ from syncro_async.sandbox import (
 )
 from syncro_async.testing import FakeClock
 from tests.cli.run_cli import Ran, Run, Serve
+from tests.transport.certificate import server_side
 
 FREE = Budget(60, 60.0, 60, 0, 0, 0.0)
 
@@ -201,6 +204,41 @@ def test_a_server_that_cannot_be_reached_is_told_with_what_to_check(
     assert of(ran, "clock") == [("warn", "no response has the server's time → nothing to do")]
 
 
+def test_a_server_without_tls_is_told_from_a_network_that_fails(run: Run, serve: Serve) -> None:
+    url = serve(Sandbox()).replace("http://", "https://")
+    ran = run("doctor", "--base-url", url)
+    ((state, key),) = of(ran, "key")
+    assert (ran.code, state) == (1, "error")
+    assert key.endswith(
+        " → check SYNCRO_BASE_URL: its port, and whether it begins with https:// or http://"
+    )
+
+
+def test_a_certificate_that_nobody_vouches_for_has_its_cure(
+    run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("SYNCRO_API_KEY", "crm_any")
+    server = ThreadingHTTPServer(("127.0.0.1", 0), BaseHTTPRequestHandler)
+    # The handshake is in the thread of the connection, so that its failure ends nothing else.
+    server.socket = server_side("good", tmp_path).wrap_socket(
+        server.socket, server_side=True, do_handshake_on_connect=False
+    )
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    monkeypatch.setattr(server, "handle_error", lambda *_: None)
+    thread.start()
+    try:
+        ran = run("doctor", "--base-url", f"https://localhost:{server.server_port}/api/v1")
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+    ((_, key),) = of(ran, "key")
+    assert "certificate verify failed" in key
+    assert key.endswith(
+        "if it is right, set SSL_CERT_FILE to the certificate of the CA that signed the server's"
+    )
+
+
 def states(outcomes: dict[str, Any], budget: Any = FREE) -> dict[str, str]:
     return {found.subject: found.state for found in checks(outcomes, 2.0, budget, shared=False)}
 
@@ -249,6 +287,11 @@ def spend(limiter: str) -> None:
             Trouble(status=302, headers={"Location": "https://login.example/"}, times=20),
             1,
             "GET /account → 302 → check SYNCRO_BASE_URL: this address is not that of the API",
+        ),
+        (
+            Trouble(status=200, body={"data": "nothing like it"}, times=20),
+            2,
+            "GET /account → 200 → check SYNCRO_BASE_URL: this address is not that of the API",
         ),
         (
             Trouble(status=500, times=20),

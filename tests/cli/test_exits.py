@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import os
 import sys
+import warnings
 from typing import TextIO
 
 import pytest
@@ -13,6 +14,7 @@ from syncro_async.cli.exits import (
     exit_for,
     in_one_line,
     report_exit,
+    warnings_as_lines,
 )
 from syncro_async.errors import ConfigurationError, NotFoundError
 
@@ -103,3 +105,10 @@ def test_after_a_closed_pipe_nothing_more_fails(
     assert report_exit(caught.value, debug=False) == 1
     pipe.close()  # flushes what is still buffered, as the interpreter does at its end
     assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_a_warning_is_one_line_without_our_code(capsys: pytest.CaptureFixture[str]) -> None:
+    with warnings_as_lines():
+        warnings.simplefilter("always")
+        warnings.warn("the base_url is\nnot encrypted", UserWarning, stacklevel=1)
+    assert capsys.readouterr().err == "syncro: warning: the base_url is not encrypted\n"

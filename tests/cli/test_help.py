@@ -3,12 +3,14 @@ from __future__ import annotations
 import sys
 from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
 
 from syncro_async import __version__
 from syncro_async.cli import main
+from syncro_async.cli.app import app
 from syncro_async.cli.exits import extra
 from syncro_async.cli.options import when
 from tests.cli.run_cli import Run, finish, names, start
@@ -67,10 +69,18 @@ def test_help_lists_what_there_is_and_no_option_for_a_key(
     assert "--api-key" not in out
 
 
-COMMANDS = [
-    *((), ("demo",), ("sandbox",), ("budget",), ("doctor",), ("leads",)),
-    *(("leads", "export"), ("leads", "import"), ("leads", "sync")),
-]
+def commands_of(command: Any, words: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
+    """A command and all below it, as the words that call them."""
+    inner = getattr(command, "commands", {})
+    below = [one for name in inner for one in commands_of(inner[name], (*words, name))]
+    return [words, *below]
+
+
+COMMANDS = commands_of(typer.main.get_command(app))
+
+
+def test_the_commands_are_found_in_the_command() -> None:
+    assert {("leads", "undo"), ("doctor",), ()} <= {*COMMANDS}
 
 
 @pytest.mark.parametrize("words", COMMANDS)

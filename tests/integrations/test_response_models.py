@@ -265,6 +265,11 @@ def test_openapi_says_what_the_error_handlers_answer() -> None:
             assert example["error"]["message"] == text.message
             validate(example, openapi, content["schema"])
     assert "Retry-After" in responses["503"]["headers"]
+    assert responses["404"]["description"] == "The requested object does not exist."
+    assert responses["503"]["description"].splitlines() == [
+        "- `busy`: Too many requests are waiting; please try again later.",
+        "- `upstream_unavailable`: The service behind this one is temporarily not available.",
+    ]
 
 
 async def test_both_kinds_of_422_fit_the_schema() -> None:

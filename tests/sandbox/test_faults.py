@@ -280,3 +280,9 @@ async def test_what_was_scripted_and_never_happened_is_listed(
     message = r"never happened: Trouble\(status=500, method='PATCH', path='/lead'\); the test"
     with pytest.raises(AssertionError, match=message):
         sandbox.check_script()
+
+
+@pytest.mark.parametrize("delay", [-1.0, float("nan"), float("inf")])
+def test_a_delay_is_a_time_that_passes(delay: float) -> None:
+    with pytest.raises(ValueError, match="must be 0 or more seconds"):
+        Trouble(delay=delay)

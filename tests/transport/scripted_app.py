@@ -125,12 +125,13 @@ _JSON = ("content-type", "application/json")
 async def client_of(app: App, **options: Any) -> AsyncIterator[AsyncClient]:
     """A client of the application, on its clock."""
     settings: dict[str, Any] = {
+        "api_key": KEY,
         "base_url": BASE_URL,
         "clock": app.clock,
         "transport": in_process_transport(app),
         **options,
     }
-    async with AsyncClient(KEY, **settings) as client:
+    async with AsyncClient(**settings) as client:
         yield client
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from contextlib import aclosing
 from contextvars import copy_context
 from pathlib import Path
+from uuid import uuid4
 
 from msgspec.structs import replace
 
@@ -49,6 +50,7 @@ from syncro_async.errors import (
     PermissionDeniedError,
     SyncroError,
 )
+from syncro_async.events import ImportInDoubt
 from syncro_async.models.receipts import ImportSummary, RowChange
 
 # The client has this many connections; more tasks would only wait in the queue.
@@ -79,6 +81,9 @@ class Import:
         self._lead_writer: LeadWriter | None = None
         self._failures_file: Path | None = None
         self._sending = False
+        self._in_doubt = 0
+        # A run without a journal is told from others by a name of its own.
+        self._name = str(options.journal or f"run {uuid4().hex}")
 
     async def run(self) -> ImportSummary:
         """Check the rows, compare them with the leads where required, and send them."""
@@ -194,6 +199,7 @@ class Import:
         options = self._options
         resumed = await journal.run(row_states.begin_run)
         counts = await journal.run(journal_db.counts)
+        self._report_doubts(_in_doubt(counts))
         total = sum(counts.values())
         self._failure_limit = FailureLimit(options.max_failures, total)
         await self._prepare(journal, resumed=resumed)
@@ -206,6 +212,7 @@ class Import:
                     self._check_canary()
             await self._pass_until_done(journal)
         finally:
+            self._report_doubts(_in_doubt(await journal.run(journal_db.counts)))
             await self._write_failures(journal)
             await self._write_report(journal)
         summary = await self._summary(journal)
@@ -237,6 +244,7 @@ class Import:
         while self._stop_reason is None:
             await self._pass(journal, None)
             counts = await journal.run(journal_db.counts)
+            self._report_doubts(_in_doubt(counts))
             if counts.get("pending") or self._stop_reason is not None:
                 continue
             again = await journal.run(lambda db: row_states.retry_failed(db, in_order=in_order))
@@ -328,12 +336,19 @@ class Import:
         if self._options.kind == "upsert":
             await journal.run(row_states.hold_followers)
 
+    def _report_doubts(self, rows: int) -> None:
+        """Report the number of rows in doubt when it has changed."""
+        if rows != self._in_doubt:
+            self._in_doubt = rows
+            self._context.emit(ImportInDoubt(self._context.base_url, self._name, rows))
+
     # ------------------------------------------------------------------ stop conditions
 
     def _on_outcome(self, outcome: Outcome, error: SyncroError | None) -> None:
         """Count an outcome, and stop the job when no later row can succeed."""
         if outcome.state == "unknown":
             self._last_lost_at = self._context.clock.monotonic()
+            self._report_doubts(self._in_doubt + 1)
             return
         if outcome.state != "pending":
             self._attempted_rows += 1
@@ -387,7 +402,7 @@ class Import:
             updated=counts.get("updated", 0),
             unchanged=counts.get("unchanged", 0) + counts.get("repeat", 0),
             failed=counts.get("failed", 0) + counts.get("stale", 0),
-            in_doubt=counts.get("unknown", 0) + counts.get("doubt", 0),
+            in_doubt=_in_doubt(counts),
             requests=self._job.stats.sent,
             seconds=self._progress.seconds,
             reasons=await journal.run(journal_db.failure_groups),
@@ -420,3 +435,8 @@ class Import:
             f" {done}, failed {summary.failed}, in doubt {summary.in_doubt}, not sent"
             f" {summary.unsent}; {advice}"
         )
+
+
+def _in_doubt(counts: Mapping[str, int]) -> int:
+    """The number of rows whose outcome is not known, from the numbers of rows in each state."""
+    return counts.get("unknown", 0) + counts.get("doubt", 0)

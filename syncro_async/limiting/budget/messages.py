@@ -114,6 +114,7 @@ class SyncResponse(msgspec.Struct, array_like=True, frozen=True):
     `at_once`: how many calls the bursts let be sent now, None without a burst. `foreign_booked`:
     how many slots the server has counted for other clients. `half_open`: after
     the pause one call is sent alone; `probe`: its lease id while it is in flight, else empty.
+    `bulk_paced`: interactive calls pace the bulk lane.
     `seen` is for the next request of the process.
     """
 
@@ -131,6 +132,7 @@ class SyncResponse(msgspec.Struct, array_like=True, frozen=True):
     not_before: dict[str, float] = {}
     at_once: int | None = None
     foreign_booked: int = 0
+    bulk_paced: bool = False
     seen: Seen | None = None
 
 

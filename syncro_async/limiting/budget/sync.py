@@ -163,6 +163,7 @@ def _respond(state: BudgetState, request: SyncRequest) -> SyncResponse:
         not_before=held_back,
         at_once=min(rooms, default=None),
         foreign_booked=sum(_FOREIGN in lease_id for lease_id in state.answered),
+        bulk_paced=state.now < state.paced_until,
     )
 
 

@@ -359,6 +359,7 @@ class StoreSession:
         if waiter is not None and not waiter.granted.done():
             probe = lease_id == forecast.response.probe
             slot = Slot(forecast.heard_at, probe, foreign=forecast.foreign(), lease_id=lease_id)
+            slot.paced = waiter.join.bulk and forecast.response.bulk_paced
             self._held[lease_id] = slot
             waiter.granted.set_result(slot)
         elif lease_id not in self._held and not self._outbox.is_over(lease_id):
