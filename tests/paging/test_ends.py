@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from syncro_async import Lead, Page, PageMeta
@@ -192,3 +193,22 @@ async def test_cursors_that_bring_nothing_new_end() -> None:
         leads = await client.paginate("/leads", item=Lead, paging=paging).collect()
     assert [lead.id for lead in leads] == [1, 2]
     assert len(served.asked) == 4
+
+
+class Word(msgspec.Struct):
+    """An item whose id may be missing."""
+
+    text: str
+    id: int | None = None
+
+
+async def test_items_without_an_id_are_known_by_all_that_is_in_them() -> None:
+    words = {1: "a", 2: "b", 3: "b"}
+    served = RawList(
+        lambda number: body_of(
+            [b'{"text":"%s"}' % words[number].encode()], current_page=number, last_page=3
+        )
+    )
+    async with client_of_list(served) as client:
+        found = await client.paginate("/words", item=Word).collect()
+    assert [word.text for word in found] == ["a", "b"]

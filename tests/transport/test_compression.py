@@ -121,11 +121,20 @@ class TestWhatAPageUnpacksTo:
         async with client_of_list(lambda _: page) as client:
             assert len(await client.leads.list().collect()) == MOST_ITEMS
 
+    @pytest.mark.parametrize("of", ["any pages", "cursors"])
+    async def test_in_a_short_answer_they_are_counted_too(self, of: str) -> None:
+        page = body_of([b"0"] * (MOST_ITEMS + 1))
+        async with client_of_list(lambda _: page) as client:
+            with pytest.raises(UnexpectedResponseError, match="holds more than 10,000 items"):
+                await read(client, of)
+
 
 async def read(client: AsyncClient, of: str) -> object:
     match of:
         case "pages":
             return await client.leads.list().collect()
+        case "any pages":
+            return await client.paginate("/x").collect()
         case "cursors":
             return await client.paginate("/x", paging=Cursor("cursor", "meta.next")).collect()
         case _:
