@@ -14,7 +14,7 @@ from pathlib import Path
 import nox
 
 HERE = Path(__file__).parent
-SUPPORTED = ("3.11", "3.12", "3.13")
+SUPPORTED = ("3.11", "3.12", "3.13", "3.14", "3.15")
 # A worker that has finished takes tests from the others: some files take a minute.
 ON_ALL_CORES = ("-n", "auto", "--dist", "worksteal", "-q")
 # These tests search at random, count over long runs, or compare texts. Their result is the same on

@@ -153,7 +153,7 @@ class Unshowable:
         np.float32("inf"),
         np.bytes_(b"x"),
         np.complex128(1),
-        np.datetime64("NaT"),
+        np.datetime64("NaT", "s"),
         np.timedelta64(1, "D"),
         np.array([1, 2]),
         pd.NA,
