@@ -9,12 +9,13 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, cast
 
 from syncro_async._internal.forks import register_for_fork
 from syncro_async._internal.per_loop import PerLoop
 from syncro_async.clock import Clock
 from syncro_async.limiting.budget.messages import SyncRequest, SyncResponse
+from syncro_async.limiting.shared.job_lease import JobClaim, JobStore
 
 
 class Store(Protocol):
@@ -55,6 +56,13 @@ class StoreHandle:
         if self._uses.get().ended:
             raise StoreUnreachableError("the event loop is ending")
         return await self._shared.store.sync(key, request)
+
+    async def claim_job(self, claim: JobClaim) -> float:
+        """See `JobStore.claim_job`. Raises `ConfigurationError` once closed."""
+        if self._uses.get().ended:
+            raise StoreUnreachableError("the event loop is ending")
+        # Every store that a URL names keeps job leases too.
+        return await cast("JobStore", self._shared.store).claim_job(claim)
 
     async def aclose(self) -> None:
         """End this reference; does nothing when it has ended."""
