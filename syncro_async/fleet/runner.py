@@ -52,52 +52,65 @@ async def run_fleet(
     - `on_account`: called with the name of an account and each `Progress`, and with the
       `JobReceipt` of each run
     """
-    time = clock or SystemClock()
-    places = asyncio.Semaphore(at_once)
     shared: dict[str, Any] = {
         "keys": keys,
         "folder": folder,
         "limiter": limiter,
+        "force": force,
         "max_attempts": max_attempts,
         "lease_seconds": lease_seconds,
-        "clock": time,
         **client,
     }
+    fleet = _Fleet(asyncio.Semaphore(at_once), on_account, clock or SystemClock(), shared)
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(fleet.run(job)) for job in jobs]
+    return tuple(task.result() for task in tasks)
 
-    async def run(job: AccountJob) -> JobReceipt:
-        def tell(what: Progress | JobReceipt) -> None:
-            if on_account is not None:
-                on_account(job.account, what)
 
-        one = partial(_run_once, places, shared, tell)
-        receipt = await one(job, force=force)
+class _Fleet:
+    """What the jobs of a fleet share."""
+
+    def __init__(
+        self,
+        places: asyncio.Semaphore,
+        on_account: OnAccount | None,
+        clock: Clock,
+        shared: dict[str, Any],
+    ) -> None:
+        self._places = places
+        self._on_account = on_account
+        self._clock = clock
+        self._shared = shared
+        # A fleet that runs past midnight is for the day on which it began.
+        self._today = self._now().date()
+
+    async def run(self, job: AccountJob) -> JobReceipt:
+        """Run the job until it is at its end."""
+        tell = partial(self._tell, job.account)
+        again: AccountJob | None = msgspec.structs.replace(job, day=job.day or self._today)
         waited_for_another = False
-        while (again := receipt.next_job) is not None:
-            if receipt.outcome == "running":
-                if waited_for_another:
-                    break
-                waited_for_another = True
-            await time.sleep(receipt.delay(datetime.fromtimestamp(time.wall(), UTC)))
-            receipt = await one(again, force=force)
+        while again is not None:
+            receipt = await self._run_once(again, tell)
+            again = receipt.next_job
+            if receipt.outcome == "running" and waited_for_another:
+                break
+            if again is not None:
+                waited_for_another = receipt.outcome == "running"
+                tell(receipt)
+                await self._clock.sleep(receipt.delay(self._now()))
         last = msgspec.structs.replace(receipt, come_back_at=None)
         tell(last)
         return last
 
-    async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(run(job)) for job in jobs]
-    return tuple(task.result() for task in tasks)
+    async def _run_once(
+        self, job: AccountJob, tell: Callable[[Progress | JobReceipt], None]
+    ) -> JobReceipt:
+        async with self._places:
+            return await run_account_job(job, on_progress=tell, clock=self._clock, **self._shared)
 
+    def _tell(self, account: str, what: Progress | JobReceipt) -> None:
+        if self._on_account is not None:
+            self._on_account(account, what)
 
-async def _run_once(
-    places: asyncio.Semaphore,
-    shared: dict[str, Any],
-    tell: Callable[[Progress | JobReceipt], None],
-    job: AccountJob,
-    *,
-    force: bool,
-) -> JobReceipt:
-    async with places:
-        receipt = await run_account_job(job, force=force, on_progress=tell, **shared)
-    if receipt.next_job is not None:
-        tell(receipt)
-    return receipt
+    def _now(self) -> datetime:
+        return datetime.fromtimestamp(self._clock.wall(), UTC)
