@@ -63,6 +63,14 @@ class AccountJob(msgspec.Struct, frozen=True):
                 argument="options",
             )
 
+    def task_id(self) -> str:
+        """A name for the job in a queue, the same for all of its attempts: `acme:sync:2026-06-30`.
+
+        A job without a day has the same name on each day.
+        """
+        parts = (self.account, self.kind, "" if self.day is None else self.day.isoformat())
+        return ":".join(filter(None, parts))
+
     def to_message(self) -> dict[str, Any]:
         """The job as JSON has it, for a queue."""
         message: dict[str, Any] = msgspec.to_builtins(self)

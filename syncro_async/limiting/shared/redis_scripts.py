@@ -48,14 +48,14 @@ return 1
 """
 )
 
-# KEYS: the job lease, which is the holder, a line break and the place. ARGV: holder, place, how
+# KEYS: the job lease, which is the holder, a space and the place. ARGV: holder, place, how
 # long it lasts (ms; 0 releases it), and 1 when it is renewed. It is the rule of `job_lease.decide`;
 # the server deletes a lease that has ended. Returns 0, or the rest of another one's lease (ms).
 CLAIM_JOB = """
-local mine = ARGV[1] .. '\n' .. ARGV[2]
+local mine = ARGV[1] .. ' ' .. ARGV[2]
 local held = redis.call('GET', KEYS[1])
 if held and held ~= mine then
-  local place = string.sub(held, string.find(held, '\n', 1, true) + 1)
+  local place = string.sub(held, string.find(held, ' ', 1, true) + 1)
   if ARGV[4] == '1' or place ~= ARGV[2] then
     return math.max(redis.call('PTTL', KEYS[1]), 1)
   end

@@ -1,0 +1,370 @@
+"""Runs fleets of accounts on real workers, kills workers, and lets the server count.
+
+    python -m benchmarks.fleet [taskiq] [celery] [command] [import] [--accounts 200] [--kills 10]
+
+Redis, the workers and the server are processes of their own on the loopback. One key of the fleet
+is revoked and one account is suspended. Kills are SIGKILL of a whole worker while it sends, and
+another worker is started. It has to hold that every other account is complete and has each lead
+once, that two clear failures remain, that the server answers no 429, that no account is run by two
+workers at once, and that no key is in Redis, in the receipts or in the logs. Without kills the
+makespan is held against the larger of the slowest account's budget and the workers' CPU.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import secrets
+import signal
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field
+from math import ceil
+from pathlib import Path
+from typing import Any
+
+from benchmarks.fleet_server import Asked, FleetServer, Settings, fleet_server
+from tests.redis_server import RedisServer, running
+
+ROOT = Path(__file__).parent.parent
+GUARD = 0.25
+PAGE = 5
+READINGS = 2
+# The request that reads whose account it is.
+FIRST = 1
+
+COMMANDS = {
+    "taskiq": (
+        *("-m", "taskiq", "worker", "examples.fleet_taskiq:broker"),
+        *("--workers", "1", "--max-async-tasks", "100", "--log-level", "WARNING"),
+    ),
+    "celery": (
+        *("-m", "celery", "-A", "examples.fleet_celery", "worker", "--pool", "threads"),
+        *("--concurrency", "30", "--loglevel", "WARNING", "--without-gossip", "--without-mingle"),
+    ),
+}
+
+
+@dataclass(slots=True)
+class Fleet:
+    """The accounts of a run, their keys, and the folder that the workers share."""
+
+    folder: Path
+    settings: Settings
+    refused: frozenset[str]
+
+    @property
+    def accounts(self) -> Path:
+        """The file of the accounts."""
+        return self.folder / "accounts.toml"
+
+    @property
+    def data(self) -> Path:
+        """The folder of the jobs."""
+        return self.folder / "data"
+
+    def environment(self, url: str, redis: str, reclaim: float) -> dict[str, str]:
+        """What a worker finds in its environment."""
+        keys = {_variable(name): key for name, key in self.settings.keys.items()}
+        plain = {name: text for name, text in os.environ.items() if not name.startswith("SYNCRO_")}
+        return {
+            **plain,
+            **keys,
+            "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path]),
+            "FLEET_ACCOUNTS": str(self.accounts),
+            "FLEET_FOLDER": str(self.data),
+            "FLEET_REDIS": f"{redis}/0",
+            "FLEET_RECLAIM": str(reclaim),
+            "SYNCRO_LIMITER": f"{redis}/1",
+            "SYNCRO_BASE_URL": url,
+            "SYNCRO_RATE_LIMIT": f"60/{self.settings.minute:g}",
+        }
+
+    def receipts(self) -> dict[str, dict[str, Any]]:
+        """The receipts that are there, by account."""
+        found = {}
+        for file in self.data.glob("*/receipt.json"):
+            found[file.parent.name] = json.loads(file.read_text(encoding="utf-8"))
+        return found
+
+    def is_over(self) -> bool:
+        """Whether every account is at its end."""
+        ends = [each["outcome"] in {"done", "failed"} for each in self.receipts().values()]
+        return len(ends) == len(self.settings.keys) and all(ends)
+
+    def expected_requests(self, account: str) -> int:
+        """How many requests the job of an account takes when nothing disturbs it."""
+        return FIRST + READINGS * ceil(self.settings.leads[account] / PAGE)
+
+    def slowest_budget(self) -> float:
+        """How long the account with the most requests takes by its budget alone (s)."""
+        most = max(map(self.expected_requests, self.settings.leads))
+        return (ceil(most / 60) - 1) * (self.settings.minute + GUARD)
+
+
+def make_fleet(folder: Path, accounts: int, leads: Sequence[int], minute: float) -> Fleet:
+    """A fleet whose first account has a revoked key and whose second one is suspended."""
+    names = [f"account-{number:03}" for number in range(accounts)]
+    settings = Settings(
+        keys={name: f"crm_{secrets.token_hex(20)}" for name in names},
+        leads={name: leads[number % len(leads)] for number, name in enumerate(names)},
+        revoked=frozenset(names[:1]),
+        suspended=frozenset(names[1:2]),
+        minute=minute,
+    )
+    fleet = Fleet(folder, settings, frozenset(names[:2]))
+    fleet.accounts.write_text(
+        "\n".join(
+            f'[accounts.{name}]\nkey_env = "{_variable(name)}"\noptions = {{ page_size = {PAGE} }}'
+            for name in names
+        )
+    )
+    return fleet
+
+
+def _variable(account: str) -> str:
+    return f"KEY_OF_{account.upper().replace('-', '_')}"
+
+
+@dataclass(slots=True)
+class Workers:
+    """The worker processes, each the leader of its group, and when which of them was killed."""
+
+    command: Sequence[str]
+    environment: Mapping[str, str]
+    logs: Path
+    processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    killed: dict[int, float] = field(default_factory=dict)
+    cpu: float = 0.0
+
+    def start(self) -> None:
+        """Start one more."""
+        log = self.logs / f"worker-{len(self.killed) + len(self.processes)}.log"
+        with log.open("wb") as file:
+            self.processes.append(
+                subprocess.Popen(
+                    [sys.executable, *self.command],
+                    cwd=ROOT,
+                    env=dict(self.environment),
+                    stdout=file,
+                    stderr=file,
+                    start_new_session=True,
+                )
+            )
+
+    def kill_one_of(self, busy: set[int]) -> bool:
+        """Kill a worker that has just sent, and start another; False when none has."""
+        for process in self.processes:
+            if process.pid in busy:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+                self.killed[process.pid] = time.monotonic()
+                self.processes.remove(process)
+                self.start()
+                return True
+        return False
+
+    def measure(self) -> None:
+        """Add up the CPU time of the workers (s), as long as they live."""
+        ticks = os.sysconf("SC_CLK_TCK")
+        self.cpu = 0.0
+        groups = {process.pid for process in self.processes}
+        for stat in Path("/proc").glob("[0-9]*/stat"):
+            try:
+                fields = stat.read_text(encoding="utf-8").rpartition(")")[2].split()
+            except OSError:  # it has ended meanwhile
+                continue
+            if int(fields[2]) in groups:
+                self.cpu += (int(fields[11]) + int(fields[12])) / ticks
+
+    def end(self) -> None:
+        """End them: in order, or else at once."""
+        for process in self.processes:
+            process.terminate()
+        for process in self.processes:
+            try:
+                process.wait(20.0)
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+
+
+@contextmanager
+def workers(
+    command: Sequence[str], environment: Mapping[str, str], logs: Path, count: int
+) -> Iterator[Workers]:
+    """So many workers, until the block ends."""
+    found = Workers(command, environment, logs)
+    try:
+        for _ in range(count):
+            found.start()
+        yield found
+    finally:
+        found.end()
+
+
+@dataclass(slots=True)
+class Found:
+    """What a run has shown."""
+
+    fleet: Fleet
+    receipts: dict[str, dict[str, Any]]
+    log: list[Asked]
+    emails: dict[str, dict[int, str | None]]
+    killed: dict[int, float]
+    makespan: float
+    cpu: float
+    leaks: list[str]
+
+    def complaints(self) -> list[str]:
+        """What does not hold; empty when everything does."""
+        return [
+            *self._refused(),
+            *self._incomplete(),
+            *(f"429 for {each.account}" for each in self.log if each.status == 429),
+            *self._two_at_once(),
+            *(f"a key is in {place}" for place in self.leaks),
+        ]
+
+    def _refused(self) -> Iterator[str]:
+        for account in self.fleet.refused:
+            receipt = self.receipts[account]
+            asked = sum(each.account == account for each in self.log)
+            if receipt["outcome"] != "failed" or asked > 1 + len(self.killed):
+                yield f"{account}: {receipt['outcome']} after {asked} requests"
+
+    def _incomplete(self) -> Iterator[str]:
+        for account in self.fleet.settings.keys.keys() - self.fleet.refused:
+            if self.receipts[account]["outcome"] != "done":
+                yield f"{account}: {self.receipts[account]}"
+                continue
+            with closing(sqlite3.connect(self.fleet.data / account / "leads.db")) as db:
+                rows = db.execute("SELECT id, email FROM leads ORDER BY id").fetchall()
+            if rows != sorted(self.emails[account].items()):
+                yield f"{account}: {len(rows)} rows of {len(self.emails[account])} leads"
+            asked = sum(each.account == account for each in self.log)
+            expected = self.fleet.expected_requests(account)
+            if asked < expected or (not self.killed and asked > expected):
+                yield f"{account}: {asked} requests, not {expected}"
+
+    def _two_at_once(self) -> Iterator[str]:
+        """A worker may follow another one on an account only when that one is dead."""
+        last: dict[str, int] = {}
+        for each in sorted(self.log):
+            if each.group is None:  # it was killed before it could be looked up
+                continue
+            before = last.get(each.account, each.group)
+            if before != each.group and self.killed.get(before, float("inf")) > each.at:
+                yield f"{each.account}: {each.group} began while {before} was alive"
+            last[each.account] = each.group
+
+    @property
+    def bound(self) -> float:
+        """The larger of the slowest account's budget and the workers' CPU on these cores (s)."""
+        return max(self.fleet.slowest_budget(), self.cpu / (os.cpu_count() or 1))
+
+
+def run_engine(
+    fleet: Fleet,
+    engine: str,
+    *,
+    count: int,
+    kills: int,
+    reclaim: float,
+    patience: float,
+    tell: Callable[[str], object] = lambda _: None,
+) -> Found:
+    """Run the sync of a fleet on workers of an engine, and kill workers that are at work."""
+    logs = fleet.folder / "logs"
+    logs.mkdir()
+    with running("redis-server") as redis, fleet_server(fleet.settings) as server:
+        environment = fleet.environment(server.url, redis.url.removesuffix("/0"), reclaim)
+        with workers(COMMANDS[engine], environment, logs, count) as crew:
+            # Loading the libraries is no part of the makespan.
+            wait_for(lambda: len(_connected(redis)) >= count, 60.0)
+            command = [sys.executable, "-m", f"examples.fleet_{engine}", "sync"]
+            with (logs / "send.log").open("wb") as file:
+                subprocess.run(
+                    command, cwd=ROOT, env=environment, check=True, stdout=file, stderr=file
+                )
+            began = time.monotonic()
+            _kill(crew, server, kills, patience, tell)
+            wait_for(fleet.is_over, patience)
+            makespan = time.monotonic() - began
+            crew.measure()
+        return Found(
+            fleet,
+            fleet.receipts(),
+            server.log(),
+            server.emails(),
+            crew.killed,
+            makespan,
+            crew.cpu,
+            leaks(fleet, redis, logs),
+        )
+
+
+def _connected(redis: RedisServer) -> list[Any]:
+    """The clients that wait for messages."""
+    with redis.client() as client:
+        listed: Any = client.client_list()
+    return [each for each in listed if each["cmd"] in {"xreadgroup", "brpop"}]
+
+
+def _kill(
+    crew: Workers,
+    server: FleetServer,
+    kills: int,
+    patience: float,
+    tell: Callable[[str], object],
+) -> None:
+    gap = 0.5
+    for number in range(kills):
+        wait_for(lambda: crew.kill_one_of(server.busy()), patience)
+        tell(f"killed worker {number + 1} of {kills}")
+        time.sleep(gap)
+
+
+def wait_for(holds: Callable[[], bool], patience: float) -> None:
+    """Wait until it holds. Raises `TimeoutError` after so many seconds."""
+    end = time.monotonic() + patience
+    while not holds():
+        if time.monotonic() > end:
+            raise TimeoutError(f"it took longer than {patience} s")
+        time.sleep(0.1)
+
+
+def leaks(fleet: Fleet, redis: RedisServer, logs: Path) -> list[str]:
+    """Where a key, or the larger part of one, is found: in Redis, in a file of the jobs, in a log."""
+    parts = [key.removeprefix("crm_")[:16].encode() for key in fleet.settings.keys.values()]
+    places: dict[str, bytes] = {}
+    for database in (0, 1):
+        with redis.client() as client:
+            client.execute_command("SELECT", database)
+            for name in client.scan_iter(count=1000):
+                # The dump is compressed where that is shorter, so the values are read too.
+                places[f"Redis {database} {name!r}"] = name + _value(client, name)
+    for folder in (fleet.data, logs):
+        for file in folder.rglob("*"):
+            if file.is_file():
+                places[str(file)] = file.read_bytes()
+    return [place for place, content in places.items() if any(part in content for part in parts)]
+
+
+def _value(client: Any, name: bytes) -> bytes:
+    read = {
+        b"string": lambda: client.get(name),
+        b"list": lambda: client.lrange(name, 0, -1),
+        b"hash": lambda: client.hgetall(name),
+        b"set": lambda: client.smembers(name),
+        b"zset": lambda: client.zrange(name, 0, -1, withscores=True),
+        b"stream": lambda: client.xrange(name),
+        b"none": lambda: b"",  # it has expired meanwhile
+    }
+    return repr(read[client.type(name)]()).encode()
