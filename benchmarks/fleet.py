@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import resource
 import secrets
 import signal
 import sqlite3
@@ -45,7 +46,7 @@ COMMANDS = {
         *("--workers", "1", "--max-async-tasks", "100", "--log-level", "WARNING"),
     ),
     "celery": (
-        *("-m", "celery", "-A", "examples.fleet_celery", "worker", "--pool", "threads"),
+        *("-m", "celery", "-q", "-A", "examples.fleet_celery", "worker", "--pool", "threads"),
         *("--concurrency", "30", "--loglevel", "WARNING", "--without-gossip", "--without-mingle"),
     ),
 }
@@ -221,6 +222,7 @@ class Found:
     makespan: float
     cpu: float
     leaks: list[str]
+    processes: int = 2
 
     def complaints(self) -> list[str]:
         """What does not hold; empty when everything does."""
@@ -267,7 +269,8 @@ class Found:
     @property
     def bound(self) -> float:
         """The larger of the slowest account's budget and the workers' CPU on these cores (s)."""
-        return max(self.fleet.slowest_budget(), self.cpu / (os.cpu_count() or 1))
+        cores = min(self.processes, os.cpu_count() or 1)
+        return max(self.fleet.slowest_budget(), self.cpu / cores)
 
 
 def run_engine(
@@ -278,6 +281,7 @@ def run_engine(
     kills: int,
     reclaim: float,
     patience: float,
+    gap: float = 0.5,
     tell: Callable[[str], object] = lambda _: None,
 ) -> Found:
     """Run the sync of a fleet on workers of an engine, and kill workers that are at work."""
@@ -286,17 +290,16 @@ def run_engine(
     with running("redis-server") as redis, fleet_server(fleet.settings) as server:
         environment = fleet.environment(server.url, redis.url.removesuffix("/0"), reclaim)
         with workers(COMMANDS[engine], environment, logs, count) as crew:
-            # Loading the libraries is no part of the makespan.
             wait_for(lambda: len(_connected(redis)) >= count, 60.0)
             command = [sys.executable, "-m", f"examples.fleet_{engine}", "sync"]
             with (logs / "send.log").open("wb") as file:
                 subprocess.run(
                     command, cwd=ROOT, env=environment, check=True, stdout=file, stderr=file
                 )
-            began = time.monotonic()
-            _kill(crew, server, kills, patience, tell)
+            _kill(crew, server, kills, gap=gap, patience=patience, tell=tell)
             wait_for(fleet.is_over, patience)
-            makespan = time.monotonic() - began
+            # From the first request: to load the libraries is no part of it.
+            makespan = time.monotonic() - min(each.at for each in server.log())
             crew.measure()
         return Found(
             fleet,
@@ -310,6 +313,84 @@ def run_engine(
         )
 
 
+def run_command(fleet: Fleet, patience: float) -> tuple[Found, int, int]:
+    """Run `syncro fleet run`; returns also the exit code and the most memory (MB)."""
+    logs = fleet.folder / "logs"
+    logs.mkdir()
+    with running("redis-server") as redis, fleet_server(fleet.settings) as server:
+        environment = fleet.environment(server.url, redis.url.removesuffix("/0"), 60.0)
+        # The budgets and leases are in files of this machine, as they are by default.
+        del environment["SYNCRO_LIMITER"]
+        environment["XDG_STATE_HOME"] = str(fleet.folder / "state")
+        words = ["fleet", "run", str(fleet.accounts), "--job", "sync", "--folder", str(fleet.data)]
+        command = ["-c", "import sys; from syncro_async.cli import main; sys.exit(main())", *words]
+        with (logs / "out.log").open("wb") as out, (logs / "err.log").open("wb") as err:
+            process = subprocess.Popen(
+                [sys.executable, *command], env=environment, cwd=ROOT, stdout=out, stderr=err
+            )
+            code = _exit_code(process, patience)
+        usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+        log = server.log()
+        found = Found(
+            fleet,
+            fleet.receipts(),
+            log,
+            server.emails(),
+            {},
+            time.monotonic() - min(each.at for each in log),
+            usage.ru_utime + usage.ru_stime,
+            leaks(fleet, redis, logs),
+            processes=1,
+        )
+        return found, code, usage.ru_maxrss // 1024
+
+
+def _exit_code(process: subprocess.Popen[bytes], patience: float) -> int:
+    try:
+        return process.wait(patience)
+    finally:
+        process.kill()
+
+
+def run_import(
+    folder: Path, *, rows: int, minute: float, patience: float
+) -> tuple[list[Asked], list[str | None], list[str]]:
+    """Import in three parts at once, by three workers with one key.
+
+    Returns the requests, the emails at the server, and what does not hold.
+    """
+    parts = [f"part-{number}" for number in (1, 2, 3)]
+    key = f"crm_{secrets.token_hex(20)}"
+    settings = Settings({"one": key}, {"one": 0}, minute=minute)
+    fleet = Fleet(folder, settings, frozenset())
+    options = '{ rows = "rows.csv", definitions = [] }'
+    fleet.accounts.write_text(
+        "\n".join(
+            f'[accounts.{part}]\nkey_env = "KEY_OF_ONE"\noptions = {options}' for part in parts
+        )
+    )
+    for number, part in enumerate(parts):
+        (fleet.data / part).mkdir(parents=True)
+        lines = [f"Lead {row},{part}-{row}@example.com,1,4" for row in range(number, rows)]
+        text = "\n".join(["name,email,pipeline_id,stage_id", *lines])
+        (fleet.data / part / "rows.csv").write_text(text)
+    logs = folder / "logs"
+    logs.mkdir()
+    # One job for each worker, so that no worker takes two parts.
+    command = [*COMMANDS["taskiq"]]
+    command[command.index("100")] = "1"
+    with running("redis-server") as redis, fleet_server(settings) as server:
+        environment = fleet.environment(server.url, redis.url.removesuffix("/0"), 60.0)
+        with workers(command, environment, logs, 3):
+            wait_for(lambda: len(_connected(redis)) >= 3, 60.0)
+            send = [sys.executable, "-m", "examples.fleet_taskiq", "import"]
+            subprocess.run(send, cwd=ROOT, env=environment, check=True)
+            wait_for(lambda: len(fleet.receipts()) == 3, patience)
+        found = leaks(fleet, redis, logs)
+        bad = [str(each) for each in fleet.receipts().values() if each["outcome"] != "done"]
+        return server.log(), [*server.emails()["one"].values()], [*found, *bad]
+
+
 def _connected(redis: RedisServer) -> list[Any]:
     """The clients that wait for messages."""
     with redis.client() as client:
@@ -321,10 +402,11 @@ def _kill(
     crew: Workers,
     server: FleetServer,
     kills: int,
+    *,
+    gap: float,
     patience: float,
     tell: Callable[[str], object],
 ) -> None:
-    gap = 0.5
     for number in range(kills):
         wait_for(lambda: crew.kill_one_of(server.busy()), patience)
         tell(f"killed worker {number + 1} of {kills}")
@@ -341,7 +423,7 @@ def wait_for(holds: Callable[[], bool], patience: float) -> None:
 
 
 def leaks(fleet: Fleet, redis: RedisServer, logs: Path) -> list[str]:
-    """Where a key, or the larger part of one, is found: in Redis, in a file of the jobs, in a log."""
+    """Where a key, or the larger part of one, is: in Redis, in a file of the jobs, in a log."""
     parts = [key.removeprefix("crm_")[:16].encode() for key in fleet.settings.keys.values()]
     places: dict[str, bytes] = {}
     for database in (0, 1):
@@ -368,3 +450,79 @@ def _value(client: Any, name: bytes) -> bytes:
         b"none": lambda: b"",  # it has expired meanwhile
     }
     return repr(read[client.type(name)]()).encode()
+
+
+# Most accounts are small, and one in twenty needs three windows.
+_USUAL = [60, 80, 100, 120] * 5
+_USUAL[-1] = 325
+# All of them are under way when a worker is killed.
+_LONG = [80, 85, 90, 95]
+
+
+def _report(name: str, found: Found) -> list[str]:
+    done = sum(each["outcome"] == "done" for each in found.receipts.values())
+    failed = [each for each in found.receipts.values() if each["outcome"] == "failed"]
+    refused = sum(each.status == 429 for each in found.log)
+    print(
+        f"{name}: {done} done, {len(failed)} failed, {len(found.log):,} requests, {refused} 429s,"
+        f" {len(found.killed)} kills, makespan {found.makespan:.1f} s, slowest budget"
+        f" {found.fleet.slowest_budget():.1f} s, workers' CPU {found.cpu:.1f} s, makespan / bound"
+        f" {found.makespan / found.bound:.2f}"
+    )
+    for each in failed:
+        print(f"  {each['account']}: {each['reason']}")
+    return found.complaints()
+
+
+def main(words: list[str] | None = None) -> int:
+    """Run the named scenarios, or all; returns 1 when something does not hold."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        "what", nargs="*", default=["taskiq", "kills", "celery", "command", "import"]
+    )
+    parser.add_argument("--accounts", type=int, default=200)
+    parser.add_argument("--kills", type=int, default=10)
+    parser.add_argument("--minute", type=float, default=60.0)
+    given = parser.parse_args(words)
+    complaints: list[str] = []
+    print(f"Python {sys.version.split()[0]}, {os.cpu_count()} cores, {os.getloadavg()[0]:.1f} load")
+    for what in given.what:
+        with tempfile.TemporaryDirectory() as name:
+            complaints += _scenario(what, Path(name), given)
+    for each in complaints:
+        print(f"DOES NOT HOLD: {each}")
+    return bool(complaints)
+
+
+def _scenario(what: str, folder: Path, given: argparse.Namespace) -> list[str]:
+    accounts, kills, minute = given.accounts, given.kills, given.minute
+    if what == "import":
+        log, emails, found = run_import(folder, rows=60, minute=minute / 3, patience=600)
+        groups = {each.group for each in log}
+        refused = sum(each.status == 429 for each in log)
+        print(
+            f"import in three parts: {len(emails)} leads, {len(set(emails))} different,"
+            f" {len(groups)} workers, {len(log)} requests, {refused} 429s"
+        )
+        twice = [] if len(emails) == len(set(emails)) == 177 else [f"{len(emails)} leads"]
+        return [*twice, *(["429"] if refused else []), *found]
+    if what == "command":
+        fleet = make_fleet(folder, accounts, _USUAL, minute)
+        one, code, memory = run_command(fleet, 600)
+        print(f"the command ended with {code}, and took {memory} MB at most")
+        return _report("syncro fleet run", one)
+    if what == "taskiq":
+        fleet = make_fleet(folder, accounts, _USUAL, minute)
+        undisturbed = run_engine(fleet, what, count=3, kills=0, reclaim=60.0, patience=900)
+        return _report("three taskiq workers", undisturbed)
+    engine = "taskiq" if what == "kills" else "celery"
+    count, kills = (3, kills) if what == "kills" else (2, 2)
+    fleet = make_fleet(folder, accounts if what == "kills" else 30, _LONG, minute / 3)
+    killed = run_engine(
+        fleet, engine, count=count, kills=kills, reclaim=10.0, patience=900, gap=4.0, tell=print
+    )
+    return _report(f"{count} {engine} workers, killed", killed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

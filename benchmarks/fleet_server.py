@@ -102,6 +102,8 @@ class ManyAccounts:
         return emails
 
     def _group(self, scope: Any) -> int | None:
+        if scope["client"] is None:  # its process was killed meanwhile
+            return None
         port, own = scope["client"][1], scope["server"][1]
         if port not in self._groups:
             self._groups[port] = _group_of(port, own)

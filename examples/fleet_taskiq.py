@@ -43,9 +43,10 @@ QUEUE = "syncro-fleet"
 LATER = f"{QUEUE}:later"
 KEEP_RESULTS = 2 * 86_400
 
-# consumer_id="0": jobs that were sent before the first worker started are not lost. The lock's
-# time limit: a worker that is killed while it looks for jobs of dead ones must not lock it for
-# good. A message is deleted long after its job; a stream keeps acknowledged messages too.
+# consumer_id="0": jobs that were sent before the first worker started are not lost. xread_count=1:
+# no worker holds jobs that another one could do. The lock has a time limit, because a worker that
+# is killed while it looks for jobs of dead workers would lock it for good. A stream keeps
+# acknowledged messages too, so maxlen bounds it.
 broker = RedisStreamBroker(
     REDIS,
     queue_name=QUEUE,
@@ -53,7 +54,7 @@ broker = RedisStreamBroker(
     idle_timeout=int(RECLAIM * 1000),
     unacknowledged_lock_timeout=5.0,
     xread_block=500,
-    xread_count=5,
+    xread_count=1,
     maxlen=100_000,
 ).with_result_backend(
     RedisAsyncResultBackend(REDIS, result_ex_time=KEEP_RESULTS, serializer=JSONSerializer())
@@ -63,7 +64,8 @@ broker = RedisStreamBroker(
 # Acknowledged late, when the result is stored: a job whose worker dies is given to another one.
 @broker.task(task_name="account_job", ack_type="when_saved")
 async def account_job(
-    message: dict[str, Any], progress: ProgressTracker[dict[str, Any]] = TaskiqDepends()
+    message: dict[str, Any],
+    progress: ProgressTracker[dict[str, Any]] = TaskiqDepends(),  # noqa: B008  # how taskiq injects
 ) -> dict[str, Any]:
     """Run the job of one account, and put it back into the queue when it is not at its end."""
 

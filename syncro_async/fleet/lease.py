@@ -13,8 +13,9 @@ from syncro_async.limiting.context import use_wait_hooks
 from syncro_async.limiting.shared.job_lease import JobClaim, JobStore
 from syncro_async.limiting.shared.store import StoreUnreachableError
 
-# A lease is renewed so many times before it would end.
+# A lease is renewed so many times before it would end, and more often while its store is away.
 _RENEWALS = 3
+_ATTEMPTS = 30
 
 
 class LeaseLostError(ConfigurationError):
@@ -53,15 +54,19 @@ class HeldLease:
 
     async def keep(self) -> None:
         """Renew the lease until it is lost; returns then."""
+        wait = self._seconds / _RENEWALS
         while True:
-            await self._clock.sleep(self._seconds / _RENEWALS)
+            await self._clock.sleep(wait)
             if self.is_over():
                 return
-            # A store that does not answer now may answer before the lease is over.
-            with suppress(StoreUnreachableError):
+            try:
                 if await self._claim(renews=True):
                     self.valid_until = -math.inf
                     return
+                wait = self._seconds / _RENEWALS
+            except StoreUnreachableError:
+                # It may answer before the lease is over.
+                wait = self._seconds / _ATTEMPTS
 
     async def release(self) -> None:
         """Let another run have the lease; without the store it ends by itself."""
