@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
+from contextlib import closing, suppress
 from datetime import date
 from pathlib import Path
 from uuid import uuid4
 
 import msgspec
 
-from syncro_async.bulk.files.atomic import PRIVATE, atomic_write
+from syncro_async._internal.private_file import create_private
+from syncro_async.bulk.files.atomic import atomic_write
 from syncro_async.fleet.jobs import JobReceipt, Kind
 from syncro_async.limiting.host_identity import boot_id, machine_id
 
@@ -51,7 +52,7 @@ class AccountFolder:
     def lock(self) -> bool:
         """Lock the folder; False when another run uses it. Raises `OSError` and `sqlite3.Error`."""
         self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
-        os.close(os.open(self._file, os.O_RDWR | os.O_CREAT, PRIVATE))
+        create_private(self._file)
         db = sqlite3.connect(self._file, timeout=0.0, isolation_level=None)
         try:
             db.execute("BEGIN EXCLUSIVE")
@@ -78,10 +79,9 @@ class AccountFolder:
         """Keep what was written, and unlock the folder; nothing happens without a lock."""
         db, self._db = self._db, None
         if db is not None:
-            try:
+            # What cannot be kept, because the disk is full say, is done again by the next run.
+            with closing(db), suppress(sqlite3.Error):
                 db.execute("COMMIT")
-            finally:
-                db.close()
 
     def done(self, digest: str, day: date) -> JobReceipt | None:
         """The receipt of this job when it is done for that day and its files are there."""

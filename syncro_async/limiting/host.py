@@ -9,6 +9,7 @@ from pathlib import Path
 
 from platformdirs import user_state_path
 
+from syncro_async._internal.private_file import create_private
 from syncro_async.clock import Clock
 from syncro_async.limiting.host_identity import machine_id
 
@@ -50,7 +51,7 @@ def host_file(
             return None
         _delete_unused(place, clock.wall() - UNUSED_AFTER)
         file = place / f"{key}-{machine_id()}.db"
-        os.close(os.open(file, os.O_RDWR | os.O_CREAT, 0o600))
+        create_private(file)
         os.utime(file)  # SQLite writes to the file beside it for a long time
     except OSError as error:
         _report(place, f"it cannot be written ({error.strerror or error})")

@@ -67,4 +67,5 @@ def job_store(limiter: str | None, clock: Clock) -> JobStore:
             return MemoryJobStore(clock)
         return StoreHandle((file, clock), lambda: SqliteStore(file, clock))
     place = location_of(str(limiter))
-    return StoreHandle((place.address, clock), lambda: place.store(clock))
+    # With connections of its own: the many requests about budgets must not keep a lease waiting.
+    return StoreHandle((f"jobs at {place.address}", clock), lambda: place.store(clock))

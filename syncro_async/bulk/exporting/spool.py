@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import os
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -15,9 +14,9 @@ from typing import Any
 
 import msgspec
 
+from syncro_async._internal.private_file import create_private
 from syncro_async.bulk.exporting.completeness import Pass, Snapshot
 from syncro_async.bulk.exporting.split import Part, is_beyond, last_old_day
-from syncro_async.bulk.files.atomic import PRIVATE
 from syncro_async.errors import ConfigurationError
 from syncro_async.models.lead import Lead
 from syncro_async.models.page import Page, UnreadableItem
@@ -114,7 +113,7 @@ class Spool:
         self.state = ReadProgress("", 0.0)
         self._discarded = False
         # SQLite would say of a missing folder only that it is "unable to open database file".
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT, PRIVATE))
+        create_private(path)
         self._file = _locked(path, _ATTEMPTS)
 
     def begin(self, subject: str, now: float, *, resume: bool) -> None:

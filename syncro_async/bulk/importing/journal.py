@@ -17,7 +17,6 @@ temporary file, which does not survive a crash.
 from __future__ import annotations
 
 import errno
-import os
 import sqlite3
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
@@ -25,6 +24,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self, TypeVar, cast
 
+from syncro_async._internal.private_file import create_private
 from syncro_async._internal.worker_thread import WorkerThread
 from syncro_async.errors import ConfigurationError
 from syncro_async.models.receipts import FailureGroup
@@ -204,7 +204,7 @@ def _nothing(_: sqlite3.Connection) -> None:
 def _opened(path: Path | None) -> sqlite3.Connection:
     if path is not None:
         # Rows are personal data: only the owner of the file may read it.
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+        create_private(path)
     db = sqlite3.connect("" if path is None else path, isolation_level=None, timeout=0.0)
     try:
         db.execute("PRAGMA locking_mode = EXCLUSIVE")

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from syncro_async._internal.private_file import create_private
 from syncro_async.bulk.files.atomic import PRIVATE
 from syncro_async.bulk.files.columns import Kind
 from syncro_async.bulk.files.extras import load_extra
@@ -107,5 +108,5 @@ def database_of(database: str | os.PathLike[str], table: str) -> Database:
 
 def _sqlite(path: Path) -> sqlite3.Connection:
     # An empty file is a new database, whose journals get its permissions.
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT, PRIVATE))
+    create_private(path)
     return sqlite3.connect(path, timeout=_BUSY_TIMEOUT, isolation_level=None)
