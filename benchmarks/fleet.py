@@ -43,7 +43,7 @@ FIRST = 1
 COMMANDS = {
     "taskiq": (
         *("-m", "taskiq", "worker", "examples.fleet_taskiq:broker"),
-        *("--workers", "1", "--max-async-tasks", "100", "--log-level", "WARNING"),
+        *("--workers", "1", "--max-async-tasks", "25", "--log-level", "WARNING"),
     ),
     "celery": (
         *("-m", "celery", "-q", "-A", "examples.fleet_celery", "worker", "--pool", "threads"),
@@ -140,6 +140,7 @@ class Workers:
     command: Sequence[str]
     environment: Mapping[str, str]
     logs: Path
+    server: FleetServer
     processes: list[subprocess.Popen[bytes]] = field(default_factory=list)
     killed: dict[int, float] = field(default_factory=dict)
     cpu: float = 0.0
@@ -158,6 +159,7 @@ class Workers:
                     start_new_session=True,
                 )
             )
+        self.server.watch(self.processes[-1].pid)
 
     def kill_one_of(self, busy: set[int]) -> bool:
         """Kill a worker that has just sent, and start another; False when none has."""
@@ -198,10 +200,14 @@ class Workers:
 
 @contextmanager
 def workers(
-    command: Sequence[str], environment: Mapping[str, str], logs: Path, count: int
+    command: Sequence[str],
+    environment: Mapping[str, str],
+    logs: Path,
+    server: FleetServer,
+    count: int,
 ) -> Iterator[Workers]:
     """So many workers, until the block ends."""
-    found = Workers(command, environment, logs)
+    found = Workers(command, environment, logs, server)
     try:
         for _ in range(count):
             found.start()
@@ -289,7 +295,7 @@ def run_engine(
     logs.mkdir()
     with running("redis-server") as redis, fleet_server(fleet.settings) as server:
         environment = fleet.environment(server.url, redis.url.removesuffix("/0"), reclaim)
-        with workers(COMMANDS[engine], environment, logs, count) as crew:
+        with workers(COMMANDS[engine], environment, logs, server, count) as crew:
             wait_for(lambda: len(_connected(redis)) >= count, 60.0)
             command = [sys.executable, "-m", f"examples.fleet_{engine}", "sync"]
             with (logs / "send.log").open("wb") as file:
@@ -378,10 +384,10 @@ def run_import(
     logs.mkdir()
     # One job for each worker, so that no worker takes two parts.
     command = [*COMMANDS["taskiq"]]
-    command[command.index("100")] = "1"
+    command[command.index("25")] = "1"
     with running("redis-server") as redis, fleet_server(settings) as server:
         environment = fleet.environment(server.url, redis.url.removesuffix("/0"), 60.0)
-        with workers(command, environment, logs, 3):
+        with workers(command, environment, logs, server, 3):
             wait_for(lambda: len(_connected(redis)) >= 3, 60.0)
             send = [sys.executable, "-m", "examples.fleet_taskiq", "import"]
             subprocess.run(send, cwd=ROOT, env=environment, check=True)

@@ -52,6 +52,7 @@ class ManyAccounts:
         self._account_of = {key.encode(): name for name, key in settings.keys.items()}
         self._sandboxes: dict[str, Sandbox] = {}
         self._groups: dict[int, int | None] = {}
+        self._watched: set[int] = set()
         self.log: list[Asked] = []
 
     def sandbox(self, account: str) -> Sandbox:
@@ -90,7 +91,9 @@ class ManyAccounts:
         self.log.append(Asked(at, account, group, scope["method"], path, status))
 
     def answer(self, question: str) -> Any:
-        """What the harness wants to know."""
+        """What the harness wants to know, or has to say."""
+        if question.startswith("watch "):
+            return self._watched.add(int(question.removeprefix("watch ")))
         if question == "log":
             return self.log
         if question == "busy":
@@ -106,25 +109,24 @@ class ManyAccounts:
             return None
         port, own = scope["client"][1], scope["server"][1]
         if port not in self._groups:
-            self._groups[port] = _group_of(port, own)
+            self._groups[port] = _group_of(port, own, self._watched)
         return self._groups[port]
 
 
-def _group_of(port: int, server: int) -> int | None:
-    """The process group that has the other end of this connection."""
+def _group_of(port: int, server: int, watched: set[int]) -> int | None:
+    """Which of the process groups has the other end of this connection."""
     inode = None
     for line in Path("/proc/net/tcp").read_text(encoding="ascii").splitlines()[1:]:
         fields = line.split()
         here, there = (int(field.rpartition(":")[2], 16) for field in fields[1:3])
         if (here, there) == (port, server) and fields[3] == _ESTABLISHED:
             inode = fields[9]
-    own = os.getpgrp()
-    for process in Path("/proc").iterdir():
-        # A process may end while it is looked at, and those of others cannot be looked at.
-        with suppress(OSError, ValueError):
-            group = os.getpgid(int(process.name))
-            if group != own and any(
-                link.readlink() == Path(f"socket:[{inode}]") for link in (process / "fd").iterdir()
+    for name in filter(str.isdigit, os.listdir("/proc")):
+        with suppress(OSError):  # a process may end while it is looked at
+            group = os.getpgid(int(name))
+            if group in watched and any(
+                os.readlink(f"/proc/{name}/fd/{file}") == f"socket:[{inode}]"
+                for file in os.listdir(f"/proc/{name}/fd")
             ):
                 return group
     return None
@@ -140,6 +142,10 @@ class FleetServer:
     def log(self) -> list[Asked]:
         """Every request, in the order of the answers."""
         return self._ask("log")  # type: ignore[no-any-return]
+
+    def watch(self, group: int) -> None:
+        """Tell requests of this process group from those of others, from now on."""
+        self._ask(f"watch {group}")
 
     def busy(self) -> set[int]:
         """The process groups that have sent a request in the last half second."""
