@@ -24,6 +24,7 @@ LONG = (
     "tests/bulk/importing/test_import_killed.py",
     "tests/bulk/importing/test_imports_measured.py",
     "tests/cli",
+    "tests/fleet/test_engines.py",
     "tests/limiting/shared/test_histories.py",
     "tests/limiting/shared/test_stopped_redis.py",
     "tests/limiting/test_one_model.py",
@@ -39,7 +40,7 @@ LONG = (
 )
 
 # Extras of those who change the code, not of those who use it.
-TOOLS = frozenset({"bench", "dev", "test"})
+TOOLS = frozenset({"bench", "dev", "engines", "test"})
 # The tests that send requests over sockets.
 AT_THE_WIRE = ("tests/transport", "tests/client", "tests/dialects", "tests/testing", "tests/cli")
 # Whole processes, long runs and searches at random. Other tests cover the lines that these run, and
@@ -49,6 +50,7 @@ MEASURED = (
     "tests/bulk/exporting/test_export_under_change.py",
     "tests/bulk/importing/test_import_killed.py",
     "tests/bulk/importing/test_imports_measured.py",
+    "tests/fleet/test_engines.py",
     "tests/integrations/test_workers.py",
     "tests/limiting/shared/test_histories.py",
     "tests/limiting/shared/test_stopped_redis.py",
@@ -133,7 +135,7 @@ def check(session: nox.Session) -> None:
 @nox.session(python=PYTHONS or SUPPORTED)
 def tests(session: nox.Session) -> None:
     """The tests on each supported Python that is installed; `-- --quick`: those of a minute."""
-    session.install("-e", ".[test]")
+    session.install("-e", ".[engines,test]")
     options = [option for option in session.posargs if option != "--quick"]
     if "--quick" in session.posargs:
         options += SMOKE

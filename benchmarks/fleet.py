@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import resource
 import secrets
@@ -26,7 +27,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
-from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -101,12 +101,12 @@ class Fleet:
 
     def expected_requests(self, account: str) -> int:
         """How many requests the job of an account takes when nothing disturbs it."""
-        return FIRST + READINGS * ceil(self.settings.leads[account] / PAGE)
+        return FIRST + READINGS * math.ceil(self.settings.leads[account] / PAGE)
 
     def slowest_budget(self) -> float:
         """How long the account with the most requests takes by its budget alone (s)."""
         most = max(map(self.expected_requests, self.settings.leads))
-        return (ceil(most / 60) - 1) * (self.settings.minute + GUARD)
+        return (math.ceil(most / 60) - 1) * (self.settings.minute + GUARD)
 
 
 def make_fleet(folder: Path, accounts: int, leads: Sequence[int], minute: float) -> Fleet:
@@ -150,7 +150,7 @@ class Workers:
         log = self.logs / f"worker-{len(self.killed) + len(self.processes)}.log"
         with log.open("wb") as file:
             self.processes.append(
-                subprocess.Popen(
+                subprocess.Popen(  # noqa: S603 - this Python
                     [sys.executable, *self.command],
                     cwd=ROOT,
                     env=dict(self.environment),
@@ -265,10 +265,12 @@ class Found:
         """A worker may follow another one on an account only when that one is dead."""
         last: dict[str, int] = {}
         for each in sorted(self.log):
-            if each.group is None:  # it was killed before it could be looked up
+            # What a worker sent before it was killed may come late, also when it is unknown whose
+            # it was.
+            if each.group is None or self.killed.get(each.group, math.inf) <= each.at:
                 continue
             before = last.get(each.account, each.group)
-            if before != each.group and self.killed.get(before, float("inf")) > each.at:
+            if before != each.group and self.killed.get(before, math.inf) > each.at:
                 yield f"{each.account}: {each.group} began while {before} was alive"
             last[each.account] = each.group
 
@@ -299,7 +301,7 @@ def run_engine(
             wait_for(lambda: len(_connected(redis)) >= count, 60.0)
             command = [sys.executable, "-m", f"examples.fleet_{engine}", "sync"]
             with (logs / "send.log").open("wb") as file:
-                subprocess.run(
+                subprocess.run(  # noqa: S603 - this Python
                     command, cwd=ROOT, env=environment, check=True, stdout=file, stderr=file
                 )
             _kill(crew, server, kills, gap=gap, patience=patience, tell=tell)
@@ -331,7 +333,7 @@ def run_command(fleet: Fleet, patience: float) -> tuple[Found, int, int]:
         words = ["fleet", "run", str(fleet.accounts), "--job", "sync", "--folder", str(fleet.data)]
         command = ["-c", "import sys; from syncro_async.cli import main; sys.exit(main())", *words]
         with (logs / "out.log").open("wb") as out, (logs / "err.log").open("wb") as err:
-            process = subprocess.Popen(
+            process = subprocess.Popen(  # noqa: S603 - this Python
                 [sys.executable, *command], env=environment, cwd=ROOT, stdout=out, stderr=err
             )
             code = _exit_code(process, patience)
@@ -390,7 +392,7 @@ def run_import(
         with workers(command, environment, logs, server, 3):
             wait_for(lambda: len(_connected(redis)) >= 3, 60.0)
             send = [sys.executable, "-m", "examples.fleet_taskiq", "import"]
-            subprocess.run(send, cwd=ROOT, env=environment, check=True)
+            subprocess.run(send, cwd=ROOT, env=environment, check=True)  # noqa: S603
             wait_for(lambda: len(fleet.receipts()) == 3, patience)
         found = leaks(fleet, redis, logs)
         bad = [str(each) for each in fleet.receipts().values() if each["outcome"] != "done"]
@@ -433,7 +435,8 @@ def leaks(fleet: Fleet, redis: RedisServer, logs: Path) -> list[str]:
     parts = [key.removeprefix("crm_")[:16].encode() for key in fleet.settings.keys.values()]
     places: dict[str, bytes] = {}
     for database in (0, 1):
-        with redis.client() as client:
+        with redis.client() as opened:
+            client: Any = opened
             client.execute_command("SELECT", database)
             for name in client.scan_iter(count=1000):
                 # The dump is compressed where that is shorter, so the values are read too.
@@ -446,7 +449,7 @@ def leaks(fleet: Fleet, redis: RedisServer, logs: Path) -> list[str]:
 
 
 def _value(client: Any, name: bytes) -> bytes:
-    read = {
+    read: dict[bytes, Callable[[], object]] = {
         b"string": lambda: client.get(name),
         b"list": lambda: client.lrange(name, 0, -1),
         b"hash": lambda: client.hgetall(name),

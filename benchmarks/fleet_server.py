@@ -121,13 +121,11 @@ def _group_of(port: int, server: int, watched: set[int]) -> int | None:
         here, there = (int(field.rpartition(":")[2], 16) for field in fields[1:3])
         if (here, there) == (port, server) and fields[3] == _ESTABLISHED:
             inode = fields[9]
-    for name in filter(str.isdigit, os.listdir("/proc")):
+    for process in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):  # a process may end while it is looked at
-            group = os.getpgid(int(name))
-            if group in watched and any(
-                os.readlink(f"/proc/{name}/fd/{file}") == f"socket:[{inode}]"
-                for file in os.listdir(f"/proc/{name}/fd")
-            ):
+            group = os.getpgid(int(process.name))
+            files = process.joinpath("fd").iterdir() if group in watched else ()
+            if any(str(file.readlink()) == f"socket:[{inode}]" for file in files):
                 return group
     return None
 

@@ -53,7 +53,7 @@ app.conf.update(
 )
 
 
-@app.task(bind=True, name="account_job")
+@app.task(bind=True, name="account_job")  # type: ignore[untyped-decorator]  # Celery has no types
 def account_job(self: Any, message: dict[str, Any]) -> dict[str, Any]:
     """Run the job of one account, and put it back into the queue when it is not at its end."""
 

@@ -105,7 +105,8 @@ async def put_back(receipt: JobReceipt) -> None:
 async def send_what_is_due() -> None:
     """Put the jobs whose time has come into the queue. Sent twice, one ends at once."""
     async with Redis(connection_pool=broker.connection_pool) as redis:
-        for message in await redis.zrangebyscore(LATER, 0, time.time()):
+        due: list[Any] = [*await redis.zrangebyscore(LATER, 0, time.time())]
+        for message in due:
             await send(AccountJob.from_message(json.loads(message)))
             await redis.zrem(LATER, message)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sqlite3
 from contextlib import closing, suppress
 from datetime import date
@@ -50,7 +51,7 @@ class AccountFolder:
         return f"{self._place}.{machine_id()}.{boot_id()}"
 
     def lock(self) -> bool:
-        """Lock the folder; False when another run uses it. Raises `OSError` and `sqlite3.Error`."""
+        """Lock the folder; False when another run uses it. Raises `OSError`."""
         self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
         create_private(self._file)
         db = sqlite3.connect(self._file, timeout=0.0, isolation_level=None)
@@ -64,14 +65,11 @@ class AccountFolder:
             db.execute("COMMIT")
             # This transaction is open until the end of the run: it is the lock.
             db.execute("BEGIN EXCLUSIVE")
-        except sqlite3.OperationalError as error:
+        except sqlite3.Error as error:
             db.close()
             if error.sqlite_errorcode == sqlite3.SQLITE_BUSY:
                 return False
-            raise
-        except BaseException:
-            db.close()
-            raise
+            raise OSError(errno.EIO, str(error), str(self._file)) from error
         self._db = db
         return True
 

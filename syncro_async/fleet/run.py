@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import sqlite3
 import ssl
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -304,7 +303,7 @@ class _Run:
     # ------------------------------------------------------------------ receipts, no await
 
     def _failed(self, error: Exception) -> JobReceipt:
-        if not isinstance(error, SyncroError | OSError | sqlite3.Error):
+        if not isinstance(error, SyncroError | OSError):
             logger.debug("the job of account %s failed", self.job.account, exc_info=error)
         return self._judged(verdict_on(error), _reason_of(error))
 

@@ -127,21 +127,11 @@ def test_nothing_is_written_without_the_lock(tmp_path: Path) -> None:
 def test_a_file_of_something_else_is_refused(tmp_path: Path) -> None:
     (tmp_path / "acme").mkdir()
     (tmp_path / "acme" / ".sync.state").write_text("no database at all" * 100)
-    with pytest.raises(sqlite3.DatabaseError):
+    with pytest.raises(OSError, match=r"file is not a database: .*sync\.state"):
         AccountFolder(tmp_path, "acme", "sync").lock()
 
 
 def test_a_folder_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "acme" / ".sync.state").mkdir(parents=True)
-    with pytest.raises(OSError, match=r"\.sync\.state"):
-        AccountFolder(tmp_path, "acme", "sync").lock()
-    (tmp_path / "acme" / ".export.state").symlink_to("/proc/version")
-    with pytest.raises((OSError, sqlite3.OperationalError)):
-        AccountFolder(tmp_path, "acme", "export").lock()
-
-
-def test_a_full_disk_is_no_other_run(tmp_path: Path) -> None:
-    (tmp_path / "acme").mkdir()
-    (tmp_path / "acme" / ".sync.state").symlink_to("/dev/full")
-    with pytest.raises((OSError, sqlite3.Error)):
+    (tmp_path / "acme").write_text("a file")
+    with pytest.raises(OSError, match="File exists"):
         AccountFolder(tmp_path, "acme", "sync").lock()

@@ -20,7 +20,7 @@ def test_a_key_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ACME_KEY", f" {KEY}\n")
     keys = EnvironmentKeys({"acme": "ACME_KEY", "other": "OTHER_KEY"})
     assert keys("acme") == KEY
-    with pytest.raises(ConfigurationError, match="variable OTHER_KEY.* account other, is not set"):
+    with pytest.raises(ConfigurationError, match=r"variable OTHER_KEY.* account other, is not set"):
         keys("other")
     with pytest.raises(ConfigurationError, match="account nobody has no environment variable"):
         keys("nobody")

@@ -49,10 +49,10 @@ def way(clock: FakeClock) -> Way:
 
 
 @pytest.fixture
-async def lease(way: Way) -> AsyncIterator[HeldLease]:
+async def lease(way: Way) -> HeldLease:
     lease = HeldLease(way, "acme:sync", "here", 30.0, way.clock)
     assert await lease.take() == 0.0
-    yield lease
+    return lease
 
 
 @pytest.fixture

@@ -22,7 +22,9 @@ def clock() -> FakeClock:
 
 @pytest.mark.parametrize("is_async", [False, True])
 async def test_the_latest_is_reported_once_a_second_and_at_the_end(
-    clock: FakeClock, is_async: bool
+    clock: FakeClock,
+    *,
+    is_async: bool,
 ) -> None:
     heard: list[int] = []
 

@@ -1,4 +1,4 @@
-"""The leases of jobs: one rule in memory, in a file and in Redis, and what a store says in trouble."""
+"""The leases of jobs: one rule in memory, in a file and in Redis, and the errors of stores."""
 
 from __future__ import annotations
 
@@ -109,6 +109,11 @@ class TestFile:
     def path(self, tmp_path: Path) -> Path:
         return tmp_path / "budget.db"
 
+    @pytest.fixture
+    def foreign(self, path: Path) -> Path:
+        path.write_text("no database at all" * 100)
+        return path
+
     async def test_a_lease_ends_with_its_time(self, path: Path) -> None:
         clock = FakeClock(autojump=False)
         store = SqliteStore(path, clock)
@@ -126,9 +131,8 @@ class TestFile:
         assert await store.claim_job(claim("b")) == GRANTED
         await store.aclose()
 
-    async def test_a_file_of_something_else_is_refused(self, path: Path) -> None:
-        path.write_text("no database at all" * 100)
-        store = SqliteStore(path, SystemClock())
+    async def test_a_file_of_something_else_is_refused(self, foreign: Path) -> None:
+        store = SqliteStore(foreign, SystemClock())
         with pytest.raises(ConfigurationError, match="is not the file of a limiter"):
             await store.claim_job(claim("a"))
         await store.aclose()
@@ -199,20 +203,22 @@ class TestWhere:
         assert await MemoryJobStore(SystemClock()).claim_job(claim("b", name=name)) > GRANTED
 
     async def test_beside_the_budget_of_a_file(self, tmp_path: Path) -> None:
-        url = f"sqlite://{tmp_path}/budget.db"
+        file = tmp_path / "budget.db"
+        url = f"sqlite://{file}"
         one, other = job_store(url, SystemClock()), job_store(url, SystemClock())
         assert await one.claim_job(claim("a")) == GRANTED
         assert await other.claim_job(claim("b")) > GRANTED
         await one.aclose()
         await other.aclose()
-        assert [each.name for each in tmp_path.glob("*.db")] == ["budget.db"]
+        with closing(sqlite3.connect(file)) as db:
+            assert db.execute("SELECT name, holder FROM jobs").fetchall() == [("j", "a")]
 
     async def test_in_the_state_folder_of_the_user(self, state_folder: Path) -> None:
         store = job_store("host", SystemClock())
         assert isinstance(store, StoreHandle)
         assert await store.claim_job(claim("a")) == GRANTED
         await store.aclose()
-        assert [each.name[:5] for each in (state_folder / "syncro_async").glob("*.db")] == ["jobs-"]
+        assert {each.name[:5] for each in (state_folder / "syncro_async").iterdir()} == {"jobs-"}
 
     async def test_in_this_process_when_the_user_has_no_folder(
         self, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
