@@ -20,10 +20,14 @@ from syncro_async.clock import Clock, SystemClock
 from syncro_async.dialects import SYNCRO, Dialect
 from syncro_async.errors import (
     AccountSuspendedError,
+    APIError,
+    AuthenticationError,
     BudgetWaitError,
     ConfigurationError,
-    PermissionDeniedError,
+    RateLimitedError,
+    ServerError,
     SyncroError,
+    UnexpectedResponseError,
 )
 from syncro_async.events import Event, RequestSent
 from syncro_async.fleet.accounts import Accounts
@@ -361,9 +365,9 @@ async def _account_id(client: AsyncClient) -> str:
     """The id of the account, or nothing where the key may not read it."""
     try:
         return str((await client.account.get()).id)
-    except AccountSuspendedError:
+    except (AuthenticationError, AccountSuspendedError, RateLimitedError, ServerError):
         raise
-    except PermissionDeniedError:
+    except (APIError, UnexpectedResponseError):
         return ""
 
 
