@@ -43,7 +43,7 @@ FIRST = 1
 COMMANDS = {
     "taskiq": (
         *("-m", "taskiq", "worker", "examples.fleet_taskiq:broker"),
-        *("--workers", "1", "--max-async-tasks", "25", "--log-level", "WARNING"),
+        *("--workers", "1", "--max-async-tasks", "100", "--log-level", "WARNING"),
     ),
     "celery": (
         *("-m", "celery", "-q", "-A", "examples.fleet_celery", "worker", "--pool", "threads"),
@@ -336,8 +336,7 @@ def run_command(fleet: Fleet, patience: float) -> tuple[Found, int, int]:
             process = subprocess.Popen(  # noqa: S603 - this Python
                 [sys.executable, *command], env=environment, cwd=ROOT, stdout=out, stderr=err
             )
-            code = _exit_code(process, patience)
-        usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+            code, usage = _end_of(process, patience)
         log = server.log()
         found = Found(
             fleet,
@@ -353,11 +352,19 @@ def run_command(fleet: Fleet, patience: float) -> tuple[Found, int, int]:
         return found, code, usage.ru_maxrss // 1024
 
 
-def _exit_code(process: subprocess.Popen[bytes], patience: float) -> int:
-    try:
-        return process.wait(patience)
-    finally:
-        process.kill()
+def _end_of(
+    process: subprocess.Popen[bytes], patience: float
+) -> tuple[int, resource.struct_rusage]:
+    """The exit code of the process, and what it has used."""
+    end = time.monotonic() + patience
+    ended, status, usage = os.wait4(process.pid, os.WNOHANG)
+    while not ended:
+        if time.monotonic() > end:
+            process.kill()
+        time.sleep(0.1)
+        ended, status, usage = os.wait4(process.pid, os.WNOHANG)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    return process.returncode, usage
 
 
 def run_import(
@@ -386,7 +393,7 @@ def run_import(
     logs.mkdir()
     # One job for each worker, so that no worker takes two parts.
     command = [*COMMANDS["taskiq"]]
-    command[command.index("25")] = "1"
+    command[command.index("100")] = "1"
     with running("redis-server") as redis, fleet_server(settings) as server:
         environment = fleet.environment(server.url, redis.url.removesuffix("/0"), 60.0)
         with workers(command, environment, logs, server, 3):

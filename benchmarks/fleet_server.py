@@ -51,7 +51,9 @@ class ManyAccounts:
         self._settings = settings
         self._account_of = {key.encode(): name for name, key in settings.keys.items()}
         self._sandboxes: dict[str, Sandbox] = {}
-        self._groups: dict[int, int | None] = {}
+        # For each connection the address of its other end, and the group. The object is kept, so
+        # that no later connection has the same one; ports come again.
+        self._groups: dict[int, tuple[object, int | None]] = {}
         self._watched: set[int] = set()
         self.log: list[Asked] = []
 
@@ -105,12 +107,13 @@ class ManyAccounts:
         return emails
 
     def _group(self, scope: Any) -> int | None:
-        if scope["client"] is None:  # its process was killed meanwhile
+        client = scope["client"]
+        if client is None or not self._watched:  # its process was killed meanwhile
             return None
-        port, own = scope["client"][1], scope["server"][1]
-        if port not in self._groups:
-            self._groups[port] = _group_of(port, own, self._watched)
-        return self._groups[port]
+        if id(client) not in self._groups:
+            found = _group_of(client[1], scope["server"][1], self._watched)
+            self._groups[id(client)] = (client, found)
+        return self._groups[id(client)][1]
 
 
 def _group_of(port: int, server: int, watched: set[int]) -> int | None:

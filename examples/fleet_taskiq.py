@@ -3,7 +3,7 @@
     pip install "syncro-async[redis]" taskiq taskiq-redis
     export FLEET_ACCOUNTS=/srv/fleet/accounts.toml FLEET_FOLDER=/srv/fleet/data
     export FLEET_REDIS=redis://localhost:6379/0 SYNCRO_LIMITER=redis://localhost:6379/1
-    taskiq worker examples.fleet_taskiq:broker --workers 3 --max-async-tasks 50
+    taskiq worker examples.fleet_taskiq:broker --workers 3 --max-async-tasks 100
     python -m examples.fleet_taskiq sync        # every night: sends one job for each account
 
 The workers read the keys where accounts.toml says, so no key goes through Redis. FLEET_RECLAIM is

@@ -51,7 +51,7 @@ else:
 logger = logging.getLogger("syncro_async")
 
 # An account needs few connections: its budget is one request a second.
-_CONNECTIONS = 8
+_CONNECTIONS = 4
 _ANOTHER_RUN = "another run of this job is at work"
 
 
