@@ -28,7 +28,12 @@ _KINDS = get_args(Kind)
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """The settings of one account; `Accounts` says what each means."""
+    """The settings of one account; `Accounts` says what each means.
+
+    - `name`: the name of the account
+    - `key_env`, `key_file`: the variable or the file that has its key
+    - `base_url`, `limiter`, `options`: as in `Accounts`
+    """
 
     name: str
     key_env: str | None = None
@@ -47,6 +52,9 @@ class Account:
         """The job of this kind, with the options of the account.
 
         Options in a table of the kind's name are for that kind only.
+
+        - `kind`: `"export"`, `"sync"` or `"import"`
+        - `day`: the UTC day that the job is for (None: the day on which it runs)
         """
         plain = {name: value for name, value in self.options.items() if name not in _KINDS}
         # As a queue would carry them: TOML has dates and times, and JSON has not.
