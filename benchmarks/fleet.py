@@ -43,13 +43,25 @@ FIRST = 1
 COMMANDS = {
     "taskiq": (
         *("-m", "taskiq", "worker", "examples.fleet_taskiq:broker"),
-        *("--workers", "1", "--max-async-tasks", "100", "--log-level", "WARNING"),
+        *("--workers", "1", "--max-async-tasks", "AT_ONCE", "--log-level", "WARNING"),
     ),
     "celery": (
         *("-m", "celery", "-q", "-A", "examples.fleet_celery", "worker", "--pool", "threads"),
-        *("--concurrency", "30", "--loglevel", "WARNING", "--without-gossip", "--without-mingle"),
+        *(
+            "--concurrency",
+            "AT_ONCE",
+            "--loglevel",
+            "WARNING",
+            "--without-gossip",
+            "--without-mingle",
+        ),
     ),
 }
+
+
+def command_of(engine: str, at_once: int) -> list[str]:
+    """The command of one worker that works on so many accounts at once."""
+    return [str(at_once) if word == "AT_ONCE" else word for word in COMMANDS[engine]]
 
 
 @dataclass(slots=True)
@@ -290,14 +302,18 @@ def run_engine(
     reclaim: float,
     patience: float,
     gap: float = 0.5,
+    at_once: int = 25,
     tell: Callable[[str], object] = lambda _: None,
 ) -> Found:
-    """Run the sync of a fleet on workers of an engine, and kill workers that are at work."""
+    """Run the sync of a fleet on workers of an engine, and kill workers that are at work.
+
+    Each worker works on `at_once` accounts at once.
+    """
     logs = fleet.folder / "logs"
     logs.mkdir()
     with running("redis-server") as redis, fleet_server(fleet.settings) as server:
         environment = fleet.environment(server.url, redis.url.removesuffix("/0"), reclaim)
-        with workers(COMMANDS[engine], environment, logs, server, count) as crew:
+        with workers(command_of(engine, at_once), environment, logs, server, count) as crew:
             wait_for(lambda: len(_connected(redis)) >= count, 60.0)
             command = [sys.executable, "-m", f"examples.fleet_{engine}", "sync"]
             with (logs / "send.log").open("wb") as file:
@@ -392,8 +408,7 @@ def run_import(
     logs = folder / "logs"
     logs.mkdir()
     # One job for each worker, so that no worker takes two parts.
-    command = [*COMMANDS["taskiq"]]
-    command[command.index("100")] = "1"
+    command = command_of("taskiq", 1)
     with running("redis-server") as redis, fleet_server(settings) as server:
         environment = fleet.environment(server.url, redis.url.removesuffix("/0"), 60.0)
         with workers(command, environment, logs, server, 3):
@@ -529,7 +544,16 @@ def _scenario(what: str, folder: Path, given: argparse.Namespace) -> list[str]:
         return _report("syncro fleet run", one)
     if what == "taskiq":
         fleet = make_fleet(folder, accounts, _USUAL, minute)
-        undisturbed = run_engine(fleet, what, count=3, kills=0, reclaim=60.0, patience=900)
+        # All accounts at once: the largest must not wait for a place.
+        undisturbed = run_engine(
+            fleet,
+            what,
+            count=3,
+            kills=0,
+            reclaim=60.0,
+            patience=900,
+            at_once=math.ceil(accounts / 3),
+        )
         return _report("three taskiq workers", undisturbed)
     engine = "taskiq" if what == "kills" else "celery"
     count, kills = (3, kills) if what == "kills" else (2, 2)

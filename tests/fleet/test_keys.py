@@ -83,6 +83,11 @@ class TestFunctions:
         assert KEY not in str(caught.value)
         assert caught.value.__cause__ is None
 
+    async def test_what_a_source_of_ours_says_is_shown(self) -> None:
+        async with WorkerThread() as thread:
+            with pytest.raises(ConfigurationError, match="account acme has no file"):
+                await ask(FileKeys({}), "acme", thread)
+
     @pytest.mark.parametrize(("given", "shown"), [(None, "NoneType"), (" ", "a blank text")])
     async def test_what_is_no_key_is_refused(self, given: Any, shown: str) -> None:
         async with WorkerThread() as thread:

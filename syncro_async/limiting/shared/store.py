@@ -53,20 +53,21 @@ class StoreHandle:
 
     async def sync(self, key: str, request: SyncRequest) -> SyncResponse:
         """See `Store.sync`. Raises `ConfigurationError` once closed."""
-        if self._uses.get().ended:
-            raise StoreUnreachableError("the event loop is ending")
-        return await self._shared.store.sync(key, request)
+        return await self._store().sync(key, request)
 
     async def claim_job(self, claim: JobClaim) -> float:
         """See `JobStore.claim_job`. Raises `ConfigurationError` once closed."""
-        if self._uses.get().ended:
-            raise StoreUnreachableError("the event loop is ending")
         # Every store that a URL names keeps job leases too.
-        return await cast("JobStore", self._shared.store).claim_job(claim)
+        return await cast("JobStore", self._store()).claim_job(claim)
 
     async def aclose(self) -> None:
         """End this reference; does nothing when it has ended."""
         await self._uses.aclose()
+
+    def _store(self) -> Store:
+        if self._uses.get().ended:
+            raise StoreUnreachableError("the event loop is ending")
+        return self._shared.store
 
 
 @dataclass(eq=False, slots=True)
