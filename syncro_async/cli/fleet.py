@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -122,17 +122,22 @@ def run_accounts(arguments: FleetArguments) -> int:
     accounts = Accounts.read(arguments.accounts)
     _allow_many_files()
     view = View({name: Row() for name in accounts})
+    return _conclude(_receipts(arguments, accounts, view), view, as_json=arguments.as_json)
+
+
+def _receipts(arguments: FleetArguments, accounts: Accounts, view: View) -> Sequence[JobReceipt]:
+    with _kept_in(arguments.folder), _shown(view) as tell:
+        return asyncio.run(_run(arguments, accounts, tell))
+
+
+@contextmanager
+def _kept_in(folder: str) -> Iterator[None]:
+    """Say how to go on when the block is interrupted."""
     try:
-        with _shown(view) as tell:
-            receipts = asyncio.run(_run(arguments, accounts, tell))
+        yield
     except KeyboardInterrupt:
-        say(f"syncro: what was done is kept in {arguments.folder}; the same command goes on")
+        say(f"syncro: what was done is kept in {folder}; the same command goes on")
         raise
-    if arguments.as_json:
-        print_json(receipts)
-    else:
-        _print(view.table())
-    return _conclude(receipts)
 
 
 async def _run(arguments: FleetArguments, accounts: Accounts, tell: Any) -> Sequence[JobReceipt]:
@@ -148,13 +153,16 @@ async def _run(arguments: FleetArguments, accounts: Accounts, tell: Any) -> Sequ
     )
 
 
-def _conclude(receipts: Iterable[JobReceipt]) -> int:
-    everything = [*receipts]
-    failed = [receipt for receipt in everything if receipt.outcome != "done"]
+def _conclude(receipts: Sequence[JobReceipt], view: View, *, as_json: bool) -> int:
+    if as_json:
+        print_json(receipts)
+    else:
+        _print(view.table())
+    failed = [receipt for receipt in receipts if receipt.outcome != "done"]
     for receipt in failed:
         say(f"syncro: account {receipt.account}: {in_one_line(receipt.reason or '')}")
     if failed:
-        raise CommandFailedError(f"{len(failed)} of {len(everything)} accounts are not done")
+        raise CommandFailedError(f"{len(failed)} of {len(receipts)} accounts are not done")
     return DONE
 
 
