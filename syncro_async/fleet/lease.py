@@ -43,6 +43,7 @@ class HeldLease:
         self._seconds = seconds
         self._clock = clock
         self._holder = secrets.token_hex(16)
+        self._ends = False
         self.valid_until = -math.inf
 
     async def take(self) -> float:
@@ -53,9 +54,9 @@ class HeldLease:
         return await self._claim(renews=False)
 
     async def keep(self) -> None:
-        """Renew the lease until it is lost; returns then."""
+        """Renew the lease until it is lost, or until `stop`; returns then."""
         wait = self._seconds / _RENEWALS
-        while True:
+        while not self._ends:
             await self._clock.sleep(wait)
             if self.is_over():
                 return
@@ -67,6 +68,10 @@ class HeldLease:
             except StoreUnreachableError:
                 # It may answer before the lease is over.
                 wait = self._seconds / _ATTEMPTS
+
+    def stop(self) -> None:
+        """End `keep`, also when a library of the store swallows its cancellation."""
+        self._ends = True
 
     async def release(self) -> None:
         """Let another run have the lease; without the store it ends by itself."""

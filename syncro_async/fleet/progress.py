@@ -34,6 +34,7 @@ class ProgressRelay:
         self._latest: Progress | None = None
         self._changed = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        self._ends = False
 
     def __call__(self, progress: Progress) -> None:
         """Take note of the progress."""
@@ -52,16 +53,19 @@ class ProgressRelay:
         traceback: TracebackType | None,
     ) -> None:
         if self._task is not None:
+            # A library that the listener uses may swallow the cancellation.
+            self._ends = True
             self._task.cancel()
             await asyncio.wait({self._task})
             if not isinstance(error, asyncio.CancelledError):
                 await self._report()
 
     async def _relay(self) -> None:
-        while True:
+        while not self._ends:
             await self._changed.wait()
             await self._report()
-            await self._clock.sleep(INTERVAL)
+            if not self._ends:
+                await self._clock.sleep(INTERVAL)
 
     async def _report(self) -> None:
         progress, self._latest = self._latest, None

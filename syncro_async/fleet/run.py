@@ -233,6 +233,7 @@ class _Run:
             reason = f"the time limit of {self.settings.time_limit:g} s is over; the next run"
             return self._later(f"{reason} goes on where this one stopped", 0.0)
         finally:
+            lease.stop()
             for task in tasks:
                 task.cancel()
             await asyncio.wait(tasks)

@@ -22,6 +22,7 @@ class Way(MemoryJobStore):
 
     trouble: Exception | None = None
     delay = 0.0
+    swallows = False
 
     def __init__(self, clock: FakeClock) -> None:
         super().__init__(clock)
@@ -30,6 +31,9 @@ class Way(MemoryJobStore):
 
     async def claim_job(self, claim: JobClaim) -> float:
         self.asked_at.append(self.clock.monotonic())
+        if self.swallows:
+            with suppress(asyncio.CancelledError):
+                await asyncio.Event().wait()
         if self.trouble is not None:
             raise self.trouble
         found = await super().claim_job(claim)
@@ -137,6 +141,19 @@ async def test_a_store_that_cannot_be_used_ends_it(
     way.trouble = ConfigurationError("another program uses the entries")
     await way.clock.advance(10.0)
     assert isinstance(keeper.exception(), ConfigurationError)
+
+
+async def test_a_store_that_swallows_a_cancellation_does_not_hold_the_run(
+    lease: HeldLease, way: Way
+) -> None:
+    keeper = asyncio.create_task(lease.keep())
+    await way.clock.advance(0.0)
+    way.swallows = True
+    await way.clock.advance(10.0)
+    lease.stop()
+    keeper.cancel()
+    await asyncio.wait_for(keeper, 10.0)
+    assert way.asked_at == [0.0, 10.0]
 
 
 async def test_a_released_lease_is_free_at_once(lease: HeldLease, way: Way) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 
 import pytest
 
@@ -77,3 +78,22 @@ async def test_a_cancelled_job_reports_nothing_more(clock: FakeClock) -> None:
     with pytest.raises(asyncio.CancelledError):
         await task
     assert [each.done for each in heard] == [1]
+
+
+async def test_a_listener_that_swallows_a_cancellation_does_not_hold_the_job(
+    clock: FakeClock,
+) -> None:
+    calls: list[int] = []
+
+    async def stubborn(progress: Progress) -> None:
+        calls.append(progress.done)
+        with suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+
+    async def job() -> None:
+        async with ProgressRelay(stubborn, clock) as relay:
+            relay(at(1))
+            await clock.advance(0.0)
+
+    await asyncio.wait_for(job(), 10.0)
+    assert calls == [1]
