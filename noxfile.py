@@ -25,6 +25,8 @@ LONG = (
     "tests/bulk/importing/test_import_killed.py",
     "tests/bulk/importing/test_imports_measured.py",
     "tests/cli",
+    "tests/fleet/test_engines.py",
+    "tests/fleet/test_stopped_process.py",
     "tests/limiting/shared/test_histories.py",
     "tests/limiting/shared/test_stopped_redis.py",
     "tests/limiting/test_one_model.py",
@@ -40,7 +42,7 @@ LONG = (
 )
 
 # Extras of those who change the code, not of those who use it.
-TOOLS = frozenset({"bench", "dev", "test"})
+TOOLS = frozenset({"bench", "dev", "engines", "test"})
 # The tests that send requests over sockets.
 AT_THE_WIRE = ("tests/transport", "tests/client", "tests/dialects", "tests/testing", "tests/cli")
 # Whole processes, long runs and searches at random, files or single tests. Other tests cover the
@@ -56,6 +58,8 @@ MEASURED = (
     "tests/bulk/syncing/test_sync.py::test_no_change_is_skipped_whatever_the_clocks_say",
     "tests/bulk/test_round_trip.py",
     "tests/cli/test_import_layouts.py",
+    "tests/fleet/test_engines.py",
+    "tests/fleet/test_stopped_process.py",
     "tests/integrations/test_workers.py",
     "tests/limiting/budget/test_lane_queue.py::test_ten_thousand_cancelled_calls_lose_no_slot",
     "tests/limiting/shared/test_histories.py",
@@ -152,7 +156,7 @@ def check(session: nox.Session) -> None:
 @nox.session(python=PYTHONS or SUPPORTED)
 def tests(session: nox.Session) -> None:
     """The tests on each supported Python that is installed; `-- --quick`: those of a minute."""
-    session.install("-e", ".[test]")
+    session.install("-e", ".[engines,test]")
     options = [option for option in session.posargs if option != "--quick"]
     if "--quick" in session.posargs:
         options += SMOKE

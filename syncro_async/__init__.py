@@ -217,7 +217,7 @@ _NAMES_IN = {
     "syncro_async.retrying.policy": "RetryPolicy",
 }
 _HOME = {name: home for home, names in _NAMES_IN.items() for name in names.split()}
-_MODULES = frozenset({"bulk", "dialects", "errors", "events"})
+_MODULES = frozenset({"bulk", "dialects", "errors", "events", "fleet"})
 
 
 def __getattr__(name: str) -> Any:

@@ -182,12 +182,18 @@ class ConnectionFailedError(NoAnswerError):
     """Nothing reached the server: no address, no connection, no TLS, no way through the proxy.
 
     `permanent` where another attempt cannot help: an invalid certificate, a proxy that wants a
-    password, an address with an unknown protocol.
+    password, an address with an unknown protocol. `of_limiter` where the store of the limiter cannot
+    be reached, not the service; nothing was sent then.
     """
 
-    def __init__(self, message: str, *, permanent: bool = False, **call: Any) -> None:
+    of_limiter: bool = False
+
+    def __init__(
+        self, message: str, *, permanent: bool = False, of_limiter: bool = False, **call: Any
+    ) -> None:
         super().__init__(message, **call)
         self.permanent = permanent
+        self.of_limiter = of_limiter
 
 
 class RequestTimeoutError(NoAnswerError, TimeoutError):

@@ -18,7 +18,7 @@ import pytest
 from fastapi import FastAPI
 
 import syncro_async
-from syncro_async import SYNCRO, AsyncClient, Bulk, Paginator, dialects
+from syncro_async import SYNCRO, AsyncClient, Bulk, Paginator, dialects, fleet
 from syncro_async.integrations import fastapi
 from syncro_async.integrations.opentelemetry import OpenTelemetry
 from syncro_async.sandbox import FULL_KEY, Sandbox, Trouble, serving
@@ -28,7 +28,7 @@ PACKAGE = Path(syncro_async.__file__).parent
 OPEN = (
     "syncro_async",
     *("syncro_async.errors", "syncro_async.events", "syncro_async.testing", "syncro_async.sandbox"),
-    "syncro_async.dialects",
+    *("syncro_async.dialects", "syncro_async.fleet"),
     *("syncro_async.integrations.fastapi", "syncro_async.integrations.opentelemetry"),
     "syncro_async.integrations.pytest_plugin",
 )
@@ -127,6 +127,7 @@ MADE_BY_PROGRAMS = [
     *(syncro_async.AsyncClient, syncro_async.RateLimit, syncro_async.RetryPolicy),
     *(syncro_async.ProgressBar, syncro_async.Headers, FakeClock, Sandbox, Trouble, OpenTelemetry),
     *(dialects.Dialect, dialects.PageNumbers, dialects.Cursor),
+    *(fleet.AccountJob, fleet.Accounts, fleet.EnvironmentKeys, fleet.FileKeys),
 ]
 MADE_OR_READ = {
     place: thing
@@ -249,6 +250,7 @@ async def test_every_example_runs(
             **{name: getattr(syncro_async, name) for name in syncro_async.__all__},
             **{name: getattr(fastapi, name) for name in fastapi.__all__},
             **{name: getattr(dialects, name) for name in dialects.__all__},
+            **{name: getattr(fleet, name) for name in fleet.__all__},
             "Sandbox": Sandbox,
             "Trouble": Trouble,
             "FakeClock": FakeClock,
@@ -260,6 +262,9 @@ async def test_every_example_runs(
             "wolfeo": other,
             "ids": [1, 2, 999_999],
             "nightly_job": nightly_job,
+            "keys": lambda _: FULL_KEY,
+            "job": fleet.AccountJob("acme"),
+            "accounts": fleet.Accounts.parse('[accounts.acme]\nkey_env = "SYNCRO_API_KEY"'),
         }
         for code in EXAMPLES[place]:
             await run(code, place, known)

@@ -10,7 +10,7 @@ from typing import get_type_hints
 import pytest
 
 import syncro_async
-from syncro_async import dialects, errors
+from syncro_async import dialects, errors, fleet
 from syncro_async.integrations import fastapi
 
 CLIENT = {"AsyncClient", "Paginator", "SYNCRO", "Dialect", "UNSET", "__version__"}
@@ -118,6 +118,14 @@ def test_the_bridge_to_fastapi_offers_exactly_these_names() -> None:
         "client_named",
         "get_syncro",
         "syncro_lifespan",
+    }
+
+
+def test_the_fleets_offer_exactly_these_names() -> None:
+    assert set(fleet.__all__) == {
+        *("Account", "AccountJob", "Accounts", "JobReceipt", "Kind", "Outcome"),
+        *("EnvironmentKeys", "FileKeys", "KeySource"),
+        *("run_account_job", "run_fleet"),
     }
 
 

@@ -24,6 +24,7 @@ from syncro_async.cli.export_sync import (
     export_leads,
     sync_leads,
 )
+from syncro_async.cli.fleet import FleetArguments, run_accounts
 from syncro_async.cli.import_leads import import_leads, order_of
 from syncro_async.cli.output import configure_logging
 from syncro_async.cli.sandbox import SandboxArguments, serve
@@ -85,6 +86,13 @@ _DOCTOR_HELP = (
     "at most seven requests, all of them reads. Each line says what to do; the exit code is 1 when "
     "there is an error."
 )
+_FLEET_HELP = (
+    "Run one job for each account of the TOML file ACCOUNTS, side by side in this process. Each "
+    "account has a table, [accounts.NAME], with key_env or key_file, and where wanted base_url, "
+    "limiter and options. DIR/NAME has leads.db (sync) or leads.jsonl (export), and receipt.json. "
+    "What is done for the UTC day is not done again; after an interruption the same command goes "
+    "on. An account that fails stops no other one, and the exit code is 1."
+)
 _EXITS = "Exit codes: 0 done, 1 failed, 2 wrong usage, 130 interrupted."
 
 # The help is plain text: it fits any width and any encoding.
@@ -98,6 +106,8 @@ _COMPLETION = "_SYNCRO_COMPLETE"
 app = typer.Typer(**_STYLE)
 leads_app = typer.Typer(**_STYLE)
 app.add_typer(leads_app, name="leads")
+fleet_app = typer.Typer(**_STYLE)
+app.add_typer(fleet_app, name="fleet")
 
 
 def run(argv: Sequence[str]) -> int:
@@ -148,6 +158,12 @@ def _globals(
 @leads_app.callback()
 def _leads(ctx: typer.Context) -> None:
     """Export, import and sync leads."""
+    _print_help_if_bare(ctx)
+
+
+@fleet_app.callback()
+def _fleet(ctx: typer.Context) -> None:
+    """Run a job for many accounts."""
     _print_help_if_bare(ctx)
 
 
@@ -324,3 +340,21 @@ def _sync(
     return partial(
         sync_leads, SyncArguments(database, table, choices, connection, bool(resume), plan, as_json)
     )
+
+
+@fleet_app.command(
+    "run", short_help="Run a job for each account of a file.", help=f"{_FLEET_HELP} {_EXITS}"
+)
+def _fleet_run(
+    accounts: options.AccountsFile,
+    *,
+    job: options.FleetJob = "sync",
+    folder: options.FleetFolder = "fleet",
+    at_once: options.AtOnce = 200,
+    force: options.DoneToo = False,
+    limiter: options.LimiterUrl = None,
+    base_url: options.BaseUrl = None,
+    as_json: options.AsJson = False,
+) -> Job:
+    arguments = FleetArguments(accounts, job, folder, at_once, force, limiter, base_url, as_json)
+    return partial(run_accounts, arguments)

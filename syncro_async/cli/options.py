@@ -233,6 +233,23 @@ FailuresFile = Annotated[
     ),
 ]
 
+AccountsFile = Annotated[
+    str,
+    typer.Argument(metavar="ACCOUNTS", help="A TOML file with a table for each account."),
+]
+FleetJob = Annotated[
+    Literal["sync", "export", "import"],
+    typer.Option("--job", help="What is done for each account."),
+]
+FleetFolder = Annotated[
+    str,
+    typer.Option("--folder", metavar="DIR", help="The folder; each account has one in it."),
+]
+AtOnce = Annotated[int, typer.Option(min=1, help="The accounts that are worked on at once.")]
+DoneToo = Annotated[
+    bool, typer.Option("--force", help="Also what is done for this UTC day already.")
+]
+
 Debug = Annotated[bool, typer.Option("--debug", help="Show tracebacks of errors, and the log.")]
 Version = Annotated[
     bool,

@@ -109,7 +109,7 @@ def test_help_is_plain_text_that_fits_and_is_not_cut(
 @pytest.mark.parametrize(
     ("words", "commands"),
     [
-        ((), ["demo", "sandbox", "budget", "doctor", "leads"]),
+        ((), ["demo", "sandbox", "budget", "doctor", "leads", "fleet"]),
         (("leads",), ["export", "import", "undo", "sync"]),
     ],
 )

@@ -120,4 +120,4 @@ class SharedLimiter:
 def _unreachable(error: StoreUnreachableError) -> ConnectionFailedError:
     # The session has already waited for the store, so the call does not try again.
     reported = f"{error}; nothing was sent, because the shared budget is unknown"
-    return ConnectionFailedError(reported, permanent=True)
+    return ConnectionFailedError(reported, permanent=True, of_limiter=True)

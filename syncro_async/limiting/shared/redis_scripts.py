@@ -1,6 +1,7 @@
-"""The Lua of the Redis store: reading a state, and writing it when nobody else has written it.
+"""The Lua of the Redis store: reading a state, writing it when nobody else has, and job leases.
 
-Both decide nothing about the budget. They only make the steps atomic that must not be interrupted.
+The scripts decide nothing about the budget. They only make the steps atomic that must not be
+interrupted.
 """
 
 from __future__ import annotations
@@ -46,3 +47,20 @@ redis.call('PEXPIRE', KEYS[2], ARGV[5])
 return 1
 """
 )
+
+# KEYS: the job lease, which is the holder, a space and the place. ARGV: holder, place, how
+# long it lasts (ms; 0 releases it), and 1 when it is renewed. It is the rule of `job_lease.decide`;
+# the server deletes a lease that has ended. Returns 0, or the rest of another one's lease (ms).
+CLAIM_JOB = """
+local mine = ARGV[1] .. ' ' .. ARGV[2]
+local held = redis.call('GET', KEYS[1])
+if held and held ~= mine then
+  local place = string.sub(held, string.find(held, ' ', 1, true) + 1)
+  if ARGV[4] == '1' or place ~= ARGV[2] then
+    return math.max(redis.call('PTTL', KEYS[1]), 1)
+  end
+end
+if ARGV[3] == '0' then redis.call('DEL', KEYS[1])
+else redis.call('SET', KEYS[1], mine, 'PX', ARGV[3]) end
+return 0
+"""

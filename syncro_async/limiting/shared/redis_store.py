@@ -16,8 +16,9 @@ from syncro_async.limiting.budget.state import OWNER_TTL, BudgetState
 from syncro_async.limiting.budget.store_time import Moment, heartbeats_of
 from syncro_async.limiting.budget.stored_state import head_of, read_state, remember, write_state
 from syncro_async.limiting.budget.sync import state_for, sync
+from syncro_async.limiting.shared.job_lease import JobClaim
 from syncro_async.limiting.shared.redis_client import close_client, make_client
-from syncro_async.limiting.shared.redis_scripts import COMPARE_AND_SET, READ
+from syncro_async.limiting.shared.redis_scripts import CLAIM_JOB, COMPARE_AND_SET, READ
 from syncro_async.limiting.shared.store import StoreUnreachableError
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ class _Scripts:
     client: Redis
     read: AsyncScript
     compare_and_set: AsyncScript
+    claim_job: AsyncScript
     # Clients of one key in this event loop must not collide with each other.
     locks: WeakValueDictionary[str, asyncio.Lock] = field(default_factory=WeakValueDictionary)
 
@@ -86,6 +88,32 @@ class RedisStore:
             raise StoreUnreachableError(f"the limiter's Redis: {error}") from error.with_traceback(
                 None
             )
+
+    async def claim_job(self, claim: JobClaim) -> float:
+        """Take, renew or release a job lease. See `JobStore.claim_job`."""
+        from redis.exceptions import RedisError
+
+        scripts = self._in_this_loop()
+        keys = [f"syncro_async:job:{claim.name}"]
+        milliseconds = math.ceil(claim.seconds * 1000)
+        given: list[str | int] = [
+            *(claim.holder, claim.place),
+            *(milliseconds, int(claim.renews)),
+        ]
+        try:
+            try:
+                rest = await scripts.claim_job(keys, given)
+            except (RedisError, OSError) as error:
+                # As in `_apply_again`. A claim that is made twice by one holder is granted twice.
+                _raise_if_permanent(error)
+                await scripts.client.connection_pool.disconnect(inuse_connections=False)
+                rest = await scripts.claim_job(keys, given)
+        except (RedisError, OSError) as error:
+            _raise_if_permanent(error)
+            raise StoreUnreachableError(f"the limiter's Redis: {error}") from error.with_traceback(
+                None
+            )
+        return float(rest) / 1000
 
     async def aclose(self) -> None:
         """Close the connections of the running event loop; does nothing without any."""
@@ -176,7 +204,10 @@ class RedisStore:
                 self._scripts.pop(closed, None)
             client = make_client(self._url)
             scripts = self._scripts[loop] = _Scripts(
-                client, client.register_script(READ), client.register_script(COMPARE_AND_SET)
+                client,
+                client.register_script(READ),
+                client.register_script(COMPARE_AND_SET),
+                client.register_script(CLAIM_JOB),
             )
         return scripts
 
@@ -220,8 +251,8 @@ def _cure(error: Exception, text: str) -> str:
 
     if isinstance(error, exceptions.NoPermissionError):
         return (
-            "allow this user to run EVALSHA, SCRIPT LOAD, TIME, GET, GETRANGE, SET, ZADD, ZREM,"
-            " ZRANGE and PEXPIRE on keys that match *syncro_async:*"
+            "allow this user to run EVALSHA, SCRIPT LOAD, TIME, GET, GETRANGE, SET, DEL, PTTL,"
+            " ZADD, ZREM, ZRANGE and PEXPIRE on keys that match *syncro_async:*"
         )
     if "DB index" in text:
         return "name a database that the server has in the URL of limiter="

@@ -19,6 +19,7 @@ from syncro_async.limiting.budget.store_time import Moment, continue_on
 from syncro_async.limiting.budget.stored_state import read_state, remember, write_state
 from syncro_async.limiting.budget.sync import state_for, sync
 from syncro_async.limiting.host_identity import boot_id, machine_id
+from syncro_async.limiting.shared.job_lease import JobClaim, JobHolder, decide
 from syncro_async.limiting.shared.store import StoreUnreachableError
 
 # How long a request waits for the lock of the file (s). Other processes hold it for less than a
@@ -29,6 +30,10 @@ _FORGOTTEN_AFTER = 86_400.0
 # A file that another host has written within so many seconds is in use there.
 _IN_USE = 120.0
 _MAKE = "CREATE TABLE budgets (key TEXT PRIMARY KEY, seen REAL, state BLOB)"
+_MAKE_JOBS = (
+    "CREATE TABLE IF NOT EXISTS jobs"
+    " (name TEXT PRIMARY KEY, holder TEXT, place TEXT, expires_at REAL, boot TEXT)"
+)
 
 
 class SqliteStore:
@@ -47,13 +52,16 @@ class SqliteStore:
 
     async def sync(self, key: str, request: SyncRequest) -> SyncResponse:
         """Apply the request to the state, atomically across processes. See `Store.sync`."""
-        loop = asyncio.get_running_loop()
-        file = self._files.get(loop)
-        if file is None:
-            self._leave_closed_loops()
-            file = self._files[loop] = _File(self._path, self._clock)
+        file = self._in_this_loop()
         # After a cancellation the thread still finishes the request, which may be sent again.
+        loop = asyncio.get_running_loop()
         return await loop.run_in_executor(file.thread, file.sync, key, request)
+
+    async def claim_job(self, claim: JobClaim) -> float:
+        """Take, renew or release a job lease. See `JobStore.claim_job`."""
+        file = self._in_this_loop()
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(file.thread, file.claim_job, claim)
 
     async def aclose(self) -> None:
         """Close the file of the running event loop and end its thread."""
@@ -62,6 +70,14 @@ class SqliteStore:
         file = self._files.pop(loop, None)
         if file is not None:
             await loop.run_in_executor(file.thread, file.close)
+
+    def _in_this_loop(self) -> _File:
+        loop = asyncio.get_running_loop()
+        file = self._files.get(loop)
+        if file is None:
+            self._leave_closed_loops()
+            file = self._files[loop] = _File(self._path, self._clock)
+        return file
 
     def _leave_closed_loops(self) -> None:
         # Each step is one atomic operation of the dictionary. A lock could stay locked in a child
@@ -89,6 +105,13 @@ class _File:
         try:
             return self._transact(self._opened(), key, request)
         except (sqlite3.Error, msgspec.MsgspecError) as error:
+            self._disconnect()
+            raise self._explained(error) from error.with_traceback(None)
+
+    def claim_job(self, claim: JobClaim) -> float:
+        try:
+            return self._claim(self._opened(), claim)
+        except sqlite3.Error as error:
             self._disconnect()
             raise self._explained(error) from error.with_traceback(None)
 
@@ -155,6 +178,24 @@ class _File:
                 old = (wall, _FORGOTTEN_AFTER)
                 connection.execute("DELETE FROM budgets WHERE abs(seen - ?) > ?", old)
         return remember(response, state, packed, moment)
+
+    def _claim(self, connection: sqlite3.Connection, claim: JobClaim) -> float:
+        with _transaction(connection):
+            connection.execute(_MAKE_JOBS)
+            now = self._clock.monotonic()
+            # Nothing that ran before the last start of this machine runs now.
+            ended = (now, self._boot)
+            connection.execute("DELETE FROM jobs WHERE expires_at <= ? OR boot <> ?", ended)
+            query = "SELECT holder, place, expires_at FROM jobs WHERE name = ?"
+            row = connection.execute(query, (claim.name,)).fetchone()
+            held = None if row is None else JobHolder(*row)
+            after, wait = decide(held, claim, now)
+            if after is None:
+                connection.execute("DELETE FROM jobs WHERE name = ?", (claim.name,))
+            elif after is not held:
+                entry = (claim.name, after.holder, after.place, after.expires_at, self._boot)
+                connection.execute("INSERT OR REPLACE INTO jobs VALUES (?, ?, ?, ?, ?)", entry)
+        return wait
 
     def _on_this_host(self, state: BudgetState, now: float) -> BudgetState:
         """The state with the times of this host. Raises `ConfigurationError` on a second host."""

@@ -9,12 +9,13 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, cast
 
 from syncro_async._internal.forks import register_for_fork
 from syncro_async._internal.per_loop import PerLoop
 from syncro_async.clock import Clock
 from syncro_async.limiting.budget.messages import SyncRequest, SyncResponse
+from syncro_async.limiting.shared.job_lease import JobClaim, JobStore
 
 
 class Store(Protocol):
@@ -55,9 +56,7 @@ class StoreHandle:
 
     async def sync(self, key: str, request: SyncRequest) -> SyncResponse:
         """See `Store.sync`. Raises `ConfigurationError` once closed."""
-        use = self._uses.get()
-        if use.ended:
-            raise StoreUnreachableError("the event loop is ending")
+        use = self._open_use()
         use.owners.add(request.owner)
         try:
             return await self._shared.store.sync(key, request)
@@ -67,9 +66,21 @@ class StoreHandle:
                 if use.is_idle is not None and not use.owners and not use.is_idle.done():
                     use.is_idle.set_result(None)
 
+    async def claim_job(self, claim: JobClaim) -> float:
+        """See `JobStore.claim_job`. Raises `ConfigurationError` once closed."""
+        self._open_use()
+        # Every store that a URL names keeps job leases too.
+        return await cast("JobStore", self._shared.store).claim_job(claim)
+
     async def aclose(self) -> None:
         """End this reference; does nothing when it has ended."""
         await self._uses.aclose()
+
+    def _open_use(self) -> _Use:
+        use = self._uses.get()
+        if use.ended:
+            raise StoreUnreachableError("the event loop is ending")
+        return use
 
 
 @dataclass(eq=False, slots=True)
