@@ -39,7 +39,7 @@ LONG = (
 )
 
 # Extras of those who change the code, not of those who use it.
-TOOLS = frozenset({"bench", "dev", "test"})
+TOOLS = frozenset({"bench", "dev", "docs", "test"})
 # The tests that send requests over sockets.
 AT_THE_WIRE = ("tests/transport", "tests/client", "tests/dialects", "tests/testing", "tests/cli")
 # Whole processes, long runs and searches at random. Other tests cover the lines that these run, and
@@ -210,6 +210,15 @@ def readme(session: nox.Session) -> None:
 
 
 @nox.session
+def docs(session: nox.Session) -> None:
+    """Build the documentation site in build/docs; any warning is an error."""
+    session.install("-e", ".[docs]")
+    session.chdir(HERE)
+    shutil.rmtree("build/docs", ignore_errors=True)
+    _run_module(session, "sphinx", "-W", "--keep-going", "-b", "html", "docs", "build/docs")
+
+
+@nox.session
 def wheel(session: nox.Session) -> None:
     """Build the wheel, install it without extras, then with those of the command, and import it."""
     folder = Path(session.create_tmp()).resolve()
@@ -256,7 +265,7 @@ def fuzz(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Run the benchmarks and print one table; `-- calls stream` runs the named ones only."""
+    """Run the benchmarks, and write docs/benchmarks.md; `-- calls stream` runs the named ones."""
     session.install("-e", ".[bench]")
     session.chdir(HERE)
     _run_module(session, "benchmarks.report", *session.posargs)
