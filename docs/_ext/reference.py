@@ -303,6 +303,18 @@ def _link(app: Any, env: Any, node: Any, shown: Any) -> Any:
     return make_refnode(app.builder, node["refdoc"], entry.docname, entry.node_id, shown, name)
 
 
+def _short(*arguments: Any) -> tuple[str, str | None] | None:
+    """Write `SYNCRO` for the default dialect, and not all that it consists of."""
+    from sphinx.util.inspect import object_description
+
+    from syncro_async import SYNCRO
+
+    signature, returned = arguments[-2:]
+    if signature is None:
+        return None
+    return signature.replace(object_description(SYNCRO), "SYNCRO"), returned
+
+
 def _bases(*arguments: Any) -> None:
     """Leave `object` out of the bases that are shown."""
     bases: list[Any] = arguments[-1]
@@ -314,5 +326,6 @@ def setup(app: Any) -> dict[str, bool]:
     app.connect("builder-inited", _generate)
     app.connect("env-updated", _count)
     app.connect("autodoc-process-bases", _bases)
+    app.connect("autodoc-process-signature", _short)
     app.connect("missing-reference", _link)
     return {"parallel_read_safe": True}
