@@ -29,7 +29,6 @@ nitpicky = False
 
 myst_heading_anchors = 3
 myst_enable_extensions = ["colon_fence"]
-# Programs of the sandbox and the shell have no colours in common; this one fits all of them.
 highlight_language = "python"
 
 # A name between backticks is a link where the reference has it, and code anywhere.
