@@ -93,7 +93,7 @@ class TestInTheQueue:
             assert second.done()
         assert [asked.path for asked in app.asked] == ["/leads/0", "/leads/2"]
 
-    async def test_ten_thousand_that_leave_take_nothing_with_them(self) -> None:
+    async def test_ten_thousand_that_leave(self) -> None:
         app = App(WELL, clock=still())
         async with client_of(app, rate_limit=ONE) as client:
             await client.leads.get(0)
