@@ -240,9 +240,7 @@ async def test_a_network_that_is_away_for_a_minute_is_waited_for(server: RawServ
     assert len(server.leads) == 3
 
 
-async def test_a_network_that_stays_away_stops_the_job(
-    server: RawServer, tmp_path: Path
-) -> None:
+async def test_a_network_that_stays_away_stops_the_job(server: RawServer, tmp_path: Path) -> None:
     journal = tmp_path / "rows.journal"
     server.fates.extend(("fine", *DOWN * 4000))
     sent = [row(number) for number in range(30)]
