@@ -164,9 +164,22 @@ def test_every_page_is_in_the_contents_of_the_site() -> None:
     assert {name for name in listed if name.startswith("reference/")} == {
         f"reference/{page.name}" for page in REFERENCE.PAGES
     }
-    assert {name for name in listed if name.startswith("commands/")} == {
-        f"commands/{words.replace(' ', '-') or 'syncro'}" for words, _ in HELP.commands()
-    }
+
+
+def test_the_site_shows_both_pictures_of_each_pair() -> None:
+    paired = importlib.import_module("pictures").paired
+    for document in DOCUMENTS:
+        text = text_of(document)
+        shown = paired(text)
+        assert "<picture>" not in shown, document.name
+        assert shown.count(":class: only-dark") == text.count("<picture>")
+
+
+def test_each_command_has_a_page_with_its_options() -> None:
+    pages = {words: HELP.written(words, command) for words, command in HELP.commands()}
+    assert {"", "demo", "doctor", "leads import", "leads undo"} <= {*pages}
+    assert "--on-bad-row" in pages["leads import"]
+    assert pages["leads import"].startswith("``syncro leads import``")
 
 
 def test_the_reference_has_every_public_name_and_no_other() -> None:
