@@ -34,6 +34,7 @@ LONG = (
     "tests/limiting/test_window_property.py",
     "tests/sandbox",
     "tests/test_benchmarks.py",
+    "tests/test_pictures.py",
     "tests/system/test_fuzz_wire.py",
     "tests/system/test_processes.py",
     "tests/system/test_simulation.py",
@@ -42,7 +43,7 @@ LONG = (
 )
 
 # Extras of those who change the code, not of those who use it.
-TOOLS = frozenset({"bench", "dev", "engines", "test"})
+TOOLS = frozenset({"bench", "dev", "docs", "engines", "test"})
 # The tests that send requests over sockets.
 AT_THE_WIRE = ("tests/transport", "tests/client", "tests/dialects", "tests/testing", "tests/cli")
 # Whole processes, long runs and searches at random, files or single tests. Other tests cover the
@@ -70,6 +71,7 @@ MEASURED = (
     "tests/limiting/test_window_property.py",
     "tests/system",
     "tests/test_benchmarks.py",
+    "tests/test_pictures.py",
     "tests/test_docstrings.py",
     "tests/test_house.py",
     "tests/test_readme.py",
@@ -233,6 +235,15 @@ def readme(session: nox.Session) -> None:
 
 
 @nox.session
+def docs(session: nox.Session) -> None:
+    """Build the documentation site in build/docs; any warning is an error."""
+    session.install("-e", ".[docs]")
+    session.chdir(HERE)
+    shutil.rmtree("build/docs", ignore_errors=True)
+    _run_module(session, "sphinx", "-W", "--keep-going", "-b", "html", "docs", "build/docs")
+
+
+@nox.session
 def wheel(session: nox.Session) -> None:
     """Build the wheel, install it without extras, then with those of the command, and import it."""
     folder = Path(session.create_tmp()).resolve()
@@ -279,7 +290,7 @@ def fuzz(session: nox.Session) -> None:
 
 @nox.session
 def bench(session: nox.Session) -> None:
-    """Run the benchmarks and print one table; `-- calls stream` runs the named ones only."""
+    """Run the benchmarks, and write docs/benchmarks.md; `-- calls stream` runs the named ones."""
     session.install("-e", ".[bench]")
     session.chdir(HERE)
     _run_module(session, "benchmarks.report", *session.posargs)

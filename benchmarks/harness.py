@@ -63,10 +63,15 @@ class Row(msgspec.Struct, frozen=True):
 
 
 class Report(msgspec.Struct):
-    """What a question came to: rows for the table, and series for pictures, by name."""
+    """What a question came to: rows for the table, and series for pictures, by name.
+
+    `measured` is the day, and `on` the machine and the versions.
+    """
 
     rows: list[Row]
     series: dict[str, Any] = {}
+    measured: str = ""
+    on: str = ""
 
 
 HEAD = ("question", "who", "figure", "bar", "", "beside")

@@ -7,6 +7,8 @@ workers of a bulk job always want more. A visitor makes one interactive call and
 for its slot. Refused visitors and waits are those after the first minute, because a bulk job that
 runs before the first visitor comes has used all slots of that minute.
 
+The picture of them has visitors who wait as long as it takes, with the pacing and without it.
+
 The share of the bound is that of all calls: floor((n - 1) / 60) * (W + guard + mean latency) /
 elapsed, for n calls. Nobody who knows only when calls were sent and answered can be faster.
 """
@@ -16,13 +18,14 @@ from __future__ import annotations
 import asyncio
 import random
 import sys
+from collections import deque
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 
 from benchmarks.harness import Report, Row, program
 from syncro_async import BudgetWaitError, RateLimit
 from syncro_async.limiting.in_process import InProcessLimiter
-from syncro_async.limiting.protocol import Answered, Slot
+from syncro_async.limiting.protocol import Answered, Lane, Slot
 from syncro_async.testing.fake_clock import FakeClock
 
 CALLS = 10_001
@@ -65,11 +68,54 @@ async def nobody(clock: FakeClock, dice: random.Random) -> AsyncIterator[int]:
         yield number
 
 
+class Unpaced:
+    """The same slots, interactive before bulk, and no pacing: what the pacing is compared with."""
+
+    def __init__(self, clock: FakeClock) -> None:
+        self._clock = clock
+        self._free = RATE.calls
+        self._waiting: dict[str, deque[asyncio.Future[None]]] = {
+            "interactive": deque(),
+            "bulk": deque(),
+        }
+        self._returning: set[asyncio.Task[None]] = set()
+
+    async def acquire(self, lane: Lane, *, max_wait: float | None = None) -> Slot:
+        """Wait for a slot; nothing is refused here."""
+        del max_wait
+        turn = asyncio.get_running_loop().create_future()
+        self._waiting[lane].append(turn)
+        self._grant()
+        await turn
+        return Slot(taken_at=self._clock.monotonic())
+
+    async def release(self, slot: Slot, outcome: Answered) -> None:
+        """Return the slot one window and the guard after its answer."""
+        del slot, outcome
+        self._returning.add(asyncio.create_task(self._return_later()))
+
+    async def _return_later(self) -> None:
+        await self._clock.sleep(RATE.hold_seconds)
+        self._free += 1
+        self._grant()
+
+    def _grant(self) -> None:
+        for waiting in self._waiting.values():
+            while self._free and waiting:
+                self._free -= 1
+                waiting.popleft().set_result(None)
+
+
 @dataclass
 class Run:
-    """A bulk job, its visitors, and what became of them."""
+    """A bulk job, its visitors, and what became of them.
+
+    `paced`: whether the limiter is the one of this package. `max_wait`: the patience of visitors.
+    """
 
     calls: int
+    paced: bool = True
+    max_wait: float | None = MAX_WAIT
     clock: FakeClock = field(default_factory=FakeClock)
     dice: random.Random = field(default_factory=lambda: random.Random(1))  # noqa: S311 - no secret
     answered: int = 0
@@ -79,9 +125,12 @@ class Run:
     visitors: int = 0
     refused: int = 0
     waits: list[float] = field(default_factory=list)
+    visits: list[tuple[float, float]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.limiter = InProcessLimiter([RATE], self.clock)
+        self.limiter: InProcessLimiter | Unpaced = (
+            InProcessLimiter([RATE], self.clock) if self.paced else Unpaced(self.clock)
+        )
 
     @property
     def of_the_bound(self) -> float:
@@ -123,12 +172,13 @@ class Run:
         counts = came >= FIRST_MINUTE
         self.visitors += counts
         try:
-            slot = await self.limiter.acquire("interactive", max_wait=MAX_WAIT)
+            slot = await self.limiter.acquire("interactive", max_wait=self.max_wait)
         except BudgetWaitError:
             self.refused += counts
             return
         if counts:
             self.waits.append(slot.taken_at - came)
+            self.visits.append((round(came, 1), round(slot.taken_at - came, 2)))
         await self._send(slot)
 
     async def _send(self, slot: Slot) -> None:
@@ -145,6 +195,16 @@ def beside_bulk(visits: Visits, calls: int) -> Run:
     run = Run(calls)
     asyncio.run(run.play(visits))
     return run
+
+
+def waits_of_all(calls: int) -> dict[str, list[tuple[float, float]]]:
+    """When each visitor came and how long it waited (s), with the pacing and without it."""
+    found = {}
+    for name, paced in (("paced", True), ("not paced", False)):
+        run = Run(calls, paced=paced, max_wait=None)
+        asyncio.run(run.play(at_random))
+        found[name] = run.visits
+    return found
 
 
 # Who comes, and the bars: refused (%), and the wait of 95 of 100 (s).
@@ -165,7 +225,7 @@ def ask(quick: bool) -> Report:
         ]
     alone = beside_bulk(nobody, calls).of_the_bound
     rows.append(Row("all calls, of the bound", "bulk alone", alone, "%", bar=99.9, at_least=True))
-    return Report(rows)
+    return Report(rows, {"visits": waits_of_all(601)})
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import gc
 import multiprocessing
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -84,6 +84,7 @@ class Limited:
     seconds: float
     lost: int
     arrivals: list[Arrival]
+    window: float
 
     @property
     def refused(self) -> int:
@@ -93,13 +94,26 @@ class Limited:
     def series(self) -> dict[str, Any]:
         """The same for a picture, from the first arrival on."""
         began = self.arrivals[0].at
+        seen = [(arrival.at - began, arrival.refused) for arrival in self.arrivals]
         return {
             "who": self.name,
             "processes": self.processes,
-            "seconds": self.seconds,
+            "seconds": round(self.seconds, 2),
             "lost": self.lost,
-            "arrivals": [(arrival.at - began, arrival.refused) for arrival in self.arrivals],
+            "windows": windows(seen, self.window),
         }
+
+
+def windows(arrivals: Iterable[tuple[float, bool]], length: float) -> list[tuple[float, int, int]]:
+    """The server's windows: when each began, and how many calls it let through and refused."""
+    found: list[tuple[float, int, int]] = []
+    for at, refused in arrivals:
+        # A window opens with the first call that is let through after the last one's end.
+        if not found or (at >= found[-1][0] + length and not refused):
+            found.append((round(at, 3), 0, 0))
+        began, passed, turned_away = found[-1]
+        found[-1] = (began, passed + (not refused), turned_away + refused)
+    return found
 
 
 def _work(name: str, job: Job, numbers: Sequence[int], start: Any, ends: Any) -> None:
@@ -135,7 +149,7 @@ def _run(name: str, processes: int, calls: int, limit: int, window: float) -> Li
             worker.join()
         seconds = max(end for _, end, _ in ends) - min(begin for begin, _, _ in ends)
         lost = sum(lost for _, _, lost in ends)
-        return Limited(name, processes, each * processes, seconds, lost, server.arrivals())
+        return Limited(name, processes, each * processes, seconds, lost, server.arrivals(), window)
 
 
 def at_the_limit(

@@ -34,7 +34,7 @@ def ask(quick: bool) -> Report:
     names = [Ours.NAME] if quick else but(ByHandDivided)
     found = costs(names, *(({1: 10}, 1) if quick else (SIZES, ROUNDS)))
     series = {
-        name: {number: middle(took)[0] for number, took in by_callers.items()}
+        name: {number: middle(took) for number, took in by_callers.items()}
         for name, by_callers in found.items()
     }
     return Report(list(rows_of(found)), {"calls": series})

@@ -182,8 +182,8 @@ class ConnectionFailedError(NoAnswerError):
     """Nothing reached the server: no address, no connection, no TLS, no way through the proxy.
 
     `permanent` where another attempt cannot help: an invalid certificate, a proxy that wants a
-    password, an address with an unknown protocol. `of_limiter` where the store of the limiter cannot
-    be reached, not the service; nothing was sent then.
+    password, an address with an unknown protocol. `of_limiter` where the store of the limiter
+    cannot be reached, not the service; nothing was sent then.
     """
 
     of_limiter: bool = False

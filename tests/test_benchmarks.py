@@ -5,12 +5,12 @@ from __future__ import annotations
 import importlib
 import re
 from pathlib import Path
-from xml.etree import ElementTree as ET
 
 import pytest
 
-from benchmarks.drawing import arrivals, costs, makespans, spread, windows
 from benchmarks.harness import Row, middle, program, shown, table
+from benchmarks.peers_at_work import windows
+from benchmarks.pictures import spread
 from benchmarks.report import QUESTIONS, main
 
 ROOT = Path(__file__).parent.parent
@@ -46,12 +46,17 @@ def test_every_question_says_first_what_it_asks() -> None:
         assert f"python -m benchmarks.{question} [--quick]" in (about or "")
 
 
-def test_the_report_is_one_table(tmp_path: Path) -> None:
+def test_the_report_writes_its_tables_into_the_page(tmp_path: Path) -> None:
     assert main(["--quick", "--to", str(tmp_path), "budget_used"]) == 0
-    written = (tmp_path / "table.md").read_text(encoding="utf-8")
+    written = (tmp_path / "benchmarks.md").read_text(encoding="utf-8")
     assert "Bars: 2 pass, 0 near, 0 miss." in written
     assert written.count("| --- | --- | --- | --- | --- | --- |") == 1
+    assert written.count("Not measured yet.") == len(QUESTIONS) - 1
     assert str(ROOT) not in written
+    # What was found is kept, and can be written again without asking.
+    (tmp_path / "benchmarks.md").unlink()
+    assert main(["--draw", "--to", str(tmp_path)]) == 0
+    assert (tmp_path / "benchmarks.md").read_text(encoding="utf-8") == written
 
 
 def row(value: float, bar: float | None, *, noise: float = 0.0, at_least: bool = False) -> Row:
@@ -89,30 +94,3 @@ def test_windows_are_reckoned_as_the_server_does() -> None:
     seen = [(0.0, False), (0.1, False), (2.9, True), (3.1, True), (3.2, False), (6.1, False)]
     assert windows(seen, 3.0) == [(0.0, 2, 2), (3.2, 2, 0)]
     assert spread([1.0, 2.0, 30.0], 16) == [1.0, 17.0, 33.0]
-
-
-def run(who: str, processes: int, lost: int) -> dict[str, object]:
-    seen = [(0.0, False), (1.0, False), (2.0, True)]
-    return {
-        "who": who,
-        "label": f"<{who}>",
-        "processes": processes,
-        "seconds": 2.5,
-        "lost": lost,
-        "arrivals": seen,
-    }
-
-
-def test_the_pictures_are_svg_for_light_and_dark() -> None:
-    runs = [run("syncro_async", 1, 0), run("other", 1, 3), run("syncro_async", 2, 0)]
-    runs += [run("other", 2, 0)]
-    series = {"syncro_async": {"1": 0.001, "20": 0.002}, "other": {"1": 0.002, "20": 0.001}}
-    for picture in (
-        arrivals(runs[:2], 3.0, 2, 1),
-        makespans(runs, 3, "at a limit"),
-        costs(series),
-    ):
-        assert "prefers-color-scheme: dark" in picture
-        texts = [text for text in ET.fromstring(picture).itertext() if text.strip()]  # noqa: S314 - our own
-        assert any("syncro_async" in text for text in texts)
-        assert any("other" in text for text in texts)

@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import FunctionType, ModuleType
+from typing import Any
 
 import httpx
 import pytest
+import typer
 
+from syncro_async.cli.app import Globals, app
 from syncro_async.sandbox import FULL_KEY, Sandbox, serving
 
 ROOT = Path(__file__).parent.parent
 README = ROOT / "README.md"
 DOCUMENTS = [README, *sorted((ROOT / "docs").rglob("*.md"))]
+PAGES = [*DOCUMENTS, ROOT / "CONTRIBUTING.md"]
 EXAMPLE = re.compile(r"^```python\n(?P<code>.*?)^```$", re.MULTILINE | re.DOTALL)
+SHELL = re.compile(r"^```(?:console|sh|bash|shell)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+LINK = re.compile(r"""\]\((?!https?:)([^)#\s]+)|(?:src|srcset)="([^"]+)\"""")
 TEST_COMMAND = 'pip install -e ".[dev]" && nox -s check'
 
 # Runs what stands on the standard input as a program; `await` may stand outside a function.
@@ -45,6 +53,11 @@ def examples() -> Iterator[tuple[str, str]]:
 
 
 EXAMPLES = dict(examples())
+
+# Parts of the site that need no Sphinx.
+sys.path.append(str(ROOT / "docs" / "_ext"))
+REFERENCE = importlib.import_module("reference")
+HELP = importlib.import_module("commands")
 
 
 @pytest.fixture
@@ -103,10 +116,77 @@ async def test_the_service_of_the_readme_answers(
 
 
 def test_the_command_that_tests_everything_is_the_one_ci_runs() -> None:
-    shell = re.compile(r"^```(?:console|sh|bash|shell)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-    blocks = shell.findall(text_of(README))
-    assert any(TEST_COMMAND in block for block in blocks)
+    assert any(TEST_COMMAND in block for block in SHELL.findall(text_of(README)))
     assert TEST_COMMAND in (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+
+
+def commands() -> Iterator[tuple[str, list[str]]]:
+    """Each line of a document that runs `syncro`, with its words."""
+    for document in PAGES:
+        for line in "\n".join(SHELL.findall(text_of(document))).splitlines():
+            # In front there may be a crontab's times, or another command.
+            run = re.search(r"(?:^|[*\d] +|&& )(syncro( .*)?)$", line.partition("  #")[0].rstrip())
+            if run is not None:
+                words = shlex.split(run[1], comments=True)
+                ends = [n for n, word in enumerate(words) if re.match(r"\d?>|&&|\|", word)]
+                yield f"{document.name}: {run[1]}", words[1 : min(ends, default=None)]
+
+
+COMMANDS = dict(commands())
+
+
+@pytest.mark.parametrize("line", COMMANDS)
+def test_every_command_of_a_document_is_one_that_the_parser_takes(line: str) -> None:
+    command: Any = typer.main.get_command(app)
+    words = COMMANDS[line]
+    while hasattr(command, "commands") and words and words[0] in command.commands:
+        command, words = command.commands[words[0]], words[1:]
+    command.make_context(line, [*words], obj=Globals())
+
+
+def test_the_readme_is_one_page() -> None:
+    assert len(README.read_bytes()) <= 9_000
+    assert max(map(len, text_of(README).splitlines())) < 400  # an alt text is one line
+
+
+def test_every_link_leads_to_a_file() -> None:
+    for document in PAGES:
+        for link in LINK.findall(text_of(document)):
+            path = "".join(link)
+            assert (document.parent / path).exists(), f"{document.name} links to {path}"
+
+
+def test_every_page_is_in_the_contents_of_the_site() -> None:
+    index = text_of(ROOT / "docs" / "index.md")
+    listed = re.findall(r"^[\w/-]+$", index, re.MULTILINE)
+    written = {document.stem for document in (ROOT / "docs").glob("*.md")} - {"index"}
+    assert {name for name in listed if "/" not in name} == written
+    assert {name for name in listed if name.startswith("reference/")} == {
+        f"reference/{page.name}" for page in REFERENCE.PAGES
+    }
+
+
+def test_the_site_shows_both_pictures_of_each_pair() -> None:
+    paired = importlib.import_module("pictures").paired
+    for document in DOCUMENTS:
+        text = text_of(document)
+        shown = paired(text)
+        assert "<picture>" not in shown, document.name
+        assert shown.count(":class: only-dark") == text.count("<picture>")
+
+
+def test_each_command_has_a_page_with_its_options() -> None:
+    pages = {words: HELP.written(words, command) for words, command in HELP.commands()}
+    assert {"", "demo", "doctor", "leads import", "leads undo"} <= {*pages}
+    assert "--on-bad-row" in pages["leads import"]
+    assert pages["leads import"].startswith("``syncro leads import``")
+
+
+def test_the_reference_has_every_public_name_and_no_other() -> None:
+    assert REFERENCE.missing() == set()
+    for page in REFERENCE.PAGES:
+        for module, name in REFERENCE.names_on(page):
+            assert hasattr(importlib.import_module(module), name), f"{page.name} has {name}"
 
 
 def test_every_test_and_file_that_a_document_names_exists() -> None:

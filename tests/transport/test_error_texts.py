@@ -48,7 +48,7 @@ from syncro_async.errors import (
 )
 from tests.transport.scripted_app import ONE, Answer, App, Step, at_once, client_of, never
 
-README = Path(__file__).parents[2] / "README.md"
+PAGE = Path(__file__).parents[2] / "docs" / "errors.md"
 # A service that names its errors by codes.
 CODED = replace(
     SYNCRO,
@@ -372,8 +372,8 @@ def test_every_kind_there_is_has_been_read() -> None:
 
 
 @pytest.mark.parametrize("kind", sorted(KINDS, key=str), ids=lambda kind: kind.__name__)
-def test_the_readme_says_what_it_means(kind: type[SyncroError]) -> None:
-    assert f"`{kind.__name__}`" in README.read_text(encoding="utf-8")
+def test_the_page_of_the_errors_says_what_it_means(kind: type[SyncroError]) -> None:
+    assert f"`{kind.__name__}`" in PAGE.read_text(encoding="utf-8")
 
 
 async def test_a_task_without_a_subject_is_named_by_its_id() -> None:
