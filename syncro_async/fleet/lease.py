@@ -56,7 +56,7 @@ class HeldLease:
     async def keep(self) -> None:
         """Renew the lease until it is lost, or until `stop`; returns then."""
         wait = self._seconds / _RENEWALS
-        while not self._ends:
+        while not self._ends:  # pragma: no branch - ends when a library loses the cancellation
             await self._clock.sleep(wait)
             if self.is_over():
                 return
