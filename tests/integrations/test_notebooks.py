@@ -149,7 +149,8 @@ async def test_what_bulk_jobs_hand_out_is_shown_too(tmp_path: Path) -> None:
     async with sandbox_client(leads=120) as syncro:
         plan = syncro.bulk.plan(600)
         exported = await syncro.bulk.export_leads(tmp_path / "leads.jsonl")
-        imported = await syncro.bulk.upsert_leads([{"name": "A", "email": "a@b.co", "pipeline_id": 1, "stage_id": 999}])
+        bad = {"name": "A", "email": "a@b.co", "pipeline_id": 1, "stage_id": 999}
+        imported = await syncro.bulk.upsert_leads([bad])
         synced = await syncro.bulk.sync_leads(tmp_path / "leads.db")
     failed = next(row for row in Table(imported._repr_html_()).rows if row[0] == "reasons")
     assert failed[1].endswith(" · 1")

@@ -191,7 +191,7 @@ async def test_clients_of_one_key_show_one_budget_and_of_two_keys_both(meters: M
 
 
 async def test_a_client_that_is_forgotten_is_not_shown(meters: Meters) -> None:
-    client = AsyncClient("key of the forgotten", observers=[meters.observer()])
+    client = AsyncClient("key-of-the-forgotten", observers=[meters.observer()])
     assert meters.value("budget.available") == 60
     del client
     gc.collect()

@@ -132,7 +132,7 @@ async def test_lists_pages_and_unions_of_leads_are_answered_too() -> None:
 
 
 async def test_numbers_that_are_zero_and_lists_that_are_empty_are_sent() -> None:
-    budget = AsyncClient("key of zero").budget()
+    budget = AsyncClient("key-of-zero").budget()
     assert (await answer_of(answering(Budget, budget), "/")).json()["used"] == 0
     found = await answer_of(answering(Pipelines, Pipelines([], [])), "/")
     assert found.json() == {"pipelines": [], "lost_reasons": []}
