@@ -141,6 +141,7 @@ class ProgressBar:
         self._phase = ""
         self._line = ""
         self._reported_at = float("-inf")
+        self._ended: tuple[str, str, int] | None = None
         self._width = 0
 
     def __call__(self, progress: Progress) -> None:
@@ -155,8 +156,15 @@ class ProgressBar:
             self._redraw(progress.phase, line, over=over)
         elif over or progress.seconds - self._reported_at >= _MINUTE:
             self._reported_at = progress.seconds
-            self._stream.write(f"{progress.job} {line}\n")
+            self._log(progress, line, over=over)
         self._stream.flush()
+
+    def _log(self, progress: Progress, line: str, *, over: bool) -> None:
+        # A phase may report its end more than once.
+        ended = (progress.job, progress.phase, progress.done) if over else None
+        if ended is None or ended != self._ended:
+            self._stream.write(f"{progress.job} {line}\n")
+        self._ended = ended
 
     def _redraw(self, phase: str, line: str, *, over: bool) -> None:
         if self._phase not in {"", phase}:

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from importlib import import_module
 from typing import Any
 
 from rich.console import Console
@@ -197,8 +198,7 @@ def _print(table: Table) -> None:
 
 def _allow_many_files() -> None:
     """Let this process open as many files and sockets as the system admits."""
-    with suppress(ImportError, OSError, ValueError):  # Windows has no such limit
-        import resource  # noqa: PLC0415
-
+    with suppress(ImportError, OSError, ValueError):
+        resource: Any = import_module("resource")  # Windows has no such module
         _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))

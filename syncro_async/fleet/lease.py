@@ -43,6 +43,7 @@ class HeldLease:
         self._seconds = seconds
         self._clock = clock
         self._holder = secrets.token_hex(16)
+        self._wait = seconds / _RENEWALS
         self._ends = False
         self.valid_until = -math.inf
 
@@ -55,21 +56,23 @@ class HeldLease:
 
     async def keep(self) -> None:
         """Renew the lease until it is lost, or until `stop`; returns then."""
-        wait = self._seconds / _RENEWALS
-        # A test ends it by the flag; on Python 3.11 coverage loses sight of a coroutine whose
-        # cancellation was swallowed.
-        while not self._ends:  # pragma: no branch
-            await self._clock.sleep(wait)
-            if self.is_over():
-                return
-            try:
-                if await self._claim(renews=True):
-                    self.valid_until = -math.inf
-                    return
-                wait = self._seconds / _RENEWALS
-            except StoreUnreachableError:
-                # It may answer before the lease is over.
-                wait = self._seconds / _ATTEMPTS
+        while await self._renewed():
+            pass
+
+    async def _renewed(self) -> bool:
+        """Wait, and renew the lease. Returns False when that is over."""
+        await self._clock.sleep(self._wait)
+        if self.is_over():
+            return False
+        try:
+            if await self._claim(renews=True):
+                self.valid_until = -math.inf
+                return False
+            self._wait = self._seconds / _RENEWALS
+        except StoreUnreachableError:
+            # It may answer before the lease is over.
+            self._wait = self._seconds / _ATTEMPTS
+        return not self._ends
 
     def stop(self) -> None:
         """End `keep`, also when a library of the store swallows its cancellation."""

@@ -7,13 +7,10 @@ import multiprocessing
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from syncro_async.sandbox.app import Sandbox
 from syncro_async.sandbox.server import serving
-
-if TYPE_CHECKING:
-    from multiprocessing.connection import Connection
 
 _ANSWERS: dict[str, Callable[[Sandbox], Any]] = {
     "refused": lambda sandbox: sandbox.refused,
@@ -22,6 +19,19 @@ _ANSWERS: dict[str, Callable[[Sandbox], Any]] = {
 }
 # The maximum wait for the end of the other process (s).
 _JOIN_TIMEOUT = 10.0
+
+
+class Pipe(Protocol):
+    """One end of a pipe between two processes; its class differs between systems."""
+
+    def send(self, message: Any, /) -> None:
+        """Send a message."""
+
+    def recv(self) -> Any:
+        """Wait for a message. Raises `EOFError` when the other end is closed."""
+
+    def close(self) -> None:
+        """Close this end."""
 
 
 class SandboxProcess:
@@ -37,7 +47,7 @@ class SandboxProcess:
             assert sandbox.refused() == 0
     """
 
-    def __init__(self, pipe: Connection[Any, Any]) -> None:
+    def __init__(self, pipe: Pipe) -> None:
         self._pipe = pipe
         self.url: str = self._receive()
 
@@ -95,7 +105,7 @@ def serving_in_process(**settings: Any) -> Iterator[SandboxProcess]:
         process.join(_JOIN_TIMEOUT)
 
 
-def serve_until_closed(pipe: Connection[Any, Any], settings: dict[str, Any]) -> None:
+def serve_until_closed(pipe: Pipe, settings: dict[str, Any]) -> None:
     """Run in the other process: send the URL, then answer queries until the pipe is closed."""
     # A terminal sends Ctrl-C to both processes; the parent process decides when this one ends.
     signal.signal(signal.SIGINT, signal.SIG_IGN)

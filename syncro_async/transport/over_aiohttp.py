@@ -101,7 +101,8 @@ def _poll(numbers: list[int]) -> Iterator[int]:
     if hasattr(select, "poll"):  # `select` cannot take numbers above 1023
         poll = select.poll()
         for number in numbers:
-            poll.register(number, select.POLLIN)
+            # mypy for Windows, where there is neither, complains of the constant.
+            poll.register(number, select.POLLIN)  # type: ignore[attr-defined,unused-ignore]
         return (number for number, _ in poll.poll(0))
     return iter(select.select(numbers, [], [], 0)[0])
 

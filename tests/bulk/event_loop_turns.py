@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 
-_MOST = 1_000_000
+_MOST = 100_000
+# Without a pause of the interpreter the thread of a journal hardly gets a turn (s).
+_PAUSE = 0.000_01
 
 
 async def until(holds: Callable[[], object]) -> None:
@@ -13,5 +16,10 @@ async def until(holds: Callable[[], object]) -> None:
     for _ in range(_MOST):
         if holds():
             return
+        _let_threads_run()
         await asyncio.sleep(0)
     raise AssertionError("it never came to hold")
+
+
+def _let_threads_run() -> None:
+    time.sleep(_PAUSE)

