@@ -261,9 +261,9 @@ class HttpEngine:
         """Take away what holds the key: frames, the request, words a server echoed."""
         link.__traceback__ = None
         api = self._library.api
-        if isinstance(link, api.RequestError):
-            link.request = api.Request("GET", self._base_url)
         self._api_key.clean(link)
+        if isinstance(link, api.HTTPError):
+            link.request = api.Request("GET", self._base_url)
 
     def open(self) -> None:
         """Make the running loop's pool, unless it is there. Raises `ConfigurationError`."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, NoReturn
 
 from syncro_async._internal.plain_text import LONGEST, one_line, shorten
@@ -68,9 +68,24 @@ class ApiKey:
 
     def clean(self, error: BaseException) -> None:
         """Mask what an error of a library says, and make short lines of its texts."""
-        error.args = tuple(_shown(self.mask_values(each)) for each in error.args)
+        error.args = tuple(_shown(self._without_requests(each)) for each in error.args)
         for name, value in vars(error).items():
-            vars(error)[name] = self.mask_values(value)
+            vars(error)[name] = self._without_requests(value)
+
+    def _without_requests(self, value: Any) -> Any:
+        """What an error may keep: masked values, and no request or answer, whose headers have it.
+
+        A named tuple stays one, because the text of the error is made of its fields.
+        """
+        if isinstance(value, tuple) and hasattr(value, "_replace"):
+            parts = value._asdict().items()  # type: ignore[attr-defined]
+            return value._replace(**{name: self._without_requests(part) for name, part in parts})
+        if isinstance(value, Mapping):
+            fields = ((self.mask_values(name), part) for name, part in value.items())
+            return {name: self._without_requests(part) for name, part in fields}
+        if isinstance(value, list | tuple):
+            return type(value)(map(self._without_requests, value))
+        return None if hasattr(value, "headers") else self.mask_values(value)
 
     def is_in(self, content: bytes) -> bool:
         """Whether the key or a piece of it is in the bytes, however it is spelled."""
