@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import Any, NoReturn
 
 from syncro_async._internal.plain_text import LONGEST, one_line, shorten
 from syncro_async.errors import ConfigurationError
 from syncro_async.transport.key_mask import MASK, KeyMask
+
+# What exceptions of Python hold beside `args` and `vars()`: OSError, UnicodeError, AttributeError.
+_BUILT_IN = ("strerror", "filename", "filename2", "object", "obj")
 
 
 class ApiKey:
@@ -71,6 +75,10 @@ class ApiKey:
         error.args = tuple(_shown(self._without_requests(each)) for each in error.args)
         for name, value in vars(error).items():
             vars(error)[name] = self._without_requests(value)
+        for name in _BUILT_IN:
+            if (value := getattr(error, name, None)) is not None:
+                with suppress(AttributeError):  # a class of somebody's that computes it
+                    setattr(error, name, self._without_requests(value))
 
     def _without_requests(self, value: Any) -> Any:
         """What an error may keep: masked values, and no request or answer, whose headers have it.

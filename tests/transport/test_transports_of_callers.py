@@ -146,7 +146,7 @@ async def test_a_cancellation_of_the_transport_s_own_is_no_cancellation_of_the_c
         assert client.budget().used == 1
 
 
-class _WithoutAText(Exception):
+class _WithoutATextError(Exception):
     def __str__(self) -> str:
         raise AttributeError("no text")
 
@@ -159,20 +159,27 @@ class _Raising(httpx.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         if self.kind == "without a text":
-            raise _WithoutAText
+            raise _WithoutATextError
         if self.kind == "with the request":
             raise OSError("lost", {"Asked": [request], "X-API-Key": request.headers["x-api-key"]})
+        if self.kind == "with the request as its object":
+            request.no_such_thing  # type: ignore[attr-defined]  # noqa: B018
         return httpx.Response(500, request=request).raise_for_status()
 
 
-@pytest.mark.parametrize("kind", ["status", "without a text", "with the request"])
+@pytest.mark.parametrize(
+    "kind",
+    ["status", "without a text", "with the request", "with the request as its object"],
+)
 async def test_whatever_a_transport_raises_is_an_error_of_ours_without_the_key(kind: str) -> None:
     async with client_over(_Raising(kind)) as client:
         with pytest.raises(OutcomeUnknownError) as caught:
             await client.leads.create(name="Ana", pipeline_id=1, stage_id=4)
     for link in iter_causes(caught.value):
         assert KEY not in f"{vars(link)} {link.args}"
-        held = getattr(link, "response", None), getattr(link, "_request", None)
+        if not isinstance(link, _WithoutATextError):
+            assert KEY not in str(link)
+        held = (getattr(link, name, None) for name in ("response", "_request", "obj"))
         assert not any(part and "x-api-key" in part.headers for part in held)
 
 
