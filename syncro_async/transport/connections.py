@@ -286,13 +286,17 @@ _CLOSING_TIME = 5.0
 
 
 class BorrowedTransport(TransportPool[T]):
-    """A caller's own transport, which keeps as many connections as it likes."""
+    """A caller's own transport, which keeps as many connections as it likes.
+
+    `closes`: closing this closes the transport; otherwise somebody else does.
+    """
 
     owned: ClassVar[bool] = False
 
-    def __init__(self, transport: T, clock: Clock, *, has_sockets: bool) -> None:
+    def __init__(self, transport: T, clock: Clock, *, has_sockets: bool, closes: bool) -> None:
         super().__init__(lambda: transport, clock)
         self._transport = transport
+        self._closes = closes
         self._closing = Stragglers(clock)
         if has_sockets:
             self.stragglers = self._closing
@@ -309,6 +313,8 @@ class BorrowedTransport(TransportPool[T]):
 
     async def aclose(self) -> None:
         """Close it; one that does not end is left behind."""
+        if not self._closes:
+            return
         until = self._clock.monotonic() + _CLOSING_TIME
         with suppress(TimeoutError):
             await self._closing.run(self._close(until), until)

@@ -184,6 +184,29 @@ def in_process_transport(app: Any, engine: str | None = None) -> Transport:
     return load_library(engine or DEFAULT).in_process_transport(app)
 
 
+class Lender:
+    """Gives out a caller's transport, whose sockets belong to one event loop."""
+
+    def __init__(self, wire: Wire, clock: Clock) -> None:
+        self._wire = wire
+        self._clock = clock
+        self._lent = False
+
+    def __call__(self) -> BorrowedTransport[Transport]:
+        """The transport. Raises `ConfigurationError` in a second event loop."""
+        transport = cast("Transport", self._wire.transport)
+        has_sockets = not isinstance(transport, self._wire.library.without_sockets)
+        if self._lent and has_sockets:
+            raise ConfigurationError(
+                "the transport given to this client belongs to the event loop that used it first;"
+                " make a client, with a transport of its own, for each event loop"
+            )
+        self._lent = True
+        return BorrowedTransport(
+            transport, self._clock, has_sockets=has_sockets, closes=not self._wire.shared
+        )
+
+
 class HttpEngine:
     """The connections to one service, those of each event loop opened on first use.
 
@@ -210,7 +233,7 @@ class HttpEngine:
         self._urls = RequestUrls(api.URL, base_url)
         host = api.URL(base_url).netloc.decode("ascii")
         self._headers = api.Headers({"Host": host, **headers, "accept-encoding": ACCEPTED})
-        self._borrowed = False
+        self._lend = Lender(wire, clock)
         self._clock = clock
         self._sockets = OpenSockets()
         self._pools = PerLoop(self._open, lambda pool: pool.aclose())
@@ -221,17 +244,7 @@ class HttpEngine:
         Raises `ConfigurationError` for that, and where the environment's proxies or certificates
         are unusable.
         """
-        transport = self._wire.transport
-        if transport is None:
-            return self._new_pool()
-        has_sockets = not isinstance(transport, self._library.without_sockets)
-        if self._borrowed and has_sockets:
-            raise ConfigurationError(
-                "the transport given to this client belongs to the event loop that used it first;"
-                " make a client, with a transport of its own, for each event loop"
-            )
-        self._borrowed = True
-        return BorrowedTransport(transport, self._clock, has_sockets=has_sockets)
+        return self._new_pool() if self._wire.transport is None else self._lend()
 
     def _new_pool(self) -> TransportPool[Transport]:
         try:
