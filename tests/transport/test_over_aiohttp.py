@@ -246,6 +246,18 @@ async def test_a_quiet_connection_is_used_again(monkeypatch: pytest.MonkeyPatch)
         assert (server.connections, len(server.requests)) == (1, 3)
 
 
+async def test_no_cookie_is_kept_but_by_a_session_of_the_caller_s() -> None:
+    sets = http(headers=("Set-Cookie: session=1; Path=/",))
+    for theirs in (None, aiohttp.ClientSession):
+        async with ScriptedServer(answers(sets, sets)) as server:
+            url = server.url.replace("127.0.0.1", "localhost")  # addresses have no cookies
+            transport = AiohttpTransport(client=theirs)
+            async with client_of(url, transport=transport) as client:
+                await client.request("GET", "/leads")
+                await client.request("GET", "/leads")
+            assert [b"session=1" in raw for raw in server.requests] == [False, theirs is not None]
+
+
 async def test_a_session_of_the_caller_s_may_have_other_users() -> None:
     async with (
         ScriptedServer(answers_everything) as server,
