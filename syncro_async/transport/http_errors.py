@@ -97,9 +97,13 @@ def translate_error(
     if (refusal := _proxy_failure(error, attempt, what, library)) is not None:
         return refusal
     if attempt.answered_at is None and attempt.fresh and is_handshake_refusal(error):
+        who, operator = host, "the service"
+        # A tunnel that is not there yet: the proxy is reached over TLS, and has the CONNECT.
+        if attempt.bytes_sent is False and attempt.stage.startswith("http11."):
+            who = operator = f"the proxy {attempt.proxy}"
         return ConnectionFailedError(
-            f"{host} refused the TLS handshake: it demands a client certificate that it accepts"
-            f" ({what}); ask the operator of the service which certificate it needs",
+            f"{who} refused the TLS handshake: it demands a client certificate that it accepts"
+            f" ({what}); ask the operator of {operator} which certificate it needs",
             permanent=True,
         )
     if _never_connected(error, attempt, library):
