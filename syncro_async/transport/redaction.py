@@ -182,4 +182,5 @@ def mask_secrets_in_text(text: str) -> str:
 
 
 def _shown(value: Any) -> Any:
-    return shorten(value) if isinstance(value, str) else value
+    """A text of a library's error; a proxy may quote the header with its password there."""
+    return shorten(_NAMED.sub(rf"\1{MASK}", value)) if isinstance(value, str) else value

@@ -241,7 +241,8 @@ async def test_a_call_on_its_way_keeps_the_connections_of_its_old_key() -> None:
 
 async def test_a_function_that_was_cancelled_by_itself_is_no_cancellation_of_the_call() -> None:
     async def fetch() -> str:
-        return await asyncio.get_running_loop().create_future()
+        await asyncio.Event().wait()
+        return "crm_first_key"
 
     async def key() -> str:
         return await shared
@@ -292,7 +293,7 @@ async def test_a_transport_of_the_caller_s_serves_the_next_key_too(kind: Any) ->
 
 def is_closed(transport: Any) -> bool:
     if isinstance(transport, AiohttpTransport):
-        return bool(transport.client.closed)  # type: ignore[union-attr]
+        return bool(transport.client.closed)
     return not transport._pool.connections
 
 
