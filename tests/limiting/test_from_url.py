@@ -200,6 +200,6 @@ class TestAsAClientIsTold:
     ],
 )
 def test_a_drive_of_windows_is_the_start_of_a_path_there(
-    address: str, windows: bool, path: str
+    *, address: str, windows: bool, path: str
 ) -> None:
     assert local_path(address, windows=windows) == path
