@@ -198,6 +198,21 @@ async def test_nor_is_what_comes_while_nobody_asks(chosen: dict[str, Any]) -> No
         assert (server.connections, len(server.requests)) == (2, 2)
 
 
+async def test_a_transport_that_reads_the_answer_first_works() -> None:
+    class ReadsAll(httpx.AsyncHTTPTransport):
+        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+            response = await super().handle_async_request(request)
+            await response.aread()
+            return response
+
+    async with (
+        ScriptedServer(answers(LEAD, LEAD)) as server,
+        client_of(server, transport=ReadsAll()) as client,
+    ):
+        assert [(await client.leads.get(7)).id for _ in range(2)] == [7, 7]
+        assert (server.connections, len(server.requests)) == (1, 2)
+
+
 class TestOverTLS:
     @pytest.fixture(autouse=True)
     def _trust(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
