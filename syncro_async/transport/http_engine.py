@@ -389,6 +389,14 @@ class HttpEngine:
         self, response: Any, headers: Mapping[str, str], status: int, chunks: list[bytes]
     ) -> None:
         room = wire = RESPONSE_CAP if status < 300 else ERROR_CAP
+        if response.is_stream_consumed and not isinstance(
+            response.stream, self._library.api.ByteStream
+        ):
+            # A caller's transport read it already. Its connection may have other calls by now.
+            if len(response.content) > room:
+                raise self._unusable(_TOO_LARGE, status, headers)
+            chunks.append(response.content)
+            return
         try:
             unpack = make_decompressor(headers.get("content-encoding", ""))
             # Not `aiter_bytes()`, which unpacks each piece to whatever size it may have.

@@ -18,7 +18,7 @@ import httpx
 import pytest
 
 from syncro_async import AsyncClient, RetryPolicy
-from syncro_async.errors import OutcomeUnknownError
+from syncro_async.errors import OutcomeUnknownError, UnexpectedResponseError
 from tests.transport.certificate import pem, server_side
 from tests.transport.pipelines import pipeline_of
 from tests.transport.scripted_app import KEY, Answer, App
@@ -206,11 +206,13 @@ async def test_a_transport_that_reads_the_answer_first_works() -> None:
             return response
 
     async with (
-        ScriptedServer(answers(LEAD, LEAD)) as server,
+        ScriptedServer(answers(LEAD, LEAD, http(b" " * (2**26 + 1)))) as server,
         client_of(server, transport=ReadsAll()) as client,
     ):
         assert [(await client.leads.get(7)).id for _ in range(2)] == [7, 7]
         assert (server.connections, len(server.requests)) == (1, 2)
+        with pytest.raises(UnexpectedResponseError, match="larger than 64 MB"):
+            await client.leads.get(7)
 
 
 class TestOverTLS:
