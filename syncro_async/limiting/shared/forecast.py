@@ -12,6 +12,9 @@ from syncro_async.limiting.budget.slot_ledger import ReturnSchedule, sent_at
 from syncro_async.limiting.protocol import Budget
 from syncro_async.limiting.rate_limit import RateLimit
 
+# So long (s) a process waits at most for the synchronisations of the processes before it.
+_MOST_FOR_OTHERS = 0.25
+
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
@@ -51,14 +54,27 @@ class Forecast:
         held = self.response.not_before.get(lease_id, 0.0)
         return self.heard_at + max(soonest, held, self.response.gate_closed_for)
 
-    def next_due_at(self) -> float:
-        """When the first of the calls in the shared queue may be sent."""
+    def next_sync_at(self) -> float:
+        """When to synchronise, because the first of the calls in the shared queue may be sent.
+
+        When the slots of a window return together, calls of many processes are due at the same
+        moment. Each process leaves those before it the time that a synchronisation takes.
+        """
         at = math.inf
-        for lease_id in self.response.positions:
-            at = min(at, self.due_at(lease_id))
+        for lease_id, place in self.response.positions.items():
+            at = min(at, self.due_at(lease_id) + self._time_for_others(place))
             if lease_id not in self.response.not_before:
                 break  # the calls behind it are not due earlier
         return at
+
+    def _time_for_others(self, place: int) -> float:
+        """For how long (s) the processes whose calls are before this place synchronise."""
+        seen = self.response.seen
+        if seen is None:
+            return 0.0
+        # A synchronisation that grants a slot reads and writes: twice the way to the store.
+        took = 2 * (seen.heard_at - seen.asked_at)
+        return min(took * min(place, len(seen.alive) - 1), _MOST_FOR_OTHERS)
 
     def wait(self, place: int, now: float, lease_id: str = "") -> float:
         """An estimate: in how many seconds the call with that many before it is sent."""
