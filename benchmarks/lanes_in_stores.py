@@ -134,7 +134,8 @@ async def measured(limiter: str, seconds: float) -> tuple[Ends, float, int]:
     ends = [Ends(*json.loads(text)) for text in said]
     latency = sum(end.latencies for end in ends) / sum(end.answered for end in ends)
     arrivals = server.arrivals
-    bound = (len(arrivals) - 1) // RATE.calls * (RATE.hold_seconds + latency)
+    # The first window goes at once. Whole windows only, as in `lanes`, are too coarse for so few.
+    bound = (len(arrivals) / RATE.calls - 1) * (RATE.hold_seconds + latency)
     lost = sum(end.lost for end in ends)
     share = 100.0 * bound / (arrivals[-1] - arrivals[0])
     return ends[-1]._replace(lost=lost), share, server.most_in_a_window()
