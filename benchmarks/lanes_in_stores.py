@@ -2,7 +2,7 @@
 
     python -m benchmarks.lanes --stores [--quick]
 
-Real processes share a key in an SQLite file, in Redis, and in Redis 1 ms and 50 ms away, 60 calls
+Real processes share a key in an SQLite file, in Redis, and in Redis 1 ms and 5 ms away, 60 calls
 in 6 s: a tenth of the minute, so that all other times are a tenth too. Each bulk process has twenty
 workers that always want more. In the third process a visitor comes every 0.3 s and waits at most
 1 s for its slot. The waits are those until the answer is there. The visitors of the first window
@@ -152,11 +152,11 @@ def places() -> Iterator[dict[str, str]]:
             return
         with redis(redis_server) as url:
             port = urlsplit(url).port or 0
-            with farther_away(port, 0.001) as near, farther_away(port, 0.05) as far:
+            with farther_away(port, 0.001) as near, farther_away(port, 0.005) as far:
                 redises = {
                     "Redis": f"{url}",
                     "Redis 1 ms away": f"redis://127.0.0.1:{near}/1",
-                    "Redis 50 ms away": f"redis://127.0.0.1:{far}/2",
+                    "Redis 5 ms away": f"redis://127.0.0.1:{far}/2",
                 }
                 yield file | redises
 

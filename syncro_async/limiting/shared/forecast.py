@@ -60,21 +60,31 @@ class Forecast:
         When the slots of a window return together, calls of many processes are due at the same
         moment. Each process leaves those before it the time that a synchronisation takes.
         """
-        at = math.inf
+        at, first = math.inf, 0
         for lease_id, place in self.response.positions.items():
-            at = min(at, self.due_at(lease_id) + self._time_for_others(place))
+            at, first = min((at, first), (self.due_at(lease_id), place))
             if lease_id not in self.response.not_before:
                 break  # the calls behind it are not due earlier
-        return at
+        return at if at == math.inf else max(at, self.heard_at + self._turn_in(first))
 
-    def _time_for_others(self, place: int) -> float:
-        """For how long (s) the processes whose calls are before this place synchronise."""
+    def _turn_in(self, place: int) -> float:
+        """After how many seconds the processes with calls before this place have synchronised.
+
+        Each of them does so when the slot of its call returns. Slots that return one after another
+        leave enough time, and those that return together do not.
+        """
         seen = self.response.seen
-        if seen is None:
+        others = 0 if seen is None else min(place, len(seen.alive) - 1)
+        if seen is None or not others:
             return 0.0
         # A synchronisation that grants a slot reads and writes: twice the way to the store.
         took = 2 * (seen.heard_at - seen.asked_at)
-        return min(took * min(place, len(seen.alive) - 1), _MOST_FOR_OTHERS)
+        free_in = self.response.seconds_until_free
+        returns: list[float] = [max(times) for times in zip(*free_in, strict=False)]
+        turn = returns[place - others]
+        for at in returns[place - others + 1 : place + 1]:
+            turn = max(at, turn + took)
+        return min(turn, returns[place] + _MOST_FOR_OTHERS)
 
     def wait(self, place: int, now: float, lease_id: str = "") -> float:
         """An estimate: in how many seconds the call with that many before it is sent."""

@@ -63,6 +63,16 @@ def test_a_process_leaves_those_before_it_the_time_of_a_synchronisation(
     assert outlook.due_at("mine") == 1005.0, "what max_wait is held against does not change"
 
 
+def test_slots_that_return_one_after_another_leave_the_time_by_themselves() -> None:
+    seen = Seen("e", 1, b"", 0.0, ["a", "b", "c"], b"", asked_at=999.99, heard_at=1000.0)
+    waiting = {"positions": {"mine": 2}, "seconds_until_free": [[5.0, 5.1, 5.2]]}
+    response = msgspec.structs.replace(
+        PAUSED, gate_closed_for=0.0, half_open=False, seen=seen, **waiting
+    )
+    outlook = Forecast(response, 1000.0, [Limit(5, 60.25)], latency=2.0)
+    assert outlook.next_sync_at() == pytest.approx(1005.2)
+
+
 def test_a_process_leaves_the_others_a_quarter_second_at_most() -> None:
     seen = Seen("e", 1, b"", 0.0, [""] * 64, b"", asked_at=999.0, heard_at=1000.0)
     waiting = {"positions": {"mine": 4}, "seconds_until_free": [[5.0] * 5], "half_open": False}
