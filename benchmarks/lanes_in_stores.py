@@ -7,7 +7,8 @@ in 6 s: a tenth of the minute, so that all other times are a tenth too. Each bul
 workers that always want more. In the third process a visitor comes every 0.3 s and waits at most
 1 s for its slot. The waits are those until the answer is there. The visitors of the first window
 are left out, because bulk jobs that ran before have used its slots. The server is a socket that
-counts the requests that arrive, and answers after 5 to 80 ms. Everything stays on the loopback.
+counts the requests that arrive, and answers after 5 to 80 ms. The share of the bound is that of the
+calls after the first window. Everything stays on the loopback.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ from syncro_async.events import AnswerReceived, Event
 
 RATE = RateLimit(60, 6.0)
 WORKERS, EVERY, MAX_WAIT = 20, 0.3, 1.0
-SECONDS, QUICK_SECONDS = 60.0, 9.0
+SECONDS, QUICK_SECONDS = 60.0, 12.0
 BULK, VISITORS = "bulk", "visitors"
 # The bulk processes run alone for so long, and visitors count after one more window (s).
 _ALONE = 1.0
@@ -134,10 +135,12 @@ async def measured(limiter: str, seconds: float) -> tuple[Ends, float, int]:
     ends = [Ends(*json.loads(text)) for text in said]
     latency = sum(end.latencies for end in ends) / sum(end.answered for end in ends)
     arrivals = server.arrivals
-    # The first window goes at once. Whole windows only, as in `lanes`, are too coarse for so few.
-    bound = (len(arrivals) / RATE.calls - 1) * (RATE.hold_seconds + latency)
+    # Whole windows, as in `lanes`, are too coarse for so few: the rate after the first window.
+    began = arrivals[0] + _ALONE + RATE.hold_seconds
+    later = [at for at in arrivals if at >= began]
+    bound = len(later) / RATE.calls * (RATE.hold_seconds + latency)
     lost = sum(end.lost for end in ends)
-    share = 100.0 * bound / (arrivals[-1] - arrivals[0])
+    share = 100.0 * bound / (arrivals[-1] - began)
     return ends[-1]._replace(lost=lost), share, server.most_in_a_window()
 
 
