@@ -13,7 +13,7 @@ from msgspec import structs
 
 from syncro_async._internal.plain_text import shown
 from syncro_async.bulk.job import JobContext, current_job
-from syncro_async.clock import Clock, SystemClock
+from syncro_async.clock import Clock
 from syncro_async.dialects import SYNCRO, Dialect
 from syncro_async.dialects.pagination import Cursor, PageNumbers
 from syncro_async.errors import InvalidArgumentError
@@ -41,6 +41,7 @@ from syncro_async.settings import (
     base_url_from,
     check_dialect_variant,
     checked_options,
+    clock_from,
     connections_from,
     key_source,
     locale_from,
@@ -82,7 +83,6 @@ _METHOD = re.compile(r"[A-Z]+")
 _UNCHANGED: Any = object()
 _USER_AGENT = f"syncro-async/{__version__}"
 _STANDARD_RETRIES = RetryPolicy()
-_SYSTEM_CLOCK = SystemClock()
 
 
 class AsyncClient:
@@ -163,7 +163,7 @@ class AsyncClient:
             rates=rates_from(rate_limit, dialect),
             max_connections=connections_from(max_connections),
             wire=wire_from(transport, tls=tls, engine=engine, environment=dialect.environment),
-            clock=clock or _SYSTEM_CLOCK,
+            clock=clock_from(clock),
             user_agent=_USER_AGENT,
         )
         calls = CallOptions(lane, max_wait, timeout, retry or _STANDARD_RETRIES, dialect.headers)

@@ -41,6 +41,7 @@ from __future__ import annotations
 
 from typing import Any, Literal, NamedTuple
 
+from syncro_async._internal.argument_text import Argument, ArgumentText
 from syncro_async._internal.error_text import first_few, format_error, format_groups, format_wait
 from syncro_async._internal.plain_text import LONGEST_NAME, one_line, shorten
 from syncro_async._internal.tracebacks import short_traceback
@@ -62,7 +63,9 @@ class SyncroError(Exception):
     `method` and `path` say which call it was (the path without its query), `attempts` how often
     it was sent; they are None and 0 for what happened outside a call. `message` is the bare
     message: what the server said, or what we have to say; `str(error)` adds the rest, on one line.
-    `headers` are those of the answer, and empty where there was none.
+    `headers` are those of the answer, and empty where there was none. `parts` is the message with
+    the arguments of a call that it names apart, for a program that has other words for them; it is
+    empty where the message names none in this way.
     """
 
     headers: Headers = Headers()
@@ -70,10 +73,13 @@ class SyncroError(Exception):
     path: str | None = None
     attempts: int = 0
     advice: str | None = None
+    parts: tuple[str | Argument, ...] = ()
 
     def __init__(
         self, message: str, *, method: str | None = None, path: str | None = None, attempts: int = 0
     ) -> None:
+        if isinstance(message, ArgumentText):
+            self.parts, message = message.parts, str(message)
         super().__init__(message)
         self.message = message
         self.method = method

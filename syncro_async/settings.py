@@ -9,9 +9,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from ipaddress import ip_address
-from typing import TYPE_CHECKING, Any, Literal, TypedDict
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, cast
 from urllib.parse import urlsplit, urlunsplit
 
+from syncro_async._internal.argument_text import Argument, ArgumentText
 from syncro_async._internal.checks import is_int, is_number
 from syncro_async._internal.plain_text import shown
 from syncro_async.clock import Clock, SystemClock
@@ -38,6 +39,9 @@ else:
 
 # Numbers of seconds beyond it overflow the timers of an event loop.
 _FOREVER = 1e9
+
+_SYSTEM_CLOCK = SystemClock()
+_METHODS_OF_A_CLOCK = ("monotonic", "wall", "sleep", "call_at")
 
 MEMORY = "memory://"
 # One budget for all programs of this user on this machine.
@@ -101,7 +105,10 @@ def api_key_from(given: object, dialect: Dialect) -> ApiKey:
         raise ConfigurationError(f"the API key must be a str, not {type(key).__name__}")
     if not key.strip():
         raise ConfigurationError(
-            f"no API key for {dialect.name}: set {variable} or give api_key=…"
+            ArgumentText(
+                f"no API key for {dialect.name}: set {variable}",
+                Argument("api_key", "…", lead=" or give "),
+            )
             if given is None
             else f"the API key for {dialect.name} is blank"
         )
@@ -142,7 +149,9 @@ def base_url_from(given: str | None, dialect: Dialect) -> str:
     """
     url: object = given or os.environ.get(f"{dialect.environment}_BASE_URL") or dialect.base_url
     if not isinstance(url, str):
-        raise ConfigurationError(f"base_url must be a str, not {type(url).__name__}")
+        raise ConfigurationError(
+            ArgumentText(Argument("base_url"), f" must be a str, not {type(url).__name__}")
+        )
     try:
         parts = urlsplit(url)
         known = parts.scheme in {"http", "https"} and parts.hostname and (parts.port or 1)
@@ -150,12 +159,16 @@ def base_url_from(given: str | None, dialect: Dialect) -> str:
     except ValueError:
         usable = None
     if not usable:
-        raise ConfigurationError(f"base_url={shown(url)} must look like {dialect.base_url!r}")
+        raise ConfigurationError(
+            ArgumentText(Argument("base_url", shown(url)), f" must look like {dialect.base_url!r}")
+        )
     if parts.username or parts.password or parts.query or parts.fragment:
-        raise ConfigurationError("base_url may hold no password, query or fragment")
+        raise ConfigurationError(
+            ArgumentText(Argument("base_url"), " may hold no password, query or fragment")
+        )
     if parts.scheme == "http" and not _is_loopback(str(parts.hostname)):
         warnings.warn(
-            f"base_url {url!r} is not encrypted: everybody on the way can read the API key",
+            f"the base URL {url!r} is not encrypted: everybody on the way can read the API key",
             UserWarning,
             stacklevel=3,
         )
@@ -191,6 +204,17 @@ def rates_from(
 def locale_from(dialect: Dialect) -> str | None:
     """The locale of the files that jobs read, of the environment; None where it is not set."""
     return os.environ.get(f"{dialect.environment}_LOCALE", "").strip() or None
+
+
+def clock_from(given: object) -> Clock:
+    """The clock given, or that of the machine. Raises `ConfigurationError` for what is none."""
+    if given is None:
+        return _SYSTEM_CLOCK
+    if not all(callable(getattr(given, name, None)) for name in _METHODS_OF_A_CLOCK):
+        raise ConfigurationError(
+            f"clock={shown(given)} must have the methods {', '.join(_METHODS_OF_A_CLOCK)}"
+        )
+    return cast("Clock", given)
 
 
 def connections_from(given: int) -> int:

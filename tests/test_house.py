@@ -31,8 +31,13 @@ ROWS = (
     {"_internal.pydantic_schemas"},
     {
         *("clock", "events", "version", "_internal"),
-        *("_internal.checks", "_internal.forks", "_internal.html", "_internal.plain_text"),
-        *("_internal.private_file", "_internal.tracebacks", "_internal.worker_thread"),
+        *("_internal.argument_text", "_internal.checks", "_internal.forks", "_internal.html"),
+        *(
+            "_internal.plain_text",
+            "_internal.private_file",
+            "_internal.tracebacks",
+            "_internal.worker_thread",
+        ),
     },
 )
 ROW_OF = {part: row for row, parts in enumerate(ROWS) for part in parts}

@@ -61,7 +61,8 @@ _NOT_TRIED = SyncroError("not tried")
 # A larger difference is a wrong clock and not the time between request and response (s).
 _TOLERATED = 5.0
 _ENOUGH = 2
-_WRONG_ADDRESS = "check SYNCRO_BASE_URL: this address is not that of the API"
+_CHECK_ADDRESS = "check --base-url or SYNCRO_BASE_URL"
+_WRONG_ADDRESS = f"{_CHECK_ADDRESS}: this address is not that of the API"
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,12 +183,12 @@ def _cure_of(error: object) -> str:
         error, ssl.SSLCertVerificationError
     ):
         return (
-            "check SYNCRO_BASE_URL; if it is right, set SSL_CERT_FILE to the certificate of the CA"
-            " that signed the server's"
+            f"{_CHECK_ADDRESS}; if it is right, set SSL_CERT_FILE to the certificate of the CA that"
+            " signed the server's"
         )
     if isinstance(error, ConnectionFailedError) and _is_caused_by(error, ssl.SSLError):
-        return "check SYNCRO_BASE_URL: its port, and whether it begins with https:// or http://"
-    return "check SYNCRO_BASE_URL, the network and proxies, and run this again"
+        return f"{_CHECK_ADDRESS}: its port, and whether it begins with https:// or http://"
+    return f"{_CHECK_ADDRESS}, the network and proxies, and run this again"
 
 
 def _advice_for_unknown(outcomes: dict[str, Outcome]) -> str:
@@ -251,7 +252,9 @@ def _clock(ahead: float | None) -> Check:
 
 def _limiter(budget: Budget | ConnectionFailedError, *, shared: bool) -> Check:
     if isinstance(budget, ConnectionFailedError):
-        return Check("error", "limiter", f"not reachable: {budget}", "check SYNCRO_LIMITER")
+        return Check(
+            "error", "limiter", f"not reachable: {budget}", "check --limiter or SYNCRO_LIMITER"
+        )
     if shared:
         return Check("ok", "limiter", "reachable, and shared by all programs that use it")
     return Check("warn", "limiter", "memory:// is given: each program counts alone", _ONE_LIMITER)

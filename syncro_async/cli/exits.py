@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Literal, NamedTuple
 
+from syncro_async.cli.words import reason_of
 from syncro_async.errors import ConfigurationError, SyncroError
 
 _LIBRARIES = {"cli": {"typer", "rich"}, "sandbox": {"starlette", "uvicorn"}}
@@ -102,10 +103,10 @@ def _code_and_reason(error: BaseException) -> tuple[int, str]:
         command = context.command_path if context is not None else "syncro"
         return WRONG_USAGE, f"{describe()} (see {command} --help)"
     if isinstance(error, WrongUsageError | ConfigurationError):
-        reason = str(error)
+        reason = reason_of(error)
         return WRONG_USAGE, f"{reason} {_WITHOUT_A_KEY}" if _NO_KEY in reason else reason
     if isinstance(error, SyncroError | CommandFailedError):
-        return FAILED, str(error)
+        return FAILED, reason_of(error)
     if isinstance(error, OSError) and error.strerror:
         where = f"{error.filename}: " if error.filename is not None else ""
         return FAILED, f"{where}{error.strerror}"

@@ -16,6 +16,7 @@ from syncro_async import ExportReceipt, Plan, SyncReceipt
 from syncro_async.cli.exits import DONE, CommandFailedError, WrongUsageError, in_one_line, say
 from syncro_async.cli.output import counted, print_json, print_plan, show_progress
 from syncro_async.cli.session import Connection
+from syncro_async.cli.words import reason_of
 
 STDOUT = "-"
 
@@ -195,7 +196,7 @@ def as_wrong_usage() -> Iterator[None]:
     try:
         yield
     except ValueError as error:
-        raise WrongUsageError(str(error)) from error
+        raise WrongUsageError(reason_of(error)) from error
 
 
 def _given(filters: Mapping[str, Any]) -> dict[str, Any]:

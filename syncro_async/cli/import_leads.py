@@ -24,6 +24,7 @@ from syncro_async.cli.exits import DONE, CommandFailedError, WrongUsageError, in
 from syncro_async.cli.output import counted, duration, print_json, print_plan, show_progress
 from syncro_async.cli.session import Connection
 from syncro_async.cli.source_output import print_groups, print_source
+from syncro_async.cli.words import reason_of
 
 _SENDING = "sending"
 _READING = ("locale", "on_bad_row", "encoding", "header_row", "ignore_others")
@@ -148,7 +149,7 @@ class _ImportExit:
             say(f"continue with: {_resume_command(arguments)}")
             raise CommandFailedError(error.message) from error
         if isinstance(error, ValueError):
-            raise WrongUsageError(str(error)) from error
+            raise WrongUsageError(reason_of(error)) from error
         unfinished = arguments.journal_path.exists() and not arguments.dry_run
         if isinstance(error, KeyboardInterrupt) and unfinished:
             at = [seen for seen in self.progress if seen.phase == _SENDING]
@@ -232,7 +233,7 @@ async def _plan(arguments: ImportArguments) -> Plan:
         except BadRowsError as error:
             raise _refusal(error) from error
         except ValueError as error:
-            raise WrongUsageError(str(error)) from error
+            raise WrongUsageError(reason_of(error)) from error
 
 
 def _print_summary(arguments: ImportArguments, summary: ImportSummary) -> int:

@@ -9,6 +9,7 @@ from syncro_async import UndoneRow, UndoSummary
 from syncro_async.cli.exits import DONE, WrongUsageError, in_one_line, say
 from syncro_async.cli.output import counted
 from syncro_async.cli.session import Connection
+from syncro_async.cli.words import reason_of
 
 
 def undo_import(report: str, connection: Connection, *, dry_run: bool) -> int:
@@ -16,7 +17,7 @@ def undo_import(report: str, connection: Connection, *, dry_run: bool) -> int:
     try:
         return _print(asyncio.run(_undo(report, connection, dry_run=dry_run)), dry_run=dry_run)
     except ValueError as error:
-        raise WrongUsageError(str(error)) from error
+        raise WrongUsageError(reason_of(error)) from error
 
 
 def _print(summary: UndoSummary, *, dry_run: bool) -> int:

@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from typing import Protocol
 
+from syncro_async._internal.argument_text import Argument, ArgumentText
 from syncro_async._internal.plain_text import shown
 from syncro_async.errors import ConfigurationError
 from syncro_async.limiting.protocol import Lane
@@ -45,7 +46,9 @@ def checked_lane(name: Lane) -> Lane:
     """The same lane. Raises `ConfigurationError` for any other value."""
     given: object = name
     if not (isinstance(given, str) and given in LANES):
-        raise ConfigurationError(f"lane={shown(name)} must be one of {', '.join(LANES)}")
+        raise ConfigurationError(
+            ArgumentText(Argument("lane", shown(name)), f" must be one of {', '.join(LANES)}")
+        )
     return name
 
 

@@ -14,6 +14,7 @@ from decimal import Decimal
 from typing import Any, Literal, NamedTuple, TypedDict
 from urllib.parse import urlsplit
 
+from syncro_async._internal.argument_text import Argument, ArgumentText
 from syncro_async._internal.checks import is_int
 from syncro_async.errors import InvalidArgumentError
 from syncro_async.models.types import ListRelation
@@ -168,7 +169,7 @@ def secret(name: str, value: Any) -> str:
         return filled(name, value)
     except InvalidArgumentError:
         raise InvalidArgumentError(
-            f"{name} must be a text that is not blank", argument=name
+            ArgumentText(Argument(name), " must be a text that is not blank"), argument=name
         ) from None
 
 
@@ -212,8 +213,11 @@ def list_relations(name: str, value: Any) -> str | None:
     refused = [item for item in _DETAIL_ONLY if item in (joined or "").split(",")]
     if refused:
         raise InvalidArgumentError(
-            f"{name} must not name {', '.join(refused)} in a list; fetch that lead by lead with "
-            "leads.get(id, include=[...])",
+            ArgumentText(
+                Argument(name),
+                f" must not name {', '.join(refused)} in a list; fetch that lead by lead with "
+                "leads.get(id, include=[...])",
+            ),
             argument=name,
         )
     return joined

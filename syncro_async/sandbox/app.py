@@ -252,6 +252,7 @@ def _wants_json(request: Request) -> bool:
     return "json" in request.headers.get("accept", "").partition(",")[0]
 
 
+_CLOCK_METHODS = ("monotonic", "wall", "sleep", "call_at")
 _SANDBOX_TYPES = {
     "leads": (int,),
     "minute": (int, float),
@@ -262,6 +263,11 @@ _SANDBOX_TYPES = {
     "hazards": (list, tuple),
     "hazard_share": (int, float),
 }
+
+
+def _check_clock(clock: object) -> None:
+    if clock is not None and not all(hasattr(clock, name) for name in _CLOCK_METHODS):
+        raise TypeError(f"Sandbox(clock={clock!r}): must be a Clock or None")
 
 
 class Sandbox:
@@ -315,6 +321,7 @@ class Sandbox:
         strict_upserts: bool = False,
     ) -> None:
         check_types("Sandbox", locals(), _SANDBOX_TYPES)
+        _check_clock(clock)
         if leads < 0:
             raise ValueError(f"leads={leads} must be 0 or more")
         if order not in get_args(Order):

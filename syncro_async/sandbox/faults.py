@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +17,9 @@ _BODILESS = frozenset({204, 304})
 _FIRST_ERROR = 400
 _FIRST_STATUS, _LAST_STATUS = 200, 599
 _TEXT = (str, type(None))
+_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+# What would end a header on the wire.
+_LINE_ENDS = frozenset("\r\n\0")
 _TROUBLE_TYPES = {
     "status": (int, type(None)),
     "body": (bytes, Mapping, list, type(None)),
@@ -89,6 +92,9 @@ class Trouble:
         check_types("Trouble", {n: getattr(self, n) for n in _TROUBLE_TYPES}, _TROUBLE_TYPES)
         if self.status is not None and not _FIRST_STATUS <= self.status <= _LAST_STATUS:
             raise ValueError(f"status={self.status} must be from {_FIRST_STATUS} to {_LAST_STATUS}")
+        _check_headers(self.headers)
+        if self.method is not None and self.method.upper() not in _METHODS:
+            raise ValueError(f"method={self.method!r} must be one of {', '.join(_METHODS)}")
         if self.path is not None and not self.path.startswith("/"):
             raise ValueError(f"path={self.path!r} must begin with a slash, for example /leads")
         if self.times < 1:
@@ -200,6 +206,22 @@ class Script:
         if trouble in self._queue:
             self._queue.remove(trouble)
             self._met.append(trouble)
+
+
+def _check_headers(headers: Mapping[str, str] | Sequence[tuple[str, str]]) -> None:
+    """Raise `TypeError` for what is no pair of texts, `ValueError` for a text of two lines."""
+    given = headers.items() if isinstance(headers, Mapping) else headers
+    pairs: Iterable[Any] = given  # whatever a test has given
+    for pair in pairs:
+        texts = isinstance(pair, list | tuple) and [type(text) for text in pair] == [str, str]
+        if not texts:
+            raise TypeError(
+                f"Trouble(headers={headers!r}): {pair!r} must be a name and a value, both str"
+            )
+        if not pair[0] or any(_LINE_ENDS & set(text) for text in pair):
+            raise ValueError(
+                f"headers={headers!r}: {pair!r} cannot be a header: it has no name, or a line end"
+            )
 
 
 def _pairs(headers: Mapping[str, str] | Sequence[tuple[str, str]]) -> Headers:

@@ -6,9 +6,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Unpack
 
+from syncro_async._internal.checks import is_int
+from syncro_async._internal.plain_text import shown
 from syncro_async.client import AsyncClient
 from syncro_async.clock import Clock
-from syncro_async.settings import SharedOptions
+from syncro_async.errors import ConfigurationError
+from syncro_async.settings import SharedOptions, clock_from
 from syncro_async.testing.assertions import assert_within_limit
 from syncro_async.testing.fake_clock import FakeClock, FakeTimer
 from syncro_async.transport.http_engine import in_process_transport
@@ -38,7 +41,8 @@ async def sandbox_client(
     - `api_key`: a key of the sandbox; the full key by default.
     - `options`: the options of `AsyncClient`.
 
-    Raises `ModuleNotFoundError` without the extra `sandbox`, and `AssertionError` at the end of the
+    Raises `ConfigurationError` for an argument of another type,
+    `ModuleNotFoundError` without the extra `sandbox`, and `AssertionError` at the end of the
     block when a scripted `Trouble` never happened.
 
         async with sandbox_client(leads=1000) as syncro:
@@ -50,7 +54,11 @@ async def sandbox_client(
         raise ModuleNotFoundError(
             'the sandbox needs its extra: pip install "syncro-async[sandbox]"', name=error.name
         ) from error
-    clock = clock or FakeClock()
+    clock = clock_from(FakeClock() if clock is None else clock)
+    if sandbox is not None and not isinstance(sandbox, Sandbox):
+        raise ConfigurationError(f"sandbox={shown(sandbox)} must be a Sandbox or None")
+    if not (is_int(leads) and leads >= 0):
+        raise ConfigurationError(f"leads={shown(leads)} must be a whole number, 0 or more")
     server = sandbox or Sandbox(leads, clock=clock)
     transport = in_process_transport(server.app, options.get("engine"))
     base_url = "http://localhost/api/v1"

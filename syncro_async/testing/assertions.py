@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from syncro_async._internal.checks import is_int, is_number
+from syncro_async._internal.plain_text import shown
 from syncro_async.errors import InvalidArgumentError
 
 if TYPE_CHECKING:
@@ -37,10 +39,10 @@ def assert_within_limit(
         assert assert_within_limit(sandbox) == 0
     """
     __tracebackhide__ = True
-    if calls < 1 or not seconds > 0:
+    if not (is_int(calls) and calls >= 1 and is_number(seconds) and seconds > 0):
         raise InvalidArgumentError(
-            f"calls={calls}, seconds={seconds} is not a limit: calls must be 1 or more,"
-            " seconds more than 0",
+            f"calls={shown(calls)}, seconds={shown(seconds)} is not a limit: calls must be 1 or"
+            " more, seconds more than 0",
             argument="calls",
         )
     entries: Iterable[Arrival | float] = (

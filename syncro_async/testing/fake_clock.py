@@ -4,18 +4,31 @@ from __future__ import annotations
 
 import asyncio
 import heapq
+import math
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from typing import cast
 from weakref import WeakKeyDictionary
 
+from syncro_async._internal.checks import is_number
+from syncro_async._internal.plain_text import shown
 from syncro_async.clock import SystemClock
+from syncro_async.errors import InvalidArgumentError
 
 # An idle loop still owes one poll of its sockets before nothing can be said to be under way.
 _QUIET_TURNS = 3
 # How many clocks take their turn in a loop: their callbacks are not work that they wait for.
 _turning: WeakKeyDictionary[asyncio.AbstractEventLoop, int] = WeakKeyDictionary()
+
+
+def _finite(name: str, value: float) -> float:
+    """The same number; NaN or a text would stop the clock in the middle of a test."""
+    if not (is_number(value) and math.isfinite(value)):
+        raise InvalidArgumentError(
+            f"{name}={shown(value)} must be a finite number of seconds", argument=name
+        )
+    return value
 
 
 class FakeTimer:
@@ -57,11 +70,14 @@ class FakeClock:
     - `start`: the first value of `monotonic()` (s, default 0).
     - `wall`: the first value of `wall()`, a unix timestamp (default 2026-06-30 12:00 UTC).
     - `autojump`: whether time moves by itself (default True).
+
+    Raises `InvalidArgumentError` for a time that is no finite number.
     """
 
     def __init__(
         self, *, start: float = 0.0, wall: float = 1_782_820_800.0, autojump: bool = True
     ) -> None:
+        start, wall = _finite("start", start), _finite("wall", wall)
         self._now = start
         self._wall_offset = wall - start
         self._autojump = autojump
@@ -85,7 +101,7 @@ class FakeClock:
 
         - `seconds`: how far; negative is backwards.
         """
-        self._wall_offset += seconds
+        self._wall_offset += _finite("seconds", seconds)
 
     @contextmanager
     def frozen(self) -> Iterator[None]:
@@ -133,7 +149,7 @@ class FakeClock:
 
         - `seconds`: how far.
         """
-        end = self._now + seconds
+        end = self._now + _finite("seconds", seconds)
         await self._settle()
         while (when := self._next_at()) is not None and when <= end:
             self._fire_next()

@@ -9,6 +9,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
+from syncro_async._internal.argument_text import Argument, ArgumentText
 from syncro_async._internal.checks import parse_uint
 from syncro_async._internal.per_loop import PerLoop
 from syncro_async._internal.plain_text import LONGEST_NAME, shorten
@@ -73,7 +74,9 @@ class HttpLibrary:
         try:
             _ = self.api.URL(url).host
         except (self.api.InvalidURL, ValueError) as error:
-            raise ConfigurationError(f"base_url={url!r} cannot be used: {error}") from None
+            raise ConfigurationError(
+                ArgumentText(Argument("base_url", repr(url)), f" cannot be used: {error}")
+            ) from None
 
     def in_process_transport(self, app: Any) -> Transport:
         """A transport to an ASGI application in this process; see `in_process_transport`."""

@@ -16,6 +16,7 @@ from uuid import UUID
 
 import msgspec
 
+from syncro_async._internal.argument_text import Argument, ArgumentText
 from syncro_async._internal.plain_text import shown
 from syncro_async.errors import InvalidArgumentError
 
@@ -33,7 +34,9 @@ _KEPT = (datetime, date, time, Decimal, UUID, bytes, bytearray, memoryview)
 
 def refusal(name: str, rule: str, value: object) -> InvalidArgumentError:
     """The error of an argument that must be something else than `value`."""
-    return InvalidArgumentError(f"{name} must be {rule}, not {shown(value)}", argument=name)
+    return InvalidArgumentError(
+        ArgumentText(Argument(name), f" must be {rule}, not {shown(value)}"), argument=name
+    )
 
 
 def scalar(name: str, value: object, rule: str = "a value that a request can carry") -> Scalar:
@@ -98,8 +101,11 @@ def _text(name: str, value: str) -> str:
         text.encode()
     except UnicodeEncodeError as error:
         raise InvalidArgumentError(
-            f"{name}={shown(text)} holds half a character (a lone surrogate, at {error.start}):"
-            " no UTF-8 text has one; read the text again with the encoding it was written in",
+            ArgumentText(
+                Argument(name, shown(text)),
+                f" holds half a character (a lone surrogate, at {error.start}): no UTF-8 text has"
+                " one; read the text again with the encoding it was written in",
+            ),
             argument=name,
         ) from None
     return text
@@ -137,7 +143,10 @@ def _datetime(name: str, value: datetime) -> datetime:
         exact = datetime.combine(value.date(), value.time(), value.tzinfo)
     except (ValueError, TypeError):  # pandas.NaT
         raise InvalidArgumentError(
-            f"{name}={shown(value)} is no point in time; give None for no value", argument=name
+            ArgumentText(
+                Argument(name, shown(value)), " is no point in time; give None for no value"
+            ),
+            argument=name,
         ) from None
     return exact.replace(fold=value.fold)
 

@@ -32,6 +32,9 @@ from tests.transport.certificate import server_side
 FREE = Budget(60, 60.0, 60, 0, 0, 0.0)
 
 
+NOT_THE_API = "check --base-url or SYNCRO_BASE_URL: this address is not that of the API"
+
+
 def said(ran: Ran) -> list[tuple[str, str, str]]:
     """State, subject and the rest of each line."""
     return [
@@ -200,7 +203,7 @@ def test_a_server_that_cannot_be_reached_is_told_with_what_to_check(
     ran = run("doctor", "--base-url", "http://127.0.0.1:9/api/v1")
     assert ran.code == 1
     ((state, key),) = of(ran, "key")
-    assert (state, "check SYNCRO_BASE_URL" in key) == ("error", True)
+    assert (state, "check --base-url or SYNCRO_BASE_URL" in key) == ("error", True)
     assert of(ran, "clock") == [("warn", "no response has the server's time → nothing to do")]
 
 
@@ -210,7 +213,7 @@ def test_a_server_without_tls_is_told_from_a_network_that_fails(run: Run, serve:
     ((state, key),) = of(ran, "key")
     assert (ran.code, state) == (1, "error")
     assert key.endswith(
-        " → check SYNCRO_BASE_URL: its port, and whether it begins with https:// or http://"
+        " → check --base-url or SYNCRO_BASE_URL: its port, and whether it begins with https:// or http://"
     )
 
 
@@ -276,22 +279,22 @@ def spend(limiter: str) -> None:
         (
             Trouble(status=404, body=b"<h1>nothing here</h1>", times=20),
             1,
-            "GET /account → 404 → check SYNCRO_BASE_URL: this address is not that of the API",
+            f"GET /account → 404 → {NOT_THE_API}",
         ),
         (
             Trouble(status=200, body=b"<html>log in</html>", times=20),
             1,
-            "GET /account → 200 → check SYNCRO_BASE_URL: this address is not that of the API",
+            f"GET /account → 200 → {NOT_THE_API}",
         ),
         (
             Trouble(status=302, headers={"Location": "https://login.example/"}, times=20),
             1,
-            "GET /account → 302 → check SYNCRO_BASE_URL: this address is not that of the API",
+            f"GET /account → 302 → {NOT_THE_API}",
         ),
         (
             Trouble(status=200, body={"data": "nothing like it"}, times=20),
             2,
-            "GET /account → 200 → check SYNCRO_BASE_URL: this address is not that of the API",
+            f"GET /account → 200 → {NOT_THE_API}",
         ),
         (
             Trouble(status=500, times=20),
@@ -342,7 +345,7 @@ def test_a_limiter_that_is_out_of_reach_is_to_be_mended_before_anything_is_sent(
     ran = run("doctor", "--limiter", "redis://127.0.0.1:9/0")
     assert ran.code == 1
     ((state, limiter),) = of(ran, "limiter")
-    assert (state, limiter.endswith("→ check SYNCRO_LIMITER")) == ("error", True)
+    assert (state, limiter.endswith("→ check --limiter or SYNCRO_LIMITER")) == ("error", True)
     assert of(ran, "key") == [("warn", "unknown → fix the errors above first")]
     assert sandbox.arrivals == []
 

@@ -235,6 +235,14 @@ def test_trouble_that_contradicts_itself_is_refused(contradiction: dict[str, Any
         {"times": 1.5},
         {"method": b"GET"},
         {"path": "leads"},
+        {"method": "FETCH"},
+        {"method": ""},
+        {"headers": {"Retry-After": 1}},
+        {"headers": {1: "Retry-After"}},
+        {"headers": ["Retry-After"]},
+        {"headers": [("Retry-After", "1", "s")]},
+        {"headers": {"": "1"}},
+        {"headers": {"Retry-After": "1\r\nX: 2"}},
     ],
 )
 def test_trouble_of_a_wrong_type_is_refused_with_its_name(wrong: dict[str, Any]) -> None:
@@ -255,6 +263,7 @@ def test_trouble_of_a_wrong_type_is_refused_with_its_name(wrong: dict[str, Any])
         {"seed": 0.5},
         {"hazards": {}},
         {"hazard_share": "0.1"},
+        {"clock": 3},
     ],
 )
 def test_a_sandbox_of_a_wrong_type_is_refused_with_its_name(wrong: dict[str, Any]) -> None:

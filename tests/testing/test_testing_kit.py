@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable, Iterator
 from time import process_time
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from syncro_async import AsyncClient, RateLimit
+from syncro_async.errors import ConfigurationError, InvalidArgumentError
 from syncro_async.sandbox import READ_ONLY_KEY, Arrival, Sandbox, Trouble
 from syncro_async.testing import FakeClock, assert_within_limit, sandbox_client
 
@@ -142,3 +145,48 @@ async def test_a_client_of_the_sandbox_tells_of_a_fault_that_never_happened() ->
     with pytest.raises(ZeroDivisionError):
         async with sandbox_client(sandbox=sandbox, clock=clock):
             raise ZeroDivisionError
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"sandbox": 3},
+        {"leads": "10"},
+        {"leads": -1},
+        {"clock": 3},
+        {"api_key": 3},
+        {"timeout": "1"},
+    ],
+)
+async def test_a_client_of_wrong_arguments_is_refused_with_the_name(wrong: dict[str, Any]) -> None:
+    ((name, value),) = wrong.items()
+    # A key is not shown.
+    pattern = "API key must be a str" if name == "api_key" else f"{name}={value!r} must"
+    with pytest.raises(ConfigurationError, match=pattern):
+        async with sandbox_client(**wrong):
+            pass
+
+
+@pytest.mark.parametrize("clock", [3, "now", object()])
+def test_a_client_takes_nothing_but_a_clock(clock: Any) -> None:
+    with pytest.raises(ConfigurationError, match=r"clock=.* must have the methods monotonic, wall"):
+        AsyncClient("key", clock=clock)
+
+
+@pytest.mark.parametrize("wrong", [{"calls": "2"}, {"calls": 1.5}, {"seconds": "60"}])
+def test_the_assertion_takes_nothing_but_a_limit(wrong: dict[str, Any]) -> None:
+    ((name, value),) = wrong.items()
+    with pytest.raises(InvalidArgumentError, match=re.escape(f"{name}={value!r}")):
+        assert_within_limit([], **wrong)
+
+
+@pytest.mark.parametrize("value", ["1", None, float("nan"), float("inf"), True])
+async def test_a_clock_takes_nothing_but_finite_times(value: Any) -> None:
+    for name in ("start", "wall"):
+        with pytest.raises(InvalidArgumentError, match=f"{name}={value!r} must be"):
+            FakeClock(**{name: value})
+    clock = FakeClock()
+    with pytest.raises(InvalidArgumentError, match=f"seconds={value!r} must be"):
+        clock.jump_wall(value)
+    with pytest.raises(InvalidArgumentError, match=f"seconds={value!r} must be"):
+        await clock.advance(value)

@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from syncro_async._internal.argument_text import Argument, ArgumentText
 from syncro_async._internal.plain_text import shown
 from syncro_async.bulk.files.columns import COLUMNS
 from syncro_async.bulk.files.formats import (
@@ -64,8 +65,11 @@ class Destination:
         state = self._state()
         if state and not (self.force or resumed or is_export(self.path, self.form)):
             raise ConfigurationError(
-                f"{self.path} exists and is not a {self.form} export of leads, so it is not"
-                " replaced; name another file, or replace it with force=True (--force)"
+                ArgumentText(
+                    f"{self.path} exists and is not a {self.form} export of leads, so it is not"
+                    " replaced; name another file, or replace it with ",
+                    Argument("force", "True"),
+                )
             )
         return state
 
@@ -99,8 +103,11 @@ def destination_of(
     name = path.suffix.lower().removeprefix(".") if form is None else form
     if form is None and name not in FORMS:
         raise ConfigurationError(
-            f"{os.fspath(file)}: the name must end in .jsonl, .csv, .xlsx or .parquet, or the"
-            " format be given"
+            ArgumentText(
+                f"{os.fspath(file)}: the name must end in .jsonl, .csv, .xlsx or .parquet;"
+                " for another name give ",
+                Argument("format", "…"),
+            )
         )
     if path.exists() and not path.is_file():
         raise ConfigurationError(f"{os.fspath(file)}: exists and is no regular file")
@@ -108,7 +115,8 @@ def destination_of(
         plain = msgspec.structs.asdict(PLAIN)
         given = next(field for field in plain if getattr(layout, field) != plain[field])
         raise InvalidArgumentError(
-            f"{given} is for csv files, and this is a {name} file", argument=given
+            ArgumentText(Argument(given), f" is for csv files, and this is a {name} file"),
+            argument=given,
         )
     return Destination(path, name, form_of(name, layout), force)
 
@@ -118,11 +126,13 @@ def csv_layout(delimiter: str, *, bom: bool, decimal: Any) -> CsvLayout:
     if delimiter not in DELIMITERS:
         allowed = ", ".join(map(repr, DELIMITERS))
         raise InvalidArgumentError(
-            f"delimiter={shown(delimiter)} must be one of {allowed}", argument="delimiter"
+            ArgumentText(Argument("delimiter", shown(delimiter)), f" must be one of {allowed}"),
+            argument="delimiter",
         )
     if decimal not in ("point", "comma"):  # a value that has no hash is refused too
         raise InvalidArgumentError(
-            f"decimal={shown(decimal)} must be 'point' or 'comma'", argument="decimal"
+            ArgumentText(Argument("decimal", shown(decimal)), " must be 'point' or 'comma'"),
+            argument="decimal",
         )
     return CsvLayout(delimiter, bom, decimal)
 

@@ -9,6 +9,7 @@ from typing import Literal
 
 import msgspec
 
+from syncro_async._internal.argument_text import Argument, ArgumentText
 from syncro_async._internal.error_text import counted
 from syncro_async._internal.plain_text import shown
 from syncro_async._internal.worker_thread import WorkerThread
@@ -33,7 +34,8 @@ def checked_verify(verify: object) -> Verify:
     """Return the same value. Raises `InvalidArgumentError` unless it is `"once"` or `"twice"`."""
     if verify not in ("once", "twice"):  # a value that has no hash is refused too
         raise InvalidArgumentError(
-            f"verify={shown(verify)} must be 'once' or 'twice'", argument="verify"
+            ArgumentText(Argument("verify", shown(verify)), " must be 'once' or 'twice'"),
+            argument="verify",
         )
     return verify
 

@@ -7,6 +7,7 @@ import unicodedata
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
+from syncro_async._internal.argument_text import Argument, ArgumentText
 from syncro_async.bulk.files import values
 from syncro_async.bulk.files.columns import COLUMNS
 from syncro_async.bulk.files.rows import ERROR_COLUMN, RAW_COLUMN, repeated_name
@@ -137,7 +138,10 @@ class ColumnMapping:
         for column, field in given.items():
             if field is not None and not is_field(field):
                 raise InvalidArgumentError(
-                    f"columns: {column!r} cannot hold {field!r}, which is no field",
+                    ArgumentText(
+                        Argument("columns"),
+                        f": {column!r} cannot hold {field!r}, which is no field",
+                    ),
                     argument="columns",
                 )
         self._given = dict(given)

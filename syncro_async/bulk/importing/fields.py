@@ -8,6 +8,7 @@ from typing import Any, Literal, NamedTuple
 
 import msgspec
 
+from syncro_async._internal.argument_text import Argument, ArgumentText
 from syncro_async.bulk.files import phones, values
 from syncro_async.bulk.files.cleaning import Kind as CleaningKind
 from syncro_async.bulk.files.cleaning import clean
@@ -59,9 +60,11 @@ async def read_definitions(request: Callable[..., Awaitable[Any]]) -> Definition
         answer = await request("GET", "/custom-fields", type=_Answer)
     except PermissionDeniedError as error:
         raise ConfigurationError(
-            "the rows use custom fields, and this key may not read which ones the account has:"
-            f" give it the scope {error.required_permission or 'custom_fields:read'},"
-            " or give definitions=[{'name': …, 'field_type': …}]"
+            ArgumentText(
+                "the rows use custom fields, and this key may not read which ones the account has:"
+                f" give it the scope {error.required_permission or 'custom_fields:read'}",
+                Argument("definitions", "[{'name': …, 'field_type': …}]", lead=", or give "),
+            )
         ) from error.with_traceback(None)
     return {field.name: field for field in answer.data}
 

@@ -10,6 +10,7 @@ from uuid import uuid4
 
 from msgspec.structs import replace
 
+from syncro_async._internal.argument_text import Argument, ArgumentText
 from syncro_async._internal.error_text import counted
 from syncro_async.bulk.concurrent_map import Failed, Outcomes
 from syncro_async.bulk.estimates import requests_for
@@ -189,9 +190,11 @@ class Import:
             self._deals = deals_of(entered, await read_final_stages(self._context))
         if self._deals.lines and not options.dry_run:
             raise ConfigurationError(
-                f"the rows would record {self._deals}, because their stages are won or lost ones;"
-                " nothing was sent. If this is meant, allow it with allow_sales=True (in the"
-                " command: --allow-sales)"
+                ArgumentText(
+                    f"the rows would record {self._deals}, because their stages are won or lost"
+                    " ones; nothing was sent. If this is meant, allow it with ",
+                    Argument("allow_sales", "True"),
+                )
             )
         await journal.run(lambda db: journal_db.write_meta(db, {_ALLOWED: "yes"}))
 

@@ -9,6 +9,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Any, Literal, TypedDict, get_args
 
+from syncro_async._internal.argument_text import Argument, ArgumentText
 from syncro_async._internal.checks import is_int, is_number
 from syncro_async.bulk.files.encodings import checked_encoding
 from syncro_async.bulk.files.inputs import STDIN, split_suffix
@@ -133,7 +134,10 @@ class ImportOptions:
             other = known.setdefault(path.resolve(), argument)
             if other != argument:
                 raise InvalidArgumentError(
-                    f"{argument} must not be the file of the {other} ({path}); name another file",
+                    ArgumentText(
+                        Argument(argument),
+                        f" must not be the file of the {other} ({path}); name another file",
+                    ),
                     argument=argument,
                 )
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from syncro_async._internal.argument_text import Argument, ArgumentText
 from syncro_async.bulk.importing.diff import plan_of
 from syncro_async.bulk.importing.fields import FieldMapping
 from syncro_async.bulk.importing.journal import NOT_MADE
@@ -63,7 +64,10 @@ def check_report(path: Path) -> Path:
     """Return the path. Raises `InvalidArgumentError` for a name that does not end in .jsonl."""
     if path.suffix.lower() != _SUFFIX:
         raise InvalidArgumentError(
-            f"report must be a file that ends in {_SUFFIX}, not {path.name}", argument="report"
+            ArgumentText(
+                Argument("report"), f" must be a file that ends in {_SUFFIX}, not {path.name}"
+            ),
+            argument="report",
         )
     return path
 

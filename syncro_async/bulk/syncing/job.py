@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
+from syncro_async._internal.argument_text import Argument, ArgumentText
 from syncro_async._internal.error_text import counted
 from syncro_async._internal.worker_thread import WorkerThread
 from syncro_async.bulk.exporting.completeness import Completeness
@@ -85,8 +86,12 @@ def _task(everything: LeadQuery, database: Database, context: JobContext, *, ful
             mark = table.read_mark()
     if mark is not None and mark.account != context.account:
         raise ConfigurationError(
-            f"table {database.table} has another account's leads, or another key's (only the key"
-            " tells accounts apart); name another table with table=…, or drop this one"
+            ArgumentText(
+                f"table {database.table} has another account's leads, or another key's (only the"
+                " key tells accounts apart); name another table with ",
+                Argument("table", "…"),
+                ", or drop this one",
+            )
         )
     # A list of changes does not bring new relations for leads that have not changed.
     known = mark is not None and mark.include == include and not full

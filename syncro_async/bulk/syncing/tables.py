@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 import msgspec
 
+from syncro_async._internal.argument_text import Argument, ArgumentText
 from syncro_async.bulk.files.columns import COLUMNS, Column, Kind
 from syncro_async.errors import ConfigurationError
 
@@ -70,13 +71,24 @@ def checked_table(table: object) -> str:
     """Return the same name. Raises `ConfigurationError` for one that is not a plain table name."""
     if not isinstance(table, str) or not _NAME_OF_A_TABLE.fullmatch(table):
         raise ConfigurationError(
-            f"table={table!r} must be a plain name: letters, digits and _, at most 63 of them, no"
-            " digit in front"
+            ArgumentText(
+                Argument("table", repr(table)),
+                " must be a plain name: letters, digits and _, at most 63 of them, no digit in"
+                " front",
+            )
         )
     if table.lower().startswith("sqlite_"):
-        raise ConfigurationError(f"table={table!r}: names that begin with sqlite_ belong to SQLite")
+        raise ConfigurationError(
+            ArgumentText(
+                Argument("table", repr(table)), ": names that begin with sqlite_ belong to SQLite"
+            )
+        )
     if table.lower() == _MARKS_TABLE:
-        raise ConfigurationError(f"table={table!r} is the table in which syncs record their marks")
+        raise ConfigurationError(
+            ArgumentText(
+                Argument("table", repr(table)), " is the table in which syncs record their marks"
+            )
+        )
     return table
 
 
@@ -132,7 +144,10 @@ class LeadTable:
             self._execute("ROLLBACK")
         if exists and not found:
             raise ConfigurationError(
-                f"there is a table {self._table} that no sync has made; name another with table=…"
+                ArgumentText(
+                    f"there is a table {self._table} that no sync has made; name another with ",
+                    Argument("table", "…"),
+                )
             )
         if not (exists and found):
             return None

@@ -7,6 +7,7 @@ from typing import Literal
 
 import msgspec
 
+from syncro_async._internal.argument_text import Argument, ArgumentText
 from syncro_async.errors import ConfigurationError
 from syncro_async.limiting.budget.burst import BurstShape, burst_shape
 from syncro_async.limiting.rate_limit import RateLimit
@@ -140,6 +141,10 @@ def other_limits(limits: list[Limit]) -> ConfigurationError:
     """The error of a process with other limits: two limits for one budget cannot both hold."""
     kept = ", ".join(f"{limit.calls} in {limit.hold_seconds:g} s" for limit in limits)
     return ConfigurationError(
-        f"another client uses the same key and base URL with other rates ({kept}, guard"
-        " included); give this one the same rate_limit, or wait until its slots are free"
+        ArgumentText(
+            f"another client uses the same key and base URL with other rates ({kept}, guard"
+            " included); give this one the same ",
+            Argument("rate_limit"),
+            ", or wait until its slots are free",
+        )
     )

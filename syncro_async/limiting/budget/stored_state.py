@@ -59,7 +59,7 @@ def read_state(stored: bytes) -> BudgetState:
     raise ConfigurationError(
         "the limiter's store holds a budget that another version of syncro_async wrote, or other"
         f" data ({stored[:20]!r}); use the same version in all programs that share the budget, or"
-        " name another file or another database in limiter="
+        " name another file or another database for the limiter"
     )
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import msgspec
 
+from syncro_async._internal.argument_text import Argument, ArgumentText
 from syncro_async.clock import Clock
 from syncro_async.errors import ConfigurationError
 from syncro_async.limiting.budget.messages import SyncRequest, SyncResponse
@@ -207,9 +208,13 @@ class _File:
             elsewhere = state.host.machine != self._machine
             if elsewhere and abs(self._clock.wall() - state.host.wall) < _IN_USE:
                 raise ConfigurationError(
-                    f"the limiter's file {self._path} is used by another host"
-                    f" ({state.host.machine}) now; an SQLite file serves the processes of one"
-                    " host. Use limiter=redis://… for several hosts"
+                    ArgumentText(
+                        f"the limiter's file {self._path} is used by another host"
+                        f" ({state.host.machine}) now; an SQLite file serves the processes of one"
+                        " host. Use ",
+                        Argument("limiter", "redis://…"),
+                        " for several hosts",
+                    )
                 )
             continue_on(state, now)
         return state
