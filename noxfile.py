@@ -282,7 +282,7 @@ def release(session: nox.Session) -> None:
     if first != second:
         session.error("two builds of one commit differ")
     session.run("twine", "check", "--strict", *map(str, folders[0].iterdir()))
-    (version,) = re.findall(r"syncro_async-(.+)\.tar\.gz", " ".join(first))
+    (version,) = re.findall(r"syncro_async-([^ ]+)\.tar\.gz", " ".join(first))
     if f"## [{version}] - 2" not in Path("CHANGELOG.md").read_text(encoding="utf-8"):
         session.error(f"date the section of {version} in CHANGELOG.md before the release")
     if "--tag" in session.posargs:

@@ -81,11 +81,12 @@ async def work(base_url: str, limiter: str) -> None:
 
 
 class Server:
-    """Counts the requests that arrive."""
+    """Counts the requests that arrive, in windows of so many seconds."""
 
-    def __init__(self, dice: random.Random) -> None:
+    def __init__(self, dice: random.Random, seconds: float = RATE.seconds) -> None:
         self.arrivals: list[float] = []
         self._dice = dice
+        self._seconds = seconds
 
     async def __call__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer the requests of one connection, one after the other."""
@@ -100,7 +101,7 @@ class Server:
         """The largest number of arrivals in any window."""
         most = first = 0
         for last, at in enumerate(self.arrivals):
-            while self.arrivals[first] <= at - RATE.seconds:
+            while self.arrivals[first] <= at - self._seconds:
                 first += 1
             most = max(most, last - first + 1)
         return most

@@ -1,6 +1,7 @@
 """Asks how long visitors wait for budget beside a bulk job that never ends.
 
     python -m benchmarks.lanes [--quick]
+    python -m benchmarks.lanes --stores [--quick]
 
 The limiter of this package in virtual time, 60 calls in 60 s, with calls of 10 to 500 ms. Twenty
 workers of a bulk job always want more. A visitor makes one interactive call and waits at most 10 s
@@ -11,6 +12,9 @@ The picture of them has visitors who wait as long as it takes, with the pacing a
 
 The share of the bound is that of all calls: floor((n - 1) / 60) * (W + guard + mean latency) /
 elapsed, for n calls. Nobody who knows only when calls were sent and answered can be faster.
+
+With `--stores` it asks the same of real processes that share the budget in an SQLite file and in
+Redis; see `benchmarks.lanes_in_stores`.
 """
 
 from __future__ import annotations
@@ -22,6 +26,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 
+from benchmarks import lanes_in_stores
 from benchmarks.harness import Report, Row, program
 from syncro_async import BudgetWaitError, RateLimit
 from syncro_async.limiting.in_process import InProcessLimiter
@@ -229,4 +234,7 @@ def ask(quick: bool) -> Report:
 
 
 if __name__ == "__main__":
-    sys.exit(program(__doc__, ask))
+    words = [word for word in sys.argv[1:] if word != "--stores"]
+    with_stores = len(words) < len(sys.argv) - 1
+    about = lanes_in_stores.__doc__ if with_stores else __doc__
+    sys.exit(program(about, lanes_in_stores.ask if with_stores else ask, arguments=words))

@@ -276,9 +276,10 @@ def pipeline_from(
     timeout: float,
 ) -> Pipeline | RotatingPipeline:
     """The pipeline of the key, or one that asks the function for its keys; observers watch it."""
+    wire = replace(config.wire, shared=not isinstance(source, ApiKey))
 
     def of_key(key: ApiKey) -> Pipeline:
-        own = replace(config, api_key=key)
+        own = replace(config, api_key=key, wire=wire)
         found = limiter_from(limiter, own, timeout=timeout)
         pipeline = Pipeline(own, found, emit)
         keep_alive_for(pipeline, found)

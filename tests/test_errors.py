@@ -45,6 +45,7 @@ from syncro_async.errors import (
     UnprocessableError,
     ValidationError,
 )
+from syncro_async.models.raw_result import Headers
 from syncro_async.models.receipts import ImportSummary, RowProblem
 
 TREE: dict[type[SyncroError], tuple[type[BaseException], ...]] = {
@@ -232,6 +233,7 @@ def test_its_text_says_the_call_the_status_the_code_the_message_and_the_attempts
 @pytest.mark.parametrize("error", [error for error, _ in SAMPLES], ids=kind_of)
 def test_pickling_keeps_kind_text_and_every_attribute(error: SyncroError, protocol: int) -> None:
     error.add_note("seen by a worker")
+    error.headers = Headers([("Retry-After", "5")])
     revived = pickle.loads(pickle.dumps(error, protocol))
     assert type(revived) is type(error)
     assert vars(revived) == vars(error)

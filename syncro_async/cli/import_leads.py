@@ -49,7 +49,12 @@ class ImportArguments:
     @property
     def journal_path(self) -> Path:
         """The file that stores the state of each row."""
-        return Path(self.journal or f"{self._local_name}.journal")
+        if self.journal:
+            return Path(self.journal)
+        file = Path(self._local_name)
+        # Runs that name one file by a link and by itself must find the same journal.
+        real = file.resolve() if file.is_symlink() else file
+        return real.with_name(f"{real.name}.journal")
 
     @property
     def failures_path(self) -> Path:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -72,7 +74,13 @@ def _file(address: str, options: Iterable[str]) -> Path:
         raise ConfigurationError(
             "a limiter at sqlite:// needs a file, by its absolute path: sqlite:///srv/app/budget.db"
         )
-    return Path(unquote(address)).resolve()
+    return Path(local_path(address)).resolve()
+
+
+def local_path(address: str, *, windows: bool = os.name == "nt") -> str:
+    """The path of a file from the path of a URL: on Windows `/C:/app/x.db` means `C:/app/x.db`."""
+    path = unquote(address)
+    return path[1:] if windows and re.match("/[a-zA-Z]:/", path) else path
 
 
 def shared_limiter(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import msgspec
 
@@ -24,6 +24,10 @@ class Headers(Mapping[str, str]):
 
     def __init__(self, fields: Iterable[tuple[str, str]] = ()) -> None:
         self._fields = tuple((name.lower(), value) for name, value in fields)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # The older protocols of pickle do not take a class with slots.
+        return type(self), (self._fields,)
 
     def get_all(self, name: str) -> list[str]:
         """Every value of a header, in the order of the answer; an empty list where it is missing.

@@ -114,6 +114,23 @@ def trailing_bytes(response: Any) -> bytes:
     return trailing[0]
 
 
+def holds_unread(stream: Any) -> bool:
+    """Whether bytes were read from the socket and wait inside the stream for the next request.
+
+    One read of a socket can bring several records of TLS, and httpcore takes one of them. It takes
+    64 kB of a larger read. The rest waits in the layers of anyio, where the socket does not show
+    it, and httpcore would take it for the next request's answer.
+    """
+    layer = getattr(stream, "_stream", None)
+    while layer is not None:
+        records = getattr(layer, "_read_bio", None)  # of TLS; a connection can have two of them
+        queue = getattr(getattr(layer, "_protocol", None), "read_queue", ())
+        if queue or (records is not None and records.pending):
+            return True
+        layer = getattr(layer, "transport_stream", None)
+    return False
+
+
 def _is_readable(connection: Any) -> bool:
     """Whether there is something to read on the innermost connection, the one that talks."""
     while (inner := getattr(connection, "_connection", None)) is not None:
@@ -156,6 +173,14 @@ class AttemptTrace:
         if self.owned:
             self._sockets.drop_unsent(self._transport)
 
+    def _goes_on(self) -> bool:
+        """Whether the server said more than the whole answer."""
+        response = self.response
+        if response is None:  # a transport of the caller's read the answer before it gave it out
+            return False
+        stream = response.extensions.get("network_stream")
+        return bool(trailing_bytes(response)) or holds_unread(stream)
+
     async def __call__(self, event: str, info: dict[str, Any]) -> None:
         """Hear from httpcore what it is doing."""
         attempt = self.attempt
@@ -175,7 +200,7 @@ class AttemptTrace:
             attempt.body_sent = False
         elif event.endswith("send_request_body.complete"):
             attempt.body_sent = True
-        elif event.endswith("receive_response_body.complete") and trailing_bytes(self.response):
+        elif event.endswith("http11.receive_response_body.complete") and self._goes_on():
             self.tainted = True
             await self.response.extensions["network_stream"].aclose()
         else:
@@ -261,13 +286,17 @@ _CLOSING_TIME = 5.0
 
 
 class BorrowedTransport(TransportPool[T]):
-    """A caller's own transport, which keeps as many connections as it likes."""
+    """A caller's own transport, which keeps as many connections as it likes.
+
+    `closes`: closing this closes the transport; otherwise somebody else does.
+    """
 
     owned: ClassVar[bool] = False
 
-    def __init__(self, transport: T, clock: Clock, *, has_sockets: bool) -> None:
+    def __init__(self, transport: T, clock: Clock, *, has_sockets: bool, closes: bool) -> None:
         super().__init__(lambda: transport, clock)
         self._transport = transport
+        self._closes = closes
         self._closing = Stragglers(clock)
         if has_sockets:
             self.stragglers = self._closing
@@ -284,6 +313,8 @@ class BorrowedTransport(TransportPool[T]):
 
     async def aclose(self) -> None:
         """Close it; one that does not end is left behind."""
+        if not self._closes:
+            return
         until = self._clock.monotonic() + _CLOSING_TIME
         with suppress(TimeoutError):
             await self._closing.run(self._close(until), until)

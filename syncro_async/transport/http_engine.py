@@ -187,6 +187,29 @@ def in_process_transport(app: Any, engine: str | None = None) -> Transport:
     return load_library(engine or DEFAULT).in_process_transport(app)
 
 
+class Lender:
+    """Gives out a caller's transport, whose sockets belong to one event loop."""
+
+    def __init__(self, wire: Wire, clock: Clock) -> None:
+        self._wire = wire
+        self._clock = clock
+        self._lent = False
+
+    def __call__(self) -> BorrowedTransport[Transport]:
+        """The transport. Raises `ConfigurationError` in a second event loop."""
+        transport = cast("Transport", self._wire.transport)
+        has_sockets = not isinstance(transport, self._wire.library.without_sockets)
+        if self._lent and has_sockets:
+            raise ConfigurationError(
+                "the transport given to this client belongs to the event loop that used it first;"
+                " make a client, with a transport of its own, for each event loop"
+            )
+        self._lent = True
+        return BorrowedTransport(
+            transport, self._clock, has_sockets=has_sockets, closes=not self._wire.shared
+        )
+
+
 class HttpEngine:
     """The connections to one service, those of each event loop opened on first use.
 
@@ -213,7 +236,7 @@ class HttpEngine:
         self._urls = RequestUrls(api.URL, base_url)
         host = api.URL(base_url).netloc.decode("ascii")
         self._headers = api.Headers({"Host": host, **headers, "accept-encoding": ACCEPTED})
-        self._borrowed = False
+        self._lend = Lender(wire, clock)
         self._clock = clock
         self._sockets = OpenSockets()
         self._pools = PerLoop(self._open, lambda pool: pool.aclose())
@@ -224,17 +247,7 @@ class HttpEngine:
         Raises `ConfigurationError` for that, and where the environment's proxies or certificates
         are unusable.
         """
-        transport = self._wire.transport
-        if transport is None:
-            return self._new_pool()
-        has_sockets = not isinstance(transport, self._library.without_sockets)
-        if self._borrowed and has_sockets:
-            raise ConfigurationError(
-                "the transport given to this client belongs to the event loop that used it first;"
-                " make a client, with a transport of its own, for each event loop"
-            )
-        self._borrowed = True
-        return BorrowedTransport(transport, self._clock, has_sockets=has_sockets)
+        return self._new_pool() if self._wire.transport is None else self._lend()
 
     def _new_pool(self) -> TransportPool[Transport]:
         try:
@@ -264,9 +277,9 @@ class HttpEngine:
         """Take away what holds the key: frames, the request, words a server echoed."""
         link.__traceback__ = None
         api = self._library.api
-        if isinstance(link, api.RequestError):
-            link.request = api.Request("GET", self._base_url)
         self._api_key.clean(link)
+        if isinstance(link, api.HTTPError):
+            link.request = api.Request("GET", self._base_url)
 
     def open(self) -> None:
         """Make the running loop's pool, unless it is there. Raises `ConfigurationError`."""
@@ -379,6 +392,14 @@ class HttpEngine:
         self, response: Any, headers: Mapping[str, str], status: int, chunks: list[bytes]
     ) -> None:
         room = wire = RESPONSE_CAP if status < 300 else ERROR_CAP
+        if response.is_stream_consumed and not isinstance(
+            response.stream, self._library.api.ByteStream
+        ):
+            # A caller's transport read it already. Its connection may have other calls by now.
+            if len(response.content) > room:
+                raise self._unusable(_TOO_LARGE, status, headers)
+            chunks.append(response.content)
+            return
         try:
             unpack = make_decompressor(headers.get("content-encoding", ""))
             # Not `aiter_bytes()`, which unpacks each piece to whatever size it may have.

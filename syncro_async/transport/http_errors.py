@@ -72,6 +72,14 @@ def is_timeout(error: Exception) -> bool:
     )
 
 
+def _text_of(error: Exception) -> str:
+    """What it says; an exception of somebody else may not even have a text."""
+    try:
+        return str(error)
+    except Exception:  # noqa: BLE001 - callers see only our errors
+        return ""
+
+
 # What httpcore does before it has a connection to the proxy.
 _TO_THE_PROXY = ("connection.connect_tcp.", "connection.start_tls.", "socks.connect_tcp.")
 
@@ -80,7 +88,7 @@ def translate_error(
     error: Exception, attempt: Attempt, seconds: float, host: str, library: HttpLibrary
 ) -> NoAnswerError:
     """The error of an attempt that got no whole answer within so many seconds."""
-    said = shorten(str(error))
+    said = shorten(_text_of(error))
     what = f"{type(error).__name__}: {said}" if said else type(error).__name__
     if isinstance(error, library.refused_here):
         return ConnectionFailedError(
@@ -89,9 +97,13 @@ def translate_error(
     if (refusal := _proxy_failure(error, attempt, what, library)) is not None:
         return refusal
     if attempt.answered_at is None and attempt.fresh and is_handshake_refusal(error):
+        who, operator = host, "the service"
+        # A tunnel that is not there yet: the proxy is reached over TLS, and has the CONNECT.
+        if attempt.bytes_sent is False and attempt.stage.startswith("http11."):
+            who = operator = f"the proxy {attempt.proxy}"
         return ConnectionFailedError(
-            f"{host} refused the TLS handshake: it demands a client certificate that it accepts"
-            f" ({what}); ask the operator of the service which certificate it needs",
+            f"{who} refused the TLS handshake: it demands a client certificate that it accepts"
+            f" ({what}); ask the operator of {operator} which certificate it needs",
             permanent=True,
         )
     if _never_connected(error, attempt, library):

@@ -13,6 +13,7 @@ from contextvars import ContextVar
 from functools import cache
 from itertools import chain
 from typing import Any
+from weakref import WeakSet
 
 from syncro_async.transport.messages import Attempt, SlotExpired
 
@@ -20,6 +21,10 @@ _MODULES = ("httpx_aiohttp", "httpx_aiohttp.httpx2")
 
 # The attempt whose request the running task sends.
 _attempt: ContextVar[Attempt | None] = ContextVar("syncro_async_attempt", default=None)
+
+# The sessions that a transport made by itself. What a server sets in one call is not sent with the
+# next one, as over httpx; a session of the caller's does as its own cookie jar says.
+_without_cookies: WeakSet[Any] = WeakSet()
 
 
 class SentAgainError(Exception):
@@ -39,8 +44,13 @@ def watch(transport: Any, attempt: Attempt) -> None:
     """Record in `attempt` what becomes of the request that this task sends over that transport."""
     aiohttp: Any = sys.modules["aiohttp"]
     if not isinstance(transport.client, aiohttp.ClientSession):
+        is_theirs = transport.client is not None
         transport.client = transport.get_client()  # as it does itself before its first request
+        if not is_theirs:
+            _without_cookies.add(transport.client)
     session = transport.client
+    if session in _without_cookies:
+        session.cookie_jar.clear()
     trace = _trace(aiohttp)
     if trace not in session.trace_configs:
         session.trace_configs.append(trace)

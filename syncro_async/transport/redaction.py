@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import Any, NoReturn
 
 from syncro_async._internal.plain_text import LONGEST, one_line, shorten
 from syncro_async.errors import ConfigurationError
 from syncro_async.transport.key_mask import MASK, KeyMask
+
+# What exceptions of Python hold beside `args` and `vars()`: OSError, UnicodeError, AttributeError.
+_BUILT_IN = ("strerror", "filename", "filename2", "object", "obj")
 
 
 class ApiKey:
@@ -68,9 +72,28 @@ class ApiKey:
 
     def clean(self, error: BaseException) -> None:
         """Mask what an error of a library says, and make short lines of its texts."""
-        error.args = tuple(_shown(self.mask_values(each)) for each in error.args)
+        error.args = tuple(_shown(self._without_requests(each)) for each in error.args)
         for name, value in vars(error).items():
-            vars(error)[name] = self.mask_values(value)
+            vars(error)[name] = self._without_requests(value)
+        for name in _BUILT_IN:
+            if (value := getattr(error, name, None)) is not None:
+                with suppress(AttributeError):  # a class of somebody's that computes it
+                    setattr(error, name, self._without_requests(value))
+
+    def _without_requests(self, value: Any) -> Any:
+        """What an error may keep: masked values, and no request or answer, whose headers have it.
+
+        A named tuple stays one, because the text of the error is made of its fields.
+        """
+        if isinstance(value, tuple) and hasattr(value, "_replace"):
+            parts = value._asdict().items()  # type: ignore[attr-defined]
+            return value._replace(**{name: self._without_requests(part) for name, part in parts})
+        if isinstance(value, Mapping):
+            fields = ((self.mask_values(name), part) for name, part in value.items())
+            return {name: self._without_requests(part) for name, part in fields}
+        if isinstance(value, list | tuple):
+            return type(value)(map(self._without_requests, value))
+        return None if hasattr(value, "headers") else self.mask_values(value)
 
     def is_in(self, content: bytes) -> bool:
         """Whether the key or a piece of it is in the bytes, however it is spelled."""
@@ -159,4 +182,5 @@ def mask_secrets_in_text(text: str) -> str:
 
 
 def _shown(value: Any) -> Any:
-    return shorten(value) if isinstance(value, str) else value
+    """A text of a library's error; a proxy may quote the header with its password there."""
+    return shorten(_NAMED.sub(rf"\1{MASK}", value)) if isinstance(value, str) else value

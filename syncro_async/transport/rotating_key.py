@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from inspect import isawaitable
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from syncro_async._internal.per_loop import PerLoop, client_is_closed
 from syncro_async.errors import AuthenticationError, ConfigurationError, SyncroError
@@ -14,6 +14,7 @@ from syncro_async.limiting.in_process import InProcessLimiter
 from syncro_async.limiting.protocol import Limiter
 from syncro_async.retrying.policy import RetryPolicy
 from syncro_async.retrying.quota import RetryQuota
+from syncro_async.transport.http_engine import Lender
 from syncro_async.transport.messages import Call, CallOptions, SendStats
 from syncro_async.transport.pipeline import ClientConfig, Pipeline
 from syncro_async.transport.redaction import ApiKey
@@ -60,11 +61,14 @@ class RotatingPipeline:
         self._asked = 0
         self._locks = PerLoop(asyncio.Lock, _nothing_to_close)
         self._closed = False
+        self._lent = PerLoop(Lender(config.wire, config.clock), lambda pool: pool.aclose())
 
     async def __call__(self, call: Call[T], options: CallOptions) -> T:
         """Make the call. Raises `ConfigurationError` once closed, or without a usable key."""
         if self._closed:
             raise client_is_closed(call.method, call.path)
+        if self._config.wire.transport is not None:
+            self._lent.get()
         keyed = self._current or await self._renew(None)
         try:
             return await self._use(keyed, call, options)
@@ -108,6 +112,7 @@ class RotatingPipeline:
         self._closed = True
         for keyed in [*self._all]:
             await keyed.pipeline.aclose()
+        await self._lent.aclose()
         await self._locks.aclose()
 
     async def _use(self, keyed: _Keyed, call: Call[T], options: CallOptions) -> T:
@@ -150,6 +155,13 @@ class RotatingPipeline:
                 given = await given
         except SyncroError:
             raise
+        except asyncio.CancelledError:
+            if cast("asyncio.Task[object]", asyncio.current_task()).cancelling():
+                raise  # it is the caller's
+            raise ConfigurationError(
+                "the function given as api_key was cancelled by itself, for example while it waited"
+                " for a task of another call; make it give a key, or raise an error that says why"
+            ) from None
         except Exception as error:  # noqa: BLE001  # any code may be behind the function
             raise ConfigurationError(
                 f"the function given as api_key raised {type(error).__name__}, which is the cause"

@@ -29,12 +29,14 @@ class Wire:
       itself, with the proxy of the environment
     - `tls`: the certificates for these; None: those of the environment
     - `client_certificate`: a PEM file with the client certificate and its private key
+    - `shared`: the transport serves the pipelines of several keys, and none of them closes it
     """
 
     library: HttpLibrary
     transport: Transport | None = None
     tls: ssl.SSLContext | None = None
     client_certificate: str | None = None
+    shared: bool = False
 
     def open_pool(self, base_url: str, clock: Clock) -> TransportPool[Transport]:
         """Return a pool whose transports have one connection each.

@@ -44,6 +44,17 @@ def test_a_file_is_imported_and_leaves_nothing_behind(run: Run, serve: Serve, fo
     assert names(folder) == ["rows.csv"]
 
 
+def test_a_link_to_a_file_has_the_journal_of_the_file(run: Run, serve: Serve, folder: Path) -> None:
+    sandbox = quick()
+    serve(sandbox)
+    sheet(folder, 3)
+    (folder / "link.csv").symlink_to("rows.csv")
+    (folder / "rows.csv.journal").write_bytes(b"")
+    code, _, err = run("leads", "import", "link.csv", "--create")
+    assert (code, sandbox.arrivals) == (2, [])
+    assert "rows.csv.journal" in err
+
+
 def test_columns_are_mapped_left_out_and_filled(run: Run, serve: Serve, folder: Path) -> None:
     sandbox = quick()
     serve(sandbox)

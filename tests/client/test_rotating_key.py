@@ -8,7 +8,9 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
 
+import httpx
 import pytest
+from httpx_aiohttp import AiohttpTransport
 
 from syncro_async import AsyncClient
 from syncro_async.errors import (
@@ -21,9 +23,11 @@ from syncro_async.limiting.in_process import InProcessLimiter
 from syncro_async.testing.fake_clock import FakeClock
 from syncro_async.transport.http_engine import in_process_transport
 from tests.transport.scripted_app import BASE_URL, ONE, Answer, App, Asked
+from tests.transport.scripted_server import Connection, ScriptedServer, http
 
 REFUSED = Answer(401, {"message": "API Key expirada."})
 LEAD = Answer(body={"lead": {"id": 5}})
+LEAD_BODY = b'{"success": true, "lead": {"id": 5}}'
 
 
 class Keys:
@@ -233,6 +237,64 @@ async def test_a_call_on_its_way_keeps_the_connections_of_its_old_key() -> None:
         await client.leads.get(2)
         gate.set()
         assert (await slow).id == 5
+
+
+async def test_a_function_that_was_cancelled_by_itself_is_no_cancellation_of_the_call() -> None:
+    async def fetch() -> str:
+        await asyncio.Event().wait()
+        return "crm_first_key"
+
+    async def key() -> str:
+        return await shared
+
+    shared = asyncio.ensure_future(fetch())
+    async with client_with(key, Server("crm_first_key")) as client:
+        calls = [asyncio.ensure_future(client.leads.get(number)) for number in (1, 2)]
+        await asyncio.sleep(0)
+        calls[0].cancel()
+        first, second = await asyncio.gather(*calls, return_exceptions=True)
+    assert isinstance(first, asyncio.CancelledError)
+    assert isinstance(second, ConfigurationError)
+    assert "cancelled by itself" in str(second)
+
+
+@pytest.mark.parametrize("kind", [httpx.AsyncHTTPTransport, AiohttpTransport])
+async def test_a_transport_of_the_caller_s_serves_the_next_key_too(kind: Any) -> None:
+    async def by_key(connection: Connection) -> None:
+        while True:
+            raw = await connection.request()
+            if b"/leads/1 " in raw:
+                under_way.set()
+                await answer.wait()
+            is_old = b"crm_old_key_1" in raw and b"/leads/1 " not in raw
+            await connection.send(http(b"{}", "401 No") if is_old else http(LEAD_BODY))
+
+    under_way, answer = asyncio.Event(), asyncio.Event()
+    keys = Keys("crm_old_key_1", "crm_new_key_2", "crm_new_key_3")
+    transport = kind()
+    async with ScriptedServer(by_key) as server:
+        async with AsyncClient(keys, base_url=server.url, transport=transport) as client:
+            slow = asyncio.ensure_future(client.leads.get(1))
+            await under_way.wait()
+            refused = await asyncio.gather(*(client.leads.get(number) for number in (2, 3)))
+            # The new key's call is on its way while the old key's last one ends.
+            later = asyncio.ensure_future(client.leads.create(name="A", pipeline_id=1, stage_id=2))
+            answer.set()
+            assert [lead.id for lead in (*refused, await slow, await later)] == [5] * 4
+            assert (await client.leads.get(4)).id == 5
+
+            async def elsewhere() -> None:
+                await client.leads.get(5)
+
+            with pytest.raises(ConfigurationError, match="belongs to the event loop"):
+                await asyncio.to_thread(asyncio.run, elsewhere())
+        assert is_closed(transport)
+
+
+def is_closed(transport: Any) -> bool:
+    if isinstance(transport, AiohttpTransport):
+        return bool(transport.client.closed)
+    return not transport._pool.connections
 
 
 async def test_a_closed_client_asks_nobody() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from syncro_async import AsyncClient
 from syncro_async.errors import ConfigurationError
-from syncro_async.limiting.from_url import location_of, shared_limiter
+from syncro_async.limiting.from_url import local_path, location_of, shared_limiter
 from syncro_async.limiting.in_process import InProcessLimiter
 from syncro_async.limiting.rate_limit import RateLimit
 from syncro_async.limiting.shared.limiter import SharedLimiter
@@ -189,3 +189,17 @@ class TestAsAClientIsTold:
         assert isinstance(limiter, SharedLimiter)
         assert limiter.rates == (RateLimit(4, 60.0),)
         await limiter.aclose()
+
+
+@pytest.mark.parametrize(
+    ("address", "windows", "path"),
+    [
+        ("/C:/app/a%20b.db", True, "C:/app/a b.db"),
+        ("/srv/app/b.db", True, "/srv/app/b.db"),
+        ("/C:/app/b.db", False, "/C:/app/b.db"),
+    ],
+)
+def test_a_drive_of_windows_is_the_start_of_a_path_there(
+    *, address: str, windows: bool, path: str
+) -> None:
+    assert local_path(address, windows=windows) == path

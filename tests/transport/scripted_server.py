@@ -41,6 +41,11 @@ class Connection:
             self._writer.write(part)
             await self._writer.drain()
 
+    def write(self, *parts: bytes) -> None:
+        """Send the parts together, over TLS each in a record of its own."""
+        for part in parts:
+            self._writer.write(part)
+
     async def read(self) -> bytes:
         """The next bytes, whatever they are; none once the client has closed."""
         return await self._reader.read(65536)

@@ -6,6 +6,7 @@ import asyncio
 import re
 import select
 import socket
+import ssl
 import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -17,7 +18,7 @@ import httpx
 import pytest
 
 from syncro_async import AsyncClient, RetryPolicy
-from syncro_async.errors import OutcomeUnknownError
+from syncro_async.errors import OutcomeUnknownError, UnexpectedResponseError
 from tests.transport.certificate import pem, server_side
 from tests.transport.pipelines import pipeline_of
 from tests.transport.scripted_app import KEY, Answer, App
@@ -141,7 +142,11 @@ async def test_it_costs_neither_an_attempt_nor_a_slot(turns: int) -> None:
 
 OTHER = http(b'{"success": true, "lead": {"id": 666}}')
 SHORT = b"HTTP/1.1 200 OK\r\nContent-Length: 20\r\n\r\n" + b'{"success": true}   ' + OTHER
+READ = 65536  # what httpcore takes of what was read
+WHOLE_READ = http(b"{}".ljust(READ - len(http(b" " * 10_000)) + 10_000))
+assert len(WHOLE_READ) == READ
 LEFTOVERS = {
+    "another answer behind what httpcore takes at once": WHOLE_READ + OTHER,
     "another answer": LEAD + OTHER,
     "half of another answer": LEAD + OTHER[:30],
     "a body longer than its length": SHORT,
@@ -193,6 +198,23 @@ async def test_nor_is_what_comes_while_nobody_asks(chosen: dict[str, Any]) -> No
         assert (server.connections, len(server.requests)) == (2, 2)
 
 
+async def test_a_transport_that_reads_the_answer_first_works() -> None:
+    class ReadsAll(httpx.AsyncHTTPTransport):
+        async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+            response = await super().handle_async_request(request)
+            await response.aread()
+            return response
+
+    async with (
+        ScriptedServer(answers(LEAD, LEAD, http(b" " * (2**26 + 1)))) as server,
+        client_of(server, transport=ReadsAll()) as client,
+    ):
+        assert [(await client.leads.get(7)).id for _ in range(2)] == [7, 7]
+        assert (server.connections, len(server.requests)) == (1, 2)
+        with pytest.raises(UnexpectedResponseError, match="larger than 64 MB"):
+            await client.leads.get(7)
+
+
 class TestOverTLS:
     @pytest.fixture(autouse=True)
     def _trust(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -209,6 +231,27 @@ class TestOverTLS:
                 await client.leads.create(name="Ana", pipeline_id=1, stage_id=2)
                 assert client.budget().available == 57
             assert (server.connections, len(server.requests)) == (1, 3)
+
+    @pytest.mark.parametrize("theirs", [False, True], ids=["", "theirs"])
+    async def test_a_second_answer_in_a_record_of_its_own_is_not_the_next_one(
+        self,
+        tmp_path: Path,
+        theirs: bool,  # noqa: FBT001
+    ) -> None:
+        async def says_two(connection: Connection) -> None:
+            await connection.request()
+            connection.write(LEAD, OTHER)
+            await connection.gone()
+
+        tls = server_side("good", tmp_path)
+        trust = ssl.create_default_context(cafile=tmp_path / "certificate.pem")
+        options: dict[str, Any] = (
+            {"transport": httpx.AsyncHTTPTransport(verify=trust)} if theirs else {"tls": trust}
+        )
+        async with ScriptedServer(says_two, answers(LEAD), tls=tls) as server:
+            async with client_of(server.url.replace("127.0.0.1", "localhost"), **options) as client:
+                assert [(await client.leads.get(7)).id for _ in range(2)] == [7, 7]
+            assert (server.connections, len(server.requests)) == (2, 2)
 
     async def test_an_end_is_seen(self, tmp_path: Path) -> None:
         async def once(connection: Connection) -> None:

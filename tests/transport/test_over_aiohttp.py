@@ -25,6 +25,7 @@ from syncro_async.errors import (
 )
 from syncro_async.limiting.in_process import InProcessLimiter
 from syncro_async.limiting.protocol import Limiter, Slot
+from syncro_async.transport.http_errors import iter_causes
 from tests.transport.programs import LEAD, answers_everything
 from tests.transport.scripted_app import BASE_URL, KEY, at_once
 from tests.transport.scripted_server import Connection, Script, ScriptedServer, answers, drops, http
@@ -70,6 +71,42 @@ async def test_a_write_whose_answer_is_lost_is_sent_once_and_its_outcome_called_
             await client.leads.create(name="Ana", pipeline_id=1, stage_id=4)
         assert len(server.requests) == 1
         assert client.budget().used == 1
+
+
+@pytest.mark.parametrize("session", [None, {}, {"raise_for_status": True}])
+@pytest.mark.parametrize(
+    "answer",
+    [b"BLAH\r\n\r\n", b"HTTP/1.1 2x0 OK\r\n\r\n", b"HTTP/1.1 200 OK\r\nno header\r\n\r\n", HALF],
+)
+async def test_what_is_no_http_is_an_unknown_outcome_whose_cause_has_a_text_and_no_key(
+    answer: bytes, session: dict[str, Any] | None
+) -> None:
+    theirs = None if session is None else aiohttp.ClientSession(**session)
+    transport = AiohttpTransport(client=theirs)
+    async with (
+        ScriptedServer(drops(answer)) as server,
+        client_of(server.url, transport=transport) as client,
+    ):
+        with pytest.raises(OutcomeUnknownError) as caught:
+            await client.leads.create(name="Ana", pipeline_id=1, stage_id=4)
+        assert len(server.requests) == 1
+    for link in iter_causes(caught.value):
+        assert str(link)
+        assert KEY not in f"{link} {link!r} {vars(link)}"
+        assert "x-api-key" not in repr(link) or "***" in repr(link)
+
+
+async def test_a_status_that_a_session_raises_shows_no_key() -> None:
+    transport = AiohttpTransport(client=aiohttp.ClientSession(raise_for_status=True))
+    refuses = answers(http(b"{}", "500 No"))
+    async with (
+        ScriptedServer(refuses) as server,
+        client_of(server.url, transport=transport, attempts=1) as client,
+    ):
+        with pytest.raises(NoAnswerError, match="message='No'") as caught:
+            await client.leads.get(7)
+        (told,) = [link for link in iter_causes(caught.value) if hasattr(link, "request_info")]
+        assert told.request_info.headers["x-api-key"] == "***"
 
 
 async def test_a_read_is_tried_again_and_each_try_of_ours_is_counted() -> None:
@@ -207,6 +244,18 @@ async def test_a_quiet_connection_is_used_again(monkeypatch: pytest.MonkeyPatch)
             for _ in range(3):
                 await client.leads.get(7)
         assert (server.connections, len(server.requests)) == (1, 3)
+
+
+async def test_no_cookie_is_kept_but_by_a_session_of_the_caller_s() -> None:
+    sets = http(headers=("Set-Cookie: session=1; Path=/",))
+    for theirs in (None, aiohttp.ClientSession):
+        async with ScriptedServer(answers(sets, sets)) as server:
+            url = server.url.replace("127.0.0.1", "localhost")  # addresses have no cookies
+            transport = AiohttpTransport(client=theirs)
+            async with client_of(url, transport=transport) as client:
+                await client.request("GET", "/leads")
+                await client.request("GET", "/leads")
+            assert [b"session=1" in raw for raw in server.requests] == [False, theirs is not None]
 
 
 async def test_a_session_of_the_caller_s_may_have_other_users() -> None:

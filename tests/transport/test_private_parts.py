@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ssl
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -9,10 +11,12 @@ import httpx2
 import pytest
 
 from syncro_async.transport.urls import RequestUrls
+from tests.transport.certificate import server_side
 from tests.transport.scripted_server import ScriptedServer, answers, http
 
 STREAM = ("stream", "_httpcore_stream", "_stream", "_connection", "_h11_state")
 CONNECTION = ("_connection", "_network_stream")
+QUEUE = ("_stream", "_protocol", "read_queue")
 
 
 def follow(link: Any, *names: str) -> Any:
@@ -76,4 +80,22 @@ async def test_the_parts_that_connections_reads_are_there(library: Any) -> None:
         stream = follow(pooled, "connection", *CONNECTION)
         assert stream.get_extra_info("is_readable") in {True, False}
         assert follow(response, *STREAM, "trailing_data") == (b"more", False)
+        assert not follow(response.extensions["network_stream"], *QUEUE)
+        await response.aclose()
+
+
+@pytest.mark.parametrize("library", [httpx, httpx2], ids=lambda library: library.__name__)
+async def test_the_parts_of_a_connection_over_tls_are_there(library: Any, tmp_path: Path) -> None:
+    tls = server_side("good", tmp_path)
+    trust = ssl.create_default_context(cafile=tmp_path / "certificate.pem")
+    async with (
+        ScriptedServer(answers(http()), tls=tls) as server,
+        library.AsyncHTTPTransport(verify=trust) as transport,
+    ):
+        request = library.Request("GET", server.url.replace("127.0.0.1", "localhost"))
+        response = await transport.handle_async_request(request)
+        await response.aread()
+        over_tls = follow(response.extensions["network_stream"], "_stream")
+        assert follow(over_tls, "_read_bio", "pending") == 0
+        assert not follow(over_tls, "transport_stream", *QUEUE[1:])
         await response.aclose()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import logging
 import traceback
 from collections.abc import AsyncIterator
@@ -21,6 +22,7 @@ from tests.transport.programs import answers_everything
 from tests.transport.scripted_app import KEY, at_once
 from tests.transport.scripted_server import Connection, ScriptedServer, http
 
+PASSWORD = base64.b64encode(b"anna:geheim").decode()
 VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
 
 
@@ -208,12 +210,13 @@ async def test_a_transport_of_the_caller_s_goes_its_own_way(
     "answer",
     [
         http(b"", "407 Proxy Authentication Required"),
+        http(b"", f"407 Proxy-Authorization: Basic {PASSWORD}"),
         http(b"", "503 Service Unavailable"),
         http(b"<p>no</p>", "403 Forbidden"),
         b"SSH-2.0-OpenSSH_9.6\r\n\r\n",
         b"",
     ],
-    ids=["407", "503", "403", "garbage", "nothing"],
+    ids=["407", "407 with it", "503", "403", "garbage", "nothing"],
 )
 async def test_the_password_of_a_proxy_that_refuses_is_in_no_error_and_no_log(
     answer: bytes, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
@@ -233,7 +236,9 @@ async def test_the_password_of_a_proxy_that_refuses_is_in_no_error_and_no_log(
     assert f"http://127.0.0.1:{proxy.port}" in str(caught.value)
     assert b"Proxy-Authorization: Basic" in proxy.requests[0]
     assert KEY.encode() not in proxy.requests[0]
-    assert "geheim" not in str(caught.value)
+    for shown in (str(caught.value), repr(caught.value.__cause__)):
+        assert "geheim" not in shown
+        assert PASSWORD not in shown
     assert "geheim" not in caplog.text
 
 

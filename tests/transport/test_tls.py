@@ -20,7 +20,7 @@ from syncro_async.errors import ConfigurationError, ConnectionFailedError, NoAns
 from tests.transport.certificate import server_side
 from tests.transport.programs import answers_everything
 from tests.transport.scripted_app import KEY, at_once
-from tests.transport.scripted_server import ScriptedServer
+from tests.transport.scripted_server import Connection, Script, ScriptedServer
 from tests.transport.test_proxies import Tunnel
 
 # Over httpx and over httpx2.
@@ -131,6 +131,46 @@ async def test_a_proxy_that_is_reached_over_tls_is_checked_with_the_same_context
         async with client:
             assert (await client.leads.get(7)).id == 7
         assert proxy.requests[0].startswith(b"GET http://crm.invalid/v1/leads/7 ")
+
+
+def demands_a_certificate(files: Path) -> Script:
+    """The server's side of TLS 1.3, with the alert that it sends behind its handshake."""
+
+    async def script(connection: Connection) -> None:
+        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        tls = server_side("good", files)
+        tls.verify_mode = ssl.CERT_REQUIRED
+        side = tls.wrap_bio(incoming, outgoing, server_side=True)
+        refused = False
+        while not refused:
+            incoming.write(await connection.read())
+            try:
+                side.do_handshake()
+            except ssl.SSLError as error:
+                refused = not isinstance(error, ssl.SSLWantReadError)
+            await connection.send(outgoing.read())
+        await connection.gone()
+
+    return script
+
+
+@pytest.mark.parametrize("through_a_proxy", [False, True])
+async def test_who_demands_a_certificate_is_named(
+    files: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    through_a_proxy: bool,  # noqa: FBT001
+) -> None:
+    async with ScriptedServer(demands_a_certificate(files)) as server:
+        who, base_url = f"localhost:{server.port}", f"https://localhost:{server.port}/v1"
+        if through_a_proxy:
+            monkeypatch.setenv("HTTPS_PROXY", f"https://{who}")
+            who, base_url = f"the proxy https://{who}", "https://crm.invalid/v1"
+        async with AsyncClient(KEY, base_url=base_url, tls=context(files)) as client:
+            with pytest.raises(ConnectionFailedError) as caught:
+                await client.leads.create(name="Ana", pipeline_id=1, stage_id=4)
+            assert client.budget().used == 0
+        assert caught.value.message.startswith(f"{who} refused the TLS handshake: it demands a")
+        assert (caught.value.permanent, caught.value.attempts) == (True, 1)
 
 
 class TestTheEnvironment:

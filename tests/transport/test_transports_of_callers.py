@@ -23,6 +23,7 @@ from syncro_async.errors import (
 )
 from syncro_async.testing import FakeClock
 from syncro_async.transport.http_engine import in_process_transport
+from syncro_async.transport.http_errors import iter_causes
 from tests.transport.scripted_app import BASE_URL, KEY, at_once
 from tests.transport.scripted_server import Connection, ScriptedServer, http
 
@@ -143,6 +144,43 @@ async def test_a_cancellation_of_the_transport_s_own_is_no_cancellation_of_the_c
         with pytest.raises(NoAnswerError, match="the transport cancelled the request"):
             await client.leads.get(7)
         assert client.budget().used == 1
+
+
+class _WithoutATextError(Exception):
+    def __str__(self) -> str:
+        raise AttributeError("no text")
+
+
+class _Raising(httpx.AsyncBaseTransport):
+    """Raises what a wrapper may: the status of the answer, or an error that holds the request."""
+
+    def __init__(self, kind: str) -> None:
+        self.kind = kind
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        if self.kind == "without a text":
+            raise _WithoutATextError
+        if self.kind == "with the request":
+            raise OSError("lost", {"Asked": [request], "X-API-Key": request.headers["x-api-key"]})
+        if self.kind == "with the request as its object":
+            request.no_such_thing  # type: ignore[attr-defined]  # noqa: B018
+        return httpx.Response(500, request=request).raise_for_status()
+
+
+@pytest.mark.parametrize(
+    "kind",
+    ["status", "without a text", "with the request", "with the request as its object"],
+)
+async def test_whatever_a_transport_raises_is_an_error_of_ours_without_the_key(kind: str) -> None:
+    async with client_over(_Raising(kind)) as client:
+        with pytest.raises(OutcomeUnknownError) as caught:
+            await client.leads.create(name="Ana", pipeline_id=1, stage_id=4)
+    for link in iter_causes(caught.value):
+        assert KEY not in f"{vars(link)} {link.args}"
+        if not isinstance(link, _WithoutATextError):
+            assert KEY not in str(link)
+        held = (getattr(link, name, None) for name in ("response", "_request", "obj"))
+        assert not any(part and "x-api-key" in part.headers for part in held)
 
 
 class Plain:

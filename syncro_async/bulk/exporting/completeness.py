@@ -39,8 +39,12 @@ get shorter: a new lead is created today, a deleted lead does not come back, and
 not change. So when `total` is the same on every page of one reading, no lead left the list
 meanwhile, and none joined it. If the reading also showed `total` different leads, it showed all.
 An export therefore reads the leads that are older than two days once (`split.py`), and proves
-the few younger ones with two readings. Four signs show that this does not hold here, and each of
-them leads to readings of the whole list until the first proof holds:
+the younger ones with the first proof. A lead that was shown at r or later counts as known at r
+there, when its date says that it was created before the reading began: a date a day before the
+reading, or five minutes before a date that the same clock had given by then. So a young part takes
+a second reading only for leads that are younger still and not on its first page. Four signs show
+that this does not hold here, and each of them leads to readings of the whole list until the first
+proof holds:
 
 - the `total` of the old part changed, or differs from the leads shown;
 - a lead of the old part is younger than its bound, so the server ignored the filter, or it has no
@@ -73,7 +77,8 @@ ASSUMPTIONS: Mapping[Proof, str] = {
     "page": _ONE_MOMENT,
     "once": (
         f"{_ONE_MOMENT}; no lead is restored, back-dated or without a date; all answers come from"
-        " one consistent database"
+        " one consistent database; the clock that dates the leads does not run back, and is less"
+        " than a day behind"
     ),
     "twice": _ONE_MOMENT,
 }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
+from datetime import date
 from typing import Any
 
 from anyio import create_task_group
@@ -16,7 +17,7 @@ from syncro_async.bulk.exporting.completeness import (
     is_proved_once,
     may_return,
 )
-from syncro_async.bulk.exporting.split import EXTRA_REQUESTS, Part, Parts, split
+from syncro_async.bulk.exporting.split import EXTRA_REQUESTS, Part, Parts, earlier, split
 from syncro_async.bulk.exporting.spool import ReadProgress, Spool
 from syncro_async.bulk.progress import ProgressReporter
 from syncro_async.models.lead import Lead
@@ -93,6 +94,9 @@ class RepeatedReader:
         if self._splits(state):
             self._turn_to("old")
             return None
+        if state.part == "young" and (day := self._begins_earlier(state)):
+            self._turn_to("young", young_from=day)
+            return None
         if state.expected is not None:
             if state.expected == state.total:
                 return Completeness(since=state.proved_since, proof="once")
@@ -112,15 +116,29 @@ class RepeatedReader:
 
     def _after_old_part(self, state: ReadProgress) -> Completeness | None:
         """Read the young part next, if there is one."""
-        reading, parts = state.readings[-1], self._parts()
+        reading, parts, day = state.readings[-1], self._parts(), state.last_old_day
         is_proved = is_proved_once(reading) and not state.beyond and not self.unfinished
-        if parts is not None and parts.young is not None:
-            self._turn_to("young", old_total=reading.shown if is_proved else None)
+        if day is not None and parts is not None and parts.young is not None:
+            old_total = reading.shown if is_proved else None
+            self._turn_to("young", old_total=old_total, young_from=earlier(day))
         elif is_proved:
             return Completeness(since=state.position, proof="once")
         else:
             self._turn_to_whole(state, 0)
         return None
+
+    def _begins_earlier(self, state: ReadProgress) -> date | None:
+        """Return an earlier first day for the young part when both parts leave a gap, else None.
+
+        They do when they have fewer leads than the whole list had.
+        """
+        one_page = len(state.readings) == 1 and state.last_page == 1
+        first_seen = one_page or (state.reading == 1 and state.next_page == 2)
+        if state.last_old_day is None or state.old_total is None or not first_seen:
+            return None
+        if state.old_total + state.total >= state.total_at_start:
+            return None
+        return earlier(state.last_old_day, state.young_from)
 
     def _turn_to_whole(self, state: ReadProgress, since: int) -> None:
         """Read the whole list next: its count, and all of it when the old part is not proved.
@@ -135,7 +153,7 @@ class RepeatedReader:
         expected = state.old_total + state.total - shared
         self._turn_to("whole", expected=expected, proved_since=since)
 
-    def _turn_to(self, part: Part, **facts: int | None) -> None:
+    def _turn_to(self, part: Part, **facts: int | date | None) -> None:
         self.spool.turn_to(part, **facts)
         self.walk = None
         self._begin_phase()
@@ -148,7 +166,8 @@ class RepeatedReader:
         return everything and worthwhile and self._parts() is not None
 
     def _parts(self) -> Parts | None:
-        return split(self.listing.filters, self.spool.state.last_old_day)
+        state = self.spool.state
+        return split(self.listing.filters, state.last_old_day, state.young_from)
 
     def _query(self) -> LeadQuery:
         """Return the list that is read now."""
@@ -191,7 +210,8 @@ class RepeatedReader:
         ended = state.next_page == 1
         done = state.total if ended or state.total == state.expected else self._done(state)
         left = requests_left(state, splits=self._splits(state))
-        self.meter.reach(done, total=state.total, requests_left=left)
+        if state.part != "young" or state.total:  # nothing is young: that is no phase to report
+            self.meter.reach(done, total=state.total, requests_left=left)
         if ended:
             self._begin_phase()
 

@@ -19,8 +19,10 @@ Part = Literal["whole", "old", "young"]
 
 # The old part ends two days before today: that day is over in every time zone.
 _AGE = timedelta(days=2)
-# The parts share a day, so that no reading of a date (its start, its end, any time zone) leaves
-# a gap between them.
+# The young part begins on the day after the old one. Where the server reads a date so that this
+# leaves a gap, which the counts show, it begins earlier: two days leave none in any reading of a
+# date (its start, its end, any time zone).
+_BEGINS = timedelta(days=1)
 _OVERLAP = timedelta(days=1)
 # A day ends at most so long after its start in UTC: 24 hours, and 12 hours in the last time zone.
 _DAY_ENDS = timedelta(hours=36)
@@ -42,21 +44,34 @@ def last_old_day(now: float) -> date:
     return datetime.fromtimestamp(now, UTC).date() - _AGE
 
 
-def split(filters: Mapping[str, Any], last_day: date | None) -> Parts | None:
+def earlier(last_day: date, young_from: date | None = None) -> date | None:
+    """Return the day on which to begin the young part when `young_from` leaves a gap.
+
+    Without `young_from` it is the first day to try. None: there is no earlier one to try.
+    """
+    if young_from is None:
+        return last_day + _BEGINS
+    return None if young_from <= last_day - _OVERLAP else young_from - timedelta(days=1)
+
+
+def split(
+    filters: Mapping[str, Any], last_day: date | None, young_from: date | None = None
+) -> Parts | None:
     """Return the two parts of a list, None when one reading of the old part would prove nothing.
 
-    `last_day` is the last day of the old part. None is returned when a filter looks at what can
-    change, and when the whole list is young.
+    `last_day` is the last day of the old part, `young_from` the first day of the young one (None:
+    the day after). None is returned when a filter looks at what can change, and when the whole
+    list is young.
     """
     if last_day is None or not _CREATED.issuperset(filters):
         return None
     created_to, created_from = filters.get("created_to"), filters.get("created_from")
     if created_to is not None and _day(created_to) <= last_day:
         return Parts(filters, None)
-    young_from = last_day - _OVERLAP
-    if created_from is not None and _day(created_from) >= young_from:
+    if created_from is not None and _day(created_from) >= last_day - _OVERLAP:
         return None
-    return Parts({**filters, "created_to": last_day}, {**filters, "created_from": young_from})
+    begins = young_from or earlier(last_day)
+    return Parts({**filters, "created_to": last_day}, {**filters, "created_from": begins})
 
 
 def is_beyond(pages: Iterable[Page[Lead]], last_day: date) -> bool:

@@ -22,20 +22,26 @@ from syncro_async.transport.json_pieces import members
 
 # An older reading is not continued but begun again (s).
 GOOD_FOR = 86_400.0
+# The clock that dates the leads is at most so far behind the server's `Date` and our clock (s), a
+# wrong time zone included.
+_CLOCKS_DIFFER = 86_400.0
+# A lead is dated at most so long before it is stored (s).
+_STORED_AFTER = 300.0
 
 _INTEGERS = range(-(2**63), 2**63)
 _TABLES = """
 CREATE TABLE state (json BLOB NOT NULL);
 CREATE TABLE lead (
-  key PRIMARY KEY, row BLOB, problem TEXT, first INTEGER, last INTEGER, old INTEGER);
+  key PRIMARY KEY, row BLOB, problem TEXT, first INTEGER, last INTEGER, old INTEGER,
+  created REAL);
 CREATE TABLE reference (position INTEGER PRIMARY KEY, total INTEGER, alone INTEGER);
 """
 _NAMES = frozenset({"state", "lead", "reference"})
 _KEEP = """
-INSERT INTO lead (key, row, problem, first, last, old) VALUES (?, ?, ?, ?, ?, ?)
+INSERT INTO lead (key, row, problem, created, first, last, old) VALUES (?, ?, ?, ?, ?, ?, ?)
 ON CONFLICT (key) DO UPDATE SET
   row = excluded.row, problem = excluded.problem, last = excluded.last,
-  old = old OR excluded.old
+  created = excluded.created, old = old OR excluded.old
 """
 # Not proved to be deleted: shown late enough, or by the reading that proved the old part.
 _CURRENT = "(last >= ? OR old)"
@@ -52,6 +58,7 @@ class ReadProgress(msgspec.Struct, frozen=True):
       reached when the reading began, None when no lead shows one
     - `part`: the part of the list that is read now
     - `last_old_day`: the last day of the old part, None when the server does not send its time
+    - `young_from`: the first day of the young part, None before a day was chosen
     - `old_total`: the number of leads in the old part, None as long as it is not proved
     - `expected`: the number of leads that the whole list must have if both parts are complete,
       None when there is nothing to compare; `proved_since`: the position that proves the young part
@@ -71,6 +78,7 @@ class ReadProgress(msgspec.Struct, frozen=True):
     newest_change: float | None = None
     part: Part = "whole"
     last_old_day: date | None = None
+    young_from: date | None = None
     old_total: int | None = None
     expected: int | None = None
     proved_since: int = 0
@@ -89,7 +97,7 @@ class ReadProgress(msgspec.Struct, frozen=True):
     total_at_end: int = 0
 
 
-_Row = tuple[int | str, bytes, str | None]
+_Row = tuple[int | str, bytes, str | None, float | None]
 
 
 class Spool:
@@ -134,7 +142,7 @@ class Spool:
         """
         self._change(lambda: self._after(pages, next_page, now))
 
-    def turn_to(self, part: Part, **facts: int | None) -> None:
+    def turn_to(self, part: Part, **facts: int | date | None) -> None:
         """Begin to read a part of the list; `facts` are fields of the state that change with it."""
 
         def turned() -> ReadProgress:
@@ -155,11 +163,25 @@ class Spool:
         self._change(distrusted)
 
     def references(self) -> list[Snapshot]:
-        """Return every page of this part that was fetched alone, with the leads known there now."""
+        """Return every page of this part that was fetched alone, with the leads known there now.
+
+        In the young part a lead whose date is before the reading counts as known before it.
+        """
+        certain = created_before(self.state)
+        if self.state.part == "young" and certain is not None:
+            dated = self._references(f"CASE WHEN created < {certain!r} THEN 0 ELSE first END")
+            if all(one.known <= one.total for one in dated):
+                return dated
+            # More than there can be: the dates do not say when the leads were created.
+        return self._references("first")
+
+    def _references(self, first: str) -> list[Snapshot]:
+        """Return the pages fetched alone; `first` says (in SQL) since when a lead is known."""
+        begins = f"SELECT {first} AS begins, count(*) FROM lead GROUP BY begins"
+        ends = "SELECT last, count(*) FROM lead GROUP BY last"
         with self._database.errors():
             pages = self._all("SELECT position, total, alone FROM reference ORDER BY position")
-            shown = dict(self._all("SELECT first, count(*) FROM lead GROUP BY first"))
-            gone = dict(self._all("SELECT last, count(*) FROM lead GROUP BY last"))
+            shown, gone = dict(self._all(begins)), dict(self._all(ends))
         positions = range(self.state.position)
         known = list(accumulate(shown.get(at, 0) - gone.get(at - 1, 0) for at in positions))
         return [Snapshot(at, total, alone, known[at]) for at, total, alone in pages]
@@ -275,14 +297,14 @@ class Spool:
         if old.part == "old" and old.last_old_day and is_beyond(pages, old.last_old_day):
             new = msgspec.structs.replace(new, beyond=True)
         if len(pages) == 1:
-            alone = len({key for key, _, _ in _rows(pages[0])})
+            alone = len({row[0] for row in _rows(pages[0])})
             values = (old.position, totals[0], alone)
             self._file.execute("INSERT INTO reference VALUES (?, ?, ?)", values)
         return new if next_page else self._ended(new)
 
     def _keep(self, rows: Sequence[_Row]) -> int:
         """Write the rows; return how many of them this reading has shown before."""
-        at, keys = self.state.position, {key for key, _, _ in rows}
+        at, keys = self.state.position, {row[0] for row in rows}
         marks = ", ".join("?" * len(keys))
         again = f"SELECT count(*) FROM lead WHERE last >= ? AND key IN ({marks})"
         [(known,)] = self._all(again, self.state.begins, *keys)
@@ -353,16 +375,29 @@ def _newest_change(state: ReadProgress, pages: Sequence[Page[Lead]], now: float)
     return max((at for at in chain(known, moments) if at <= limit), default=None)
 
 
+def created_before(state: ReadProgress) -> float | None:
+    """Return a time (unix time, s): a lead dated earlier was created before the reading began.
+
+    None when the server does not send its time.
+    """
+    if state.server_time is None:
+        return None
+    # The clock that dates the leads does not run back, and a lead is stored soon after its date.
+    reached = float("-inf") if state.newest_change is None else state.newest_change - _STORED_AFTER
+    return max(state.begun_at - _CLOCKS_DIFFER, reached)
+
+
 def _rows(page: Page[Lead]) -> list[_Row]:
-    unreadable: list[_Row] = [(_key(item), item.raw, item.reason) for item in page.unreadable]
+    unreadable: list[_Row] = [(_key(item), item.raw, item.reason, None) for item in page.unreadable]
     return [_row(lead) for lead in page.items] + unreadable
 
 
 def _row(lead: Lead) -> _Row:
     row = msgspec.json.encode(lead)
+    created = lead.created_at.timestamp() if lead.created_at else None
     if lead.id in _INTEGERS:
-        return lead.id, row, None
-    return str(lead.id), row, "its id is larger than any database takes (64 bits)"
+        return lead.id, row, None, created
+    return str(lead.id), row, "its id is larger than any database takes (64 bits)", created
 
 
 def _key(item: UnreadableItem) -> int | str:

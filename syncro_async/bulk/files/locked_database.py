@@ -89,6 +89,8 @@ class LockedDatabase:
         self.db.close()
         if remove and self.path is not None:
             self.path.unlink(missing_ok=True)
+            # SQLite leaves its log behind when the disk is too full to merge it into the file.
+            self.path.with_name(f"{self.path.name}-wal").unlink(missing_ok=True)
 
     def _explained(self, error: sqlite3.Error) -> Exception:
         if _code(error) == sqlite3.SQLITE_BUSY:

@@ -150,7 +150,8 @@ class Comparison:
         """Keep the leads of a page of the whole list, and report the progress."""
         await self._keep(page)
         total = max(page.meta.total, len(self._seen))
-        self._progress.reach(len(self._seen), total=total)
+        if total:  # an empty account has nothing to compare with
+            self._progress.reach(len(self._seen), total=total)
 
     async def _keep(self, page: Page[Lead]) -> None:
         shown = [*page.items, *filter(None, (lead_of(item.raw) for item in page.unreadable))]

@@ -40,6 +40,8 @@ class ReportLine(msgspec.Struct, frozen=True, omit_defaults=True):
     - `lead_id`: its lead, None where it is not known
     - `changes`: the fields that were sent, each with its old and its new value
     - `error`: why it failed or is in doubt
+    - `made_lead`: whether the row has created its lead although its outcome is not `created`: a
+      later call of the row failed, or was not sent
     """
 
     line: int
@@ -47,6 +49,12 @@ class ReportLine(msgspec.Struct, frozen=True, omit_defaults=True):
     lead_id: int | None = None
     changes: dict[str, tuple[Any, Any]] = {}
     error: str | None = None
+    made_lead: bool = False
+
+    @property
+    def is_created(self) -> bool:
+        """Whether the row has created its lead."""
+        return self.made_lead or self.outcome == "created"
 
 
 _decode = msgspec.json.Decoder(ReportLine).decode
@@ -109,7 +117,8 @@ def _lines(db: sqlite3.Connection, fields: FieldMapping) -> Iterator[ReportLine]
         elif lead_id in held and state == "updated":
             changes = _changed_again(held[lead_id], fields.own(msgspec.json.decode(body)))
         known = plan.lead_id if lead_id is None and plan is not None else lead_id
-        yield ReportLine(line, outcome, known, changes, error)
+        made_lead = made != NOT_MADE and outcome != "created"
+        yield ReportLine(line, outcome, known, changes, error, made_lead)
 
 
 def _changed_again(held: dict[str, Any], given: dict[str, Any]) -> dict[str, tuple[Any, Any]]:

@@ -21,6 +21,9 @@ from syncro_async.models.receipts import UndoneRow, UndoSummary
 
 _INDEXES: Mapping[Key, Callable[[str], str]] = {"email": normal_email, "phone": phone_index}
 
+# What a field of several values holds when a report says that it held nothing.
+_EMPTY: Mapping[str, Any] = {"tags": [], "custom_fields": {}}
+
 
 class _Change(NamedTuple):
     """A field of a lead: its value before the import, and the values that rows have given it."""
@@ -55,16 +58,19 @@ async def undo_import(context: JobContext, report: Path, *, dry_run: bool) -> Un
 
 def _changed_leads(lines: Iterable[ReportLine]) -> list[_Changed]:
     """Return the leads of the report in the order of their rows; several rows can be of one."""
+    lines = [one for one in lines if one.is_created or one.changes]
+    created = {one.lead_id for one in lines if one.is_created}
     found: dict[int, _Changed] = {}
     for line in lines:
-        is_created = line.outcome == "created"
-        if line.lead_id is None or not (is_created or line.changes):
+        if line.lead_id is None:
             continue
         lead = found.setdefault(
-            line.lead_id, _Changed(line.line, line.lead_id, is_created, fields={})
+            line.lead_id,
+            _Changed(line.line, line.lead_id, line.lead_id in created, fields={}),
         )
         for name, (old, new) in line.changes.items():
-            lead.fields.setdefault(name, _Change(old, [])).new.append(new)
+            before = _EMPTY.get(name) if old is None else old
+            lead.fields.setdefault(name, _Change(before, [])).new.append(new)
     return list(found.values())
 
 

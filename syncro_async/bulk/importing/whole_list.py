@@ -8,7 +8,13 @@ from contextlib import aclosing
 from datetime import date
 from typing import Any
 
-from syncro_async.bulk.exporting.split import EXTRA_REQUESTS, is_beyond, last_old_day, split
+from syncro_async.bulk.exporting.split import (
+    EXTRA_REQUESTS,
+    earlier,
+    is_beyond,
+    last_old_day,
+    split,
+)
 from syncro_async.bulk.importing.outage import Outage
 from syncro_async.bulk.importing.reading import CompleteReading, ListFrom, OnPage
 from syncro_async.models.lead import Lead
@@ -40,8 +46,7 @@ class WholeList:
 
     async def first_page(self) -> Page[Lead]:
         """Fetch the first page."""
-        async with aclosing(self._list({})(1).pages()) as pages:
-            return await anext(pages)
+        return await self._first_page({})
 
     async def read(self, first: Page[Lead]) -> bool:
         """Read the list, of which the first page is known; return whether all leads were shown."""
@@ -67,12 +72,33 @@ class WholeList:
         old = _OldPart(self._list(parts.old), self._outage, self._on_page, day)
         if not await old.read():
             return False
-        young = CompleteReading(self._list(parts.young), self._outage, self._on_page)
-        if not await young.run():
+        young = await self._young_part(parts.young, day, first.meta.total - len(old.people))
+        if not (young.is_proved or await young.run()):
             return False
         last = await self.first_page()
         await self._on_page(last)
         return last.meta.total == len(old.people.keys() | young.people.keys())
+
+    async def _young_part(
+        self, filters: Mapping[str, Any], day: date, expected: int
+    ) -> CompleteReading:
+        """Read the young part once: from the latest day on that leaves no gap to the old part.
+
+        So many leads are `expected` in it at least.
+        """
+        page = await self._first_page(filters)
+        begins = earlier(day, earlier(day))
+        while page.meta.total < expected and begins is not None:
+            filters = {**filters, "created_from": begins}
+            page = await self._first_page(filters)
+            begins = earlier(day, begins)
+        young = CompleteReading(self._list(filters), self._outage, self._on_page)
+        await young.read_once(page)
+        return young
+
+    async def _first_page(self, filters: Mapping[str, Any]) -> Page[Lead]:
+        async with aclosing(self._list(filters)(1).pages()) as pages:
+            return await anext(pages)
 
     def _list(self, filters: Mapping[str, Any]) -> ListFrom:
         def list_from(page: int) -> Paginator[Lead]:

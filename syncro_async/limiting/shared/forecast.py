@@ -12,6 +12,9 @@ from syncro_async.limiting.budget.slot_ledger import ReturnSchedule, sent_at
 from syncro_async.limiting.protocol import Budget
 from syncro_async.limiting.rate_limit import RateLimit
 
+# So long (s) a process waits at most for the synchronisations of the processes before it.
+_MOST_FOR_OTHERS = 0.25
+
 
 @dataclass(frozen=True, slots=True)
 class Forecast:
@@ -51,14 +54,37 @@ class Forecast:
         held = self.response.not_before.get(lease_id, 0.0)
         return self.heard_at + max(soonest, held, self.response.gate_closed_for)
 
-    def next_due_at(self) -> float:
-        """When the first of the calls in the shared queue may be sent."""
-        at = math.inf
-        for lease_id in self.response.positions:
-            at = min(at, self.due_at(lease_id))
+    def next_sync_at(self) -> float:
+        """When to synchronise, because the first of the calls in the shared queue may be sent.
+
+        When the slots of a window return together, calls of many processes are due at the same
+        moment. Each process leaves those before it the time that a synchronisation takes.
+        """
+        at, first = math.inf, 0
+        for lease_id, place in self.response.positions.items():
+            at, first = min((at, first), (self.due_at(lease_id), place))
             if lease_id not in self.response.not_before:
                 break  # the calls behind it are not due earlier
-        return at
+        return at if at == math.inf else max(at, self.heard_at + self._turn_in(first))
+
+    def _turn_in(self, place: int) -> float:
+        """After how many seconds the processes with calls before this place have synchronised.
+
+        Each of them does so when the slot of its call returns. Slots that return one after another
+        leave enough time, and those that return together do not.
+        """
+        seen = self.response.seen
+        others = 0 if seen is None else min(place, len(seen.alive) - 1)
+        if seen is None or not others:
+            return 0.0
+        # A synchronisation that grants a slot reads and writes: twice the way to the store.
+        took = 2 * (seen.heard_at - seen.asked_at)
+        free_in = self.response.seconds_until_free
+        returns: list[float] = [max(times) for times in zip(*free_in, strict=False)]
+        turn = returns[place - others]
+        for at in returns[place - others + 1 : place + 1]:
+            turn = max(at, turn + took)
+        return min(turn, returns[place] + _MOST_FOR_OTHERS)
 
     def wait(self, place: int, now: float, lease_id: str = "") -> float:
         """An estimate: in how many seconds the call with that many before it is sent."""

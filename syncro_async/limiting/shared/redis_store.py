@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 # A budget that was not used for this long (ms) is deleted, once nothing in it counts.
 _KEPT_FOR = 86_400_000
 # How long a process waits at most before it reads again what another process has changed (s).
-_LONGEST_BACKOFF = 0.05
+_LONGEST_BACKOFF = OWNER_TTL / 4
 _MOST_COLLISIONS = 100
 # Heartbeats whose time differs by less (s) are the same.
 _SAME = 1e-3
@@ -139,8 +139,7 @@ class RedisStore:
     async def _apply(
         self, scripts: _Scripts, keys: list[str], request: SyncRequest
     ) -> SyncResponse:
-        backoff = _LONGEST_BACKOFF / 16
-        for _ in range(_MOST_COLLISIONS):
+        for collisions in range(1, _MOST_COLLISIONS + 1):
             reading = await self._read(scripts, keys, request.owner)
             stored = read_state(reading.stored) if reading.stored else None
             state = state_for(stored, request, reading.moment.clock)
@@ -157,9 +156,10 @@ class RedisStore:
             arguments = self._change(reading, state, packed)
             if await scripts.compare_and_set(keys, arguments):
                 return remember(response, state, packed, reading.moment)
+            took = self._clock.monotonic() - reading.moment.asked_at
+            longest = longest_backoff(collisions, len(known), took)
             # Without the jitter, processes that collide once would collide again.
-            await self._clock.sleep(random.uniform(0.0, backoff))  # noqa: S311 - no secret
-            backoff = min(2 * backoff, _LONGEST_BACKOFF)
+            await self._clock.sleep(random.uniform(0.0, longest))  # noqa: S311 - no secret
         raise StoreUnreachableError("other processes changed the limiter's Redis each time")
 
     async def _read(self, scripts: _Scripts, keys: list[str], owner: str) -> _Reading:
@@ -210,6 +210,16 @@ class RedisStore:
                 client.register_script(CLAIM_JOB),
             )
         return scripts
+
+
+def longest_backoff(collisions: int, processes: int, took: float) -> float:
+    """How long a process waits at most (s) after so many collisions in a row.
+
+    One attempt takes `took` seconds, and only one of the attempts at the same time succeeds. So
+    the wait doubles until there is time for one attempt of each of the `processes`. With a shorter
+    wait, the attempts of many processes would all fail, and use the CPU that one of them needs.
+    """
+    return min(took * min(1 << collisions, max(2, processes)), _LONGEST_BACKOFF)
 
 
 def _keys(key: str) -> list[str]:

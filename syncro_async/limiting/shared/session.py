@@ -295,7 +295,7 @@ class StoreSession:
         latest = self._clock.monotonic() + HEARTBEAT
         if self.forecast is None or self._unreachable_since != math.inf:
             return latest
-        due_at = self.forecast.next_due_at()
+        due_at = self.forecast.next_sync_at()
         return min(latest, max(due_at, self.forecast.heard_at + _ROUNDING))
 
     async def _sync(self) -> None:
@@ -315,9 +315,12 @@ class StoreSession:
         asked_for = self._syncs.copy()
         response = await self._store.sync(self._key, request)
         # When this await is cancelled, the outbox keeps its content and may send it twice.
-        if now - self._synced_at >= OWNER_TTL:
-            self._in_touch_since = now
-        self._unreachable_since, self._synced_at = math.inf, now
+        # The store has heard from this process when it read the state, not before. A store that
+        # had to start again because of other processes read it last some time after the request.
+        heard_at = now if response.seen is None else response.seen.asked_at
+        if heard_at - self._synced_at >= OWNER_TTL:
+            self._in_touch_since = heard_at
+        self._unreachable_since, self._synced_at = math.inf, heard_at
         if not self._outbox.acknowledge(request, response):
             self._outbox.resend_all(self._held)
             self._sync_requested.set()

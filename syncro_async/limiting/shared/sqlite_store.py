@@ -30,7 +30,9 @@ _LOCK_PATIENCE = OWNER_TTL / 2
 _FORGOTTEN_AFTER = 86_400.0
 # A file that another host has written within so many seconds is in use there.
 _IN_USE = 120.0
-_MAKE = "CREATE TABLE budgets (key TEXT PRIMARY KEY, seen REAL, state BLOB)"
+# Version 0.1 had other columns and other names for the same keys. Two versions would have two
+# budgets for one key, and so each of them refuses the file of the other.
+_MAKE = "CREATE TABLE budgets (key TEXT PRIMARY KEY, wall REAL, state BLOB)"
 _MAKE_JOBS = (
     "CREATE TABLE IF NOT EXISTS jobs"
     " (name TEXT PRIMARY KEY, holder TEXT, place TEXT, expires_at REAL, boot TEXT)"
@@ -152,7 +154,9 @@ class _File:
             if not tables:
                 connection.execute(_MAKE)
             elif tables.get("budgets") != _MAKE:
-                raise sqlite3.DatabaseError("it holds other tables")
+                raise sqlite3.DatabaseError(
+                    "it holds other tables, or those of another version of syncro_async"
+                )
         # This fails when another process does the same now, which is enough.
         with suppress(sqlite3.OperationalError):
             connection.execute("PRAGMA journal_mode=WAL")
@@ -177,7 +181,7 @@ class _File:
             connection.execute("INSERT OR REPLACE INTO budgets VALUES (?, ?, ?)", entry)
             if row is None:
                 old = (wall, _FORGOTTEN_AFTER)
-                connection.execute("DELETE FROM budgets WHERE abs(seen - ?) > ?", old)
+                connection.execute("DELETE FROM budgets WHERE abs(wall - ?) > ?", old)
         return remember(response, state, packed, moment)
 
     def _claim(self, connection: sqlite3.Connection, claim: JobClaim) -> float:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable, Mapping
+from datetime import UTC, date, datetime, timedelta
 from random import Random
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlencode
 
@@ -85,6 +86,8 @@ class Answering(ChangingSandbox):
     """Leaves out filters that it is told to ignore, and headers that it is told not to send."""
 
     ignored: frozenset[str] = frozenset()
+    # By how many days a filter on dates is taken to be later than it says.
+    days_later: Mapping[str, int] = MappingProxyType({})
     undated: int | None = None
     headers_left_out: frozenset[bytes] = frozenset()
     # Lists with this filter say on each page that there is another one.
@@ -97,6 +100,9 @@ class Answering(ChangingSandbox):
         async def answering(scope: Scope, receive: Receive, send: Send) -> None:
             query = parse_qs(scope["query_string"].decode())
             kept = {name: value for name, value in query.items() if name not in self.ignored}
+            for name in self.days_later.keys() & kept.keys():
+                day = date.fromisoformat(kept[name][0]) + timedelta(days=self.days_later[name])
+                kept[name] = [day.isoformat()]
             asked = {**scope, "query_string": urlencode(kept, doseq=True).encode()}
 
             async def sending(message: Message) -> None:

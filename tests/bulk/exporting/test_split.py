@@ -7,10 +7,11 @@ import pytest
 from pandas import Timestamp
 
 from syncro_async import Lead, Page, PageMeta
-from syncro_async.bulk.exporting.split import Parts, is_beyond, last_old_day, split
+from syncro_async.bulk.exporting.split import Parts, earlier, is_beyond, last_old_day, split
 
 LAST = date(2026, 6, 28)
 BEFORE = date(2026, 6, 27)
+AFTER = date(2026, 6, 29)
 
 
 @pytest.mark.parametrize(
@@ -25,16 +26,16 @@ def test_the_old_part_ends_with_a_day_that_is_over_in_every_time_zone(now: datet
 @pytest.mark.parametrize(
     ("filters", "old", "young"),
     [
-        ({}, {"created_to": LAST}, {"created_from": BEFORE}),
+        ({}, {"created_to": LAST}, {"created_from": AFTER}),
         (
             {"include": ["owner"]},
             {"include": ["owner"], "created_to": LAST},
-            {"include": ["owner"], "created_from": BEFORE},
+            {"include": ["owner"], "created_from": AFTER},
         ),
         (
             {"created_from": date(2026, 1, 1), "created_to": date(2026, 6, 29)},
             {"created_from": date(2026, 1, 1), "created_to": LAST},
-            {"created_from": BEFORE, "created_to": date(2026, 6, 29)},
+            {"created_from": AFTER, "created_to": date(2026, 6, 29)},
         ),
         ({"created_to": LAST}, {"created_to": LAST}, None),
         (
@@ -52,16 +53,22 @@ def test_the_old_part_ends_with_a_day_that_is_over_in_every_time_zone(now: datet
             {"created_to": datetime(2026, 6, 28, 23, 30, tzinfo=timezone(timedelta(hours=-3)))},
             {"created_to": LAST},
             {
-                "created_from": BEFORE,
+                "created_from": AFTER,
                 "created_to": datetime(2026, 6, 28, 23, 30, tzinfo=timezone(timedelta(hours=-3))),
             },
         ),
     ],
 )
-def test_the_parts_share_a_day_and_keep_the_other_bounds(
+def test_the_parts_follow_each_other_and_keep_the_other_bounds(
     filters: dict[str, Any], old: dict[str, Any], young: dict[str, Any] | None
 ) -> None:
     assert split(filters, LAST) == Parts(old, young)
+
+
+def test_the_young_part_begins_earlier_until_no_reading_of_a_date_leaves_a_gap() -> None:
+    assert [earlier(LAST), earlier(LAST, AFTER), earlier(LAST, LAST)] == [AFTER, LAST, BEFORE]
+    assert earlier(LAST, BEFORE) is None
+    assert split({}, LAST, BEFORE) == Parts({"created_to": LAST}, {"created_from": BEFORE})
 
 
 @pytest.mark.parametrize(

@@ -223,3 +223,16 @@ async def test_an_end_that_fails_does_not_hide_what_went_wrong_before() -> None:
 
     with pytest.raises(KeyError):
         await job()
+
+
+def test_a_full_disk_leaves_no_log_behind(tmp_path: Path) -> None:
+    resource = pytest.importorskip("resource")
+    spool = Spool(tmp_path / "a.resume")
+    spool.begin("leads", 0.0, resume=False)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, limits[1]))  # no file can grow
+    try:
+        spool.discard()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert list(tmp_path.iterdir()) == []

@@ -145,6 +145,16 @@ async def test_a_long_list_of_old_leads_is_read_once() -> None:
     assert server.pages == 10 + 3
 
 
+async def test_a_young_part_that_seems_to_leave_a_gap_begins_earlier() -> None:
+    server = Shifting()
+    server.add_old(95)
+    young = server.add(name="Y", email="y@x.y")
+    server.before_page = {12: lambda: server.leads.pop(young["id"])}
+    async with server.client() as syncro:
+        await syncro.bulk.upsert_leads([{"id": 7, "value": 1}], dry_run=True)
+    assert server.pages == 10 + 3 + 2
+
+
 @pytest.mark.parametrize("settings", [{"tells_time": False}, {"dates": "zero"}])
 async def test_a_list_without_the_dates_for_one_reading_is_read_twice(
     settings: dict[str, Any],

@@ -14,7 +14,7 @@ from syncro_async import (
     InvalidArgumentError,
     UndoneRow,
 )
-from syncro_async.sandbox import Sandbox
+from syncro_async.sandbox import Sandbox, Trouble
 from syncro_async.testing import FakeClock, sandbox_client
 
 HOME = {"pipeline_id": 1, "stage_id": 4}
@@ -113,6 +113,36 @@ async def test_replaced_tags_come_back(tmp_path: Path) -> None:
         assert (await syncro.leads.get(12)).tags == ["new"]
         await syncro.bulk.undo_import(report)
         assert set((await syncro.leads.get(12)).tags or []) == {*(lead.tags or []), "old"}
+
+
+async def test_a_lead_whose_tags_could_not_be_added_is_deleted(tmp_path: Path) -> None:
+    report = tmp_path / "report.jsonl"
+    row: dict[str, Any] = {"name": "Nova", "email": "nova@x.y", "tags": ["a"]}
+    row["custom_fields"] = {"segmento": "Varejo"}
+    sandbox = Sandbox(5, clock=(clock := FakeClock()))
+    before = state(sandbox)
+    async with sandbox_client(sandbox=sandbox, clock=clock) as syncro:
+        sandbox.script(Trouble(status=422, method="POST", path="/leads/6/tags"))
+        summary = await syncro.bulk.upsert_leads([row], defaults=HOME, report=report)
+        assert (summary.created, summary.failed) == (0, 1)
+        [line] = lines_of(report)
+        assert (line["outcome"], line["made_lead"], line["lead_id"]) == ("failed", True, 6)
+        done = await syncro.bulk.undo_import(report)
+    assert done.rows == (UndoneRow(1, "deleted", 6),)
+    assert state(sandbox) == before
+
+
+async def test_a_report_without_old_values_is_read(tmp_path: Path) -> None:
+    report = tmp_path / "report.jsonl"
+    changes = {"tags": [None, ["b"]], "custom_fields": [None, {"cpf": "001"}]}
+    line = {"line": 1, "outcome": "failed", "lead_id": 3, "changes": changes}
+    report.write_text(json.dumps(line), encoding="utf-8")
+    sandbox = Sandbox(5, clock=(clock := FakeClock()))
+    sandbox.leads[3]["tags"] = ["a", "b"]
+    async with sandbox_client(sandbox=sandbox, clock=clock) as syncro:
+        done = await syncro.bulk.undo_import(report)
+    assert done.rows == (UndoneRow(1, "restored", 3, {"tags": (["a", "b"], ["a"])}),)
+    assert sandbox.leads[3]["tags"] == ["a"]
 
 
 async def test_a_report_is_never_written_over_another_file(tmp_path: Path) -> None:

@@ -15,7 +15,8 @@ import redis
 
 from syncro_async.errors import ConfigurationError
 from syncro_async.limiting.budget.messages import Join, Limit, SyncRequest
-from syncro_async.limiting.shared.redis_store import RedisStore
+from syncro_async.limiting.budget.state import OWNER_TTL
+from syncro_async.limiting.shared.redis_store import RedisStore, longest_backoff
 from syncro_async.limiting.shared.store import StoreUnreachableError
 from syncro_async.testing.fake_clock import FakeClock
 from tests.redis_server import RedisServer, answers, program, running
@@ -159,6 +160,21 @@ class TestForNow:
         with pytest.raises(StoreUnreachableError, match="changed the limiter's Redis each time"):
             await store.sync("k", request("a", "a1"))
         await store.aclose()
+
+    @pytest.mark.parametrize(
+        ("collisions", "processes", "took", "longest"),
+        [
+            (1, 64, 0.004, 0.008),
+            (3, 64, 0.004, 0.032),
+            (100, 64, 0.004, 0.256),
+            (100, 64, 0.1, OWNER_TTL / 4),
+            (100, 1, 0.004, 0.008),
+        ],
+    )
+    def test_after_collisions_there_is_time_for_an_attempt_of_each_process(
+        self, collisions: int, processes: int, took: float, longest: float
+    ) -> None:
+        assert longest_backoff(collisions, processes, took) == pytest.approx(longest)
 
     async def test_two_stores_that_collide_both_get_their_slots(self, server: RedisServer) -> None:
         async with store_at(server.url) as one, store_at(server.url) as other:

@@ -629,6 +629,30 @@ class TestDeath:
         await a.call("a2")
         assert a.limiter.is_valid(a.slots["a2"])
 
+    async def test_a_slot_of_a_crowded_store_counts_from_the_reading_that_granted_it(self) -> None:
+        clock = still_clock()
+        inner = MemoryStore(clock)
+
+        class Crowded:
+            """A store that other processes make start again for 3 s before it is read last."""
+
+            async def sync(self, key: str, visit: SyncRequest) -> SyncResponse:
+                await clock.sleep(3.0)
+                return await inner.sync(key, visit)
+
+            async def aclose(self) -> None:
+                await inner.aclose()
+
+        key = Key(clock, Crowded())
+        a = key.process(TWO)
+        await a.call("a1")
+        await clock.advance(3.0)
+        assert a.limiter.is_valid(a.slots["a1"])
+        await clock.advance(OWNER_TTL)
+        assert not a.limiter.is_valid(a.slots["a1"])
+        a.die()
+        await key.aclose()
+
     async def test_a_slot_on_the_wire_that_the_store_has_lost_is_reported_again(
         self, key: Key
     ) -> None:
