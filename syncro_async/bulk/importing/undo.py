@@ -58,11 +58,11 @@ async def undo_import(context: JobContext, report: Path, *, dry_run: bool) -> Un
 
 def _changed_leads(lines: Iterable[ReportLine]) -> list[_Changed]:
     """Return the leads of the report in the order of their rows; several rows can be of one."""
-    lines = [one for one in lines if one.is_created or one.changes]
+    lines = list(lines)
     created = {one.lead_id for one in lines if one.is_created}
     found: dict[int, _Changed] = {}
     for line in lines:
-        if line.lead_id is None:
+        if line.lead_id is None or not (line.is_created or line.changes):
             continue
         lead = found.setdefault(
             line.lead_id,

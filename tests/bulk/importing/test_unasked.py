@@ -176,7 +176,7 @@ async def test_a_young_part_that_never_comes_to_rest_is_no_proof() -> None:
         del server.leads[min(number for number in server.leads if number > 80)]
         server.add(name="Y", email="y@x.y")
 
-    server.before_page = dict.fromkeys(range(10, 2 + 8 + 12), swap_young)
+    server.before_page = dict.fromkeys(range(10, 2 + 8 + 16), swap_young)
     async with server.client() as syncro:
         summary = await syncro.bulk.upsert_leads([{"id": 7, "value": 1}], dry_run=True)
     assert summary.updated == 1
