@@ -116,7 +116,8 @@ class SyncResponse(msgspec.Struct, array_like=True, frozen=True):
     how many slots the server has counted for other clients. `half_open`: after
     the pause one call is sent alone; `probe`: its lease id while it is in flight, else empty.
     `bulk_paced`: interactive calls pace the bulk lane.
-    `seen` is for the next request of the process.
+    `seen` is for the next request of the process. `delayed_by`: how long after the request the
+    store read the state that this answers (s): it starts again when others change the state.
     """
 
     epoch: str
@@ -135,6 +136,7 @@ class SyncResponse(msgspec.Struct, array_like=True, frozen=True):
     foreign_booked: int = 0
     bulk_paced: bool = False
     seen: Seen | None = None
+    delayed_by: float = 0.0
 
 
 def other_limits(limits: list[Limit]) -> ConfigurationError:

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
+import msgspec
+
 from syncro_async.clock import Clock, SystemClock
 from syncro_async.errors import ConfigurationError
 from syncro_async.limiting.budget.messages import SyncRequest, SyncResponse
@@ -139,6 +141,7 @@ class RedisStore:
     async def _apply(
         self, scripts: _Scripts, keys: list[str], request: SyncRequest
     ) -> SyncResponse:
+        asked_at = self._clock.monotonic()
         for collisions in range(1, _MOST_COLLISIONS + 1):
             reading = await self._read(scripts, keys, request.owner)
             stored = read_state(reading.stored) if reading.stored else None
@@ -148,6 +151,8 @@ class RedisStore:
             known = reading.heartbeats if stored else {request.owner: reading.moment.clock}
             state.heartbeats = heartbeats_of(state, known, reading.moment.clock)
             response, changed = sync(state, request, reading.moment)
+            delay = reading.moment.asked_at - asked_at
+            response = msgspec.structs.replace(response, delayed_by=delay)
             if not changed and not request.closes:
                 return remember(response, state, reading.stored, reading.moment)
             heartbeats, state.heartbeats = state.heartbeats, {}

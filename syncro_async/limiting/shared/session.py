@@ -315,9 +315,8 @@ class StoreSession:
         asked_for = self._syncs.copy()
         response = await self._store.sync(self._key, request)
         # When this await is cancelled, the outbox keeps its content and may send it twice.
-        # The store has heard from this process when it read the state, not before. A store that
-        # had to start again because of other processes read it last some time after the request.
-        heard_at = now if response.seen is None else response.seen.asked_at
+        # The store has heard from this process when it read the state that counts.
+        heard_at = now + response.delayed_by
         if heard_at - self._synced_at >= OWNER_TTL:
             self._in_touch_since = heard_at
         self._unreachable_since, self._synced_at = math.inf, heard_at

@@ -7,6 +7,7 @@ import gc
 import random
 from collections.abc import AsyncIterator, Iterator
 
+import msgspec
 import pytest
 
 from syncro_async.errors import BudgetWaitError, ConfigurationError, ConnectionFailedError
@@ -638,7 +639,7 @@ class TestDeath:
 
             async def sync(self, key: str, visit: SyncRequest) -> SyncResponse:
                 await clock.sleep(3.0)
-                return await inner.sync(key, visit)
+                return msgspec.structs.replace(await inner.sync(key, visit), delayed_by=3.0)
 
             async def aclose(self) -> None:
                 await inner.aclose()
