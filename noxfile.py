@@ -149,7 +149,6 @@ def _covered_tests(session: nox.Session) -> None:
     _run_module(session, "coverage", "run", "-m", "pytest", *covered)
     _run_module(session, "coverage", "combine", "--quiet")
     _run_module(session, "coverage", "report")
-    _run_module(session, "pytest", *ON_ALL_CORES, *MEASURED)
 
 
 @nox.session(python=False)

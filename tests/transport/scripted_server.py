@@ -143,8 +143,8 @@ class ScriptedServer(ListeningServer):
         self.most_open = max(self.most_open, len(self._tasks))
         try:
             await script(Connection(self, reader, writer))
-        except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
-            pass  # the client has gone, or the test is over
+        except (OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
+            pass  # the client has gone, a proxy's script finds no server, or the test is over
         finally:
             writer.close()
             with suppress(ConnectionError):
