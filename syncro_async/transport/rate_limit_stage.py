@@ -162,7 +162,8 @@ class RateLimitStage:
         try:
             async with places:
                 await before_send()
-                if not self._limiter.is_valid(slot):
+                # The caller may be cancelled, and not have run since.
+                if over.cancelled() or not self._limiter.is_valid(slot):
                     return None
                 attempt.on_wire = True
                 outcome = Unknown()

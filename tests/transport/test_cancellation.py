@@ -18,7 +18,7 @@ from syncro_async.errors import (
     OutcomeUnknownError,
     ServerError,
 )
-from syncro_async.events import CallAbandoned, Event
+from syncro_async.events import CallAbandoned, Event, RequestSent
 from syncro_async.testing.fake_clock import FakeClock
 from syncro_async.transport.http_engine import in_process_transport
 from tests.transport.scripted_app import (
@@ -117,6 +117,23 @@ class TestInTheQueue:
             call.cancel()
             assert isinstance((await settled(call))[0], asyncio.CancelledError)
             assert client.budget().in_flight == 0
+
+
+@pytest.mark.parametrize("turns", range(12))
+async def test_a_caller_cancelled_before_its_send_sends_nothing(turns: int) -> None:
+    events: list[Event] = []
+    app = App(WELL, clock=still())
+    async with client_of(app, observers=[events.append]) as client:
+        call = start_write(client)
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        was_sent = any(isinstance(event, RequestSent) for event in events)
+        call.cancel()
+        await settled(call)
+        await idle()
+        assert len(app.asked) == was_sent
+        budget = client.budget()
+        assert (budget.in_flight, budget.available) == (0, 60 - was_sent)
 
 
 class TestWaitingForAConnection:
