@@ -15,11 +15,13 @@ import nox
 
 HERE = Path(__file__).parent
 SUPPORTED = ("3.11", "3.12", "3.13", "3.14", "3.15")
-# A worker that has finished takes tests from the others: some files take a minute.
-ON_ALL_CORES = ("-n", "auto", "--dist", "worksteal", "-q")
+# One worker more than cores, because tests of processes wait. A worker that has finished takes
+# tests from the others: some files take a minute.
+WORKERS = str((os.cpu_count() or 1) + 1)
+ON_ALL_CORES = ("-n", WORKERS, "--dist", "worksteal", "-q")
 # These tests search at random, count over long runs, or compare texts. Their result is the same on
 # each Python, so one Python runs them.
-LONG = (
+ON_ONE_PYTHON = (
     "tests/bulk/exporting/test_export_killed.py",
     "tests/bulk/exporting/test_export_under_change.py",
     "tests/bulk/importing/test_import_killed.py",
@@ -46,9 +48,11 @@ LONG = (
 TOOLS = frozenset({"bench", "dev", "docs", "engines", "test"})
 # The tests that send requests over sockets.
 AT_THE_WIRE = ("tests/transport", "tests/client", "tests/dialects", "tests/testing", "tests/cli")
+# These read the sources and the docs, and run their examples. They need no coverage.
+TEXTS = ("tests/test_docstrings.py", "tests/test_house.py", "tests/test_readme.py")
 # Whole processes, long runs and searches at random, files or single tests. Other tests cover the
 # lines that these run, and under coverage they would take twice as long.
-MEASURED = (
+LONG = (
     "tests/bulk/exporting/test_export_killed.py",
     "tests/bulk/exporting/test_export_once.py::test_thirty_thousand_leads_take_half_the_requests",
     "tests/bulk/exporting/test_export_under_change.py",
@@ -72,9 +76,6 @@ MEASURED = (
     "tests/system",
     "tests/test_benchmarks.py",
     "tests/test_pictures.py",
-    "tests/test_docstrings.py",
-    "tests/test_house.py",
-    "tests/test_readme.py",
     "tests/testing/test_testing_kit.py::test_a_job_of_50_000_rows_takes_seconds_in_virtual_time",
     "tests/transport/test_cancellation.py::TestInTheQueue::test_ten_thousand_that_leave",
     "tests/transport/test_cancelled_at_every_await.py",
@@ -143,7 +144,7 @@ def _types(session: nox.Session) -> None:
 
 
 def _covered_tests(session: nox.Session) -> None:
-    left_out = [f"--deselect={each}" for each in MEASURED]
+    left_out = [f"--deselect={each}" for each in (*LONG, *TEXTS)]
     covered = (*ON_ALL_CORES, *left_out, *session.posargs)
     _run_module(session, "coverage", "erase")
     _run_module(session, "coverage", "run", "-m", "pytest", *covered)
@@ -153,10 +154,17 @@ def _covered_tests(session: nox.Session) -> None:
 
 @nox.session(python=False)
 def check(session: nox.Session) -> None:
-    """Lint, types, all tests and branch coverage, in the current environment (before a commit)."""
+    """Lint, types, tests and branch coverage, in the current environment (before a commit)."""
     _lint(session)
     _types(session)
     _covered_tests(session)
+    _run_module(session, "pytest", *ON_ALL_CORES, *TEXTS)
+
+
+@nox.session(python=False)
+def long(session: nox.Session) -> None:
+    """The tests that `check` leaves out: whole processes, long runs, searches at random."""
+    _run_module(session, "pytest", *ON_ALL_CORES, *LONG, *session.posargs)
 
 
 @nox.session(python=PYTHONS or SUPPORTED)
@@ -198,7 +206,7 @@ def newest(session: nox.Session) -> None:
 
 
 def _quick_tests(session: nox.Session) -> None:
-    left_out = [f"--ignore={path}" for path in LONG]
+    left_out = [f"--ignore={path}" for path in ON_ONE_PYTHON]
     _run_module(session, "pytest", *ON_ALL_CORES, *left_out, *session.posargs)
 
 

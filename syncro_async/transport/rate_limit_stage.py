@@ -162,8 +162,7 @@ class RateLimitStage:
         try:
             async with places:
                 await before_send()
-                # The caller may be cancelled, and not have run since.
-                if over.cancelled() or not self._limiter.is_valid(slot):
+                if over.cancelled() or not self._limiter.is_valid(slot):  # the caller has gone
                     return None
                 attempt.on_wire = True
                 outcome = Unknown()
