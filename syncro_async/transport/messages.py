@@ -7,7 +7,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 import msgspec
 
-from syncro_async.limiting.protocol import Lane
+from syncro_async.limiting.protocol import Lane, NotCounted, SlotOutcome
 from syncro_async.retrying.policy import RetryPolicy
 
 
@@ -105,9 +105,10 @@ class SlotExpired(Exception):  # noqa: N818 - it ends an attempt, and no caller 
 class Attempt(msgspec.Struct):
     """One attempt of a call, and what is known of it (monotonic s).
 
-    `task_started`: its task runs and will release the slot. `on_wire`: it has a connection of the
-    pool. `bytes_sent`: whether a byte of the request may have been sent; None where the transport
-    does not say. `answered_at`: when the headers of the answer arrived, with `status`, `date` (the
+    `task_started`: its task runs and will release the slot, with the `outcome`. `releasing`: it
+    does so now, and must not be cancelled. `on_wire`: it has a connection of the pool.
+    `bytes_sent`: whether a byte of the request may have been sent; None where the transport does
+    not say. `answered_at`: when the headers of the answer arrived, with `status`, `date` (the
     header) and `remaining`, how many more calls the server will count, where it says so. `proxy`:
     the URL of the proxy it goes through, without a password. `stage`: what the HTTP library did
     last, in its own words. `method`: the request's. `may_send`: asked once more when the connection
@@ -116,7 +117,9 @@ class Attempt(msgspec.Struct):
 
     may_send: Callable[[], bool] = lambda: True
     task_started: bool = False
+    releasing: bool = False
     on_wire: bool = False
+    outcome: SlotOutcome = NotCounted()
     bytes_sent: bool | None = None
     body_sent: bool | None = None
     fresh: bool = False

@@ -117,7 +117,7 @@ class RateLimitStage:
             if attempt.on_wire:
                 exchange.detached = True
                 task.add_done_callback(partial(self._log_abandoned, exchange, attempt))
-            else:
+            elif not attempt.releasing:
                 task.cancel()  # nothing was sent: it gives up its place and hands its slot back
                 await self._release_unstarted(attempt, slot)
             raise
@@ -157,37 +157,42 @@ class RateLimitStage:
         places: asyncio.Semaphore,
         over: asyncio.Future[None],
     ) -> RawResponse | None:
-        outcome: SlotOutcome = NotCounted()
         attempt.task_started = True
         try:
             async with places:
                 await before_send()
-                if over.cancelled() or not self._limiter.is_valid(slot):  # the caller has gone
+                # The caller may be cancelled, and not have run since.
+                if over.cancelled() or not self._limiter.is_valid(slot):
                     return None
-                attempt.on_wire = True
-                outcome = Unknown()
-                sent_at = self._record_send(exchange)
-                try:
-                    reply = await self._send(exchange, attempt)
-                except SlotExpired:
-                    outcome, exchange.attempts = NotCounted(), exchange.attempts - 1
-                    return None
-                except SyncroError as error:
-                    outcome = self._slot_outcome(attempt, error)
-                    self._emit_outcome(exchange, attempt, sent_at, error)
-                    raise
-                answered_at = attempt.answered_at or self._clock.monotonic()
-                outcome = Answered(answered_at, attempt.remaining)
-                self._emit_outcome(exchange, attempt, sent_at, None)
-                return reply
+                return await self._send_attempt(exchange, attempt)
         finally:
-            if isinstance(outcome, Unknown) and attempt.answered_at is not None:
+            attempt.releasing = True
+            if isinstance(attempt.outcome, Unknown) and attempt.answered_at is not None:
                 # Cut off while the body was read.
-                outcome = Answered(attempt.answered_at, attempt.remaining)
+                attempt.outcome = Answered(attempt.answered_at, attempt.remaining)
             try:
-                await self._limiter.release(slot, outcome)
+                await self._limiter.release(slot, attempt.outcome)
             finally:
                 notify(over)
+
+    async def _send_attempt(self, exchange: CallState[Any], attempt: Attempt) -> RawResponse | None:
+        """Send, and note what it means for the slot; None when the slot had expired by then."""
+        attempt.on_wire, attempt.outcome = True, Unknown()
+        sent_at = self._record_send(exchange)
+        try:
+            reply = await self._send(exchange, attempt)
+        except SlotExpired:
+            attempt.on_wire, attempt.outcome = False, NotCounted()
+            exchange.attempts -= 1
+            return None
+        except SyncroError as error:
+            attempt.outcome = self._slot_outcome(attempt, error)
+            self._emit_outcome(exchange, attempt, sent_at, error)
+            raise
+        answered_at = attempt.answered_at or self._clock.monotonic()
+        attempt.outcome = Answered(answered_at, attempt.remaining)
+        self._emit_outcome(exchange, attempt, sent_at, None)
+        return reply
 
     def _record_send(self, exchange: CallState[Any]) -> float:
         now = self._clock.monotonic()
