@@ -10,6 +10,7 @@ from __future__ import annotations
 import gc
 import multiprocessing
 import os
+import re
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -54,6 +55,8 @@ class ManyAccounts:
         # For each connection the address of its other end, and the group. The object is kept, so
         # that no later connection has the same one; ports come again.
         self._groups: dict[int, tuple[object, int | None]] = {}
+        # The groups of the connections that were there at the last look and have asked nothing yet.
+        self._ports: dict[int, int] = {}
         self._watched: set[int] = set()
         self.log: list[Asked] = []
 
@@ -111,26 +114,34 @@ class ManyAccounts:
         if client is None or not self._watched:  # its process was killed meanwhile
             return None
         if id(client) not in self._groups:
-            found = _group_of(client[1], scope["server"][1], self._watched)
-            self._groups[id(client)] = (client, found)
+            if client[1] not in self._ports:
+                self._ports = _groups_by_port(scope["server"][1], self._watched)
+            self._groups[id(client)] = (client, self._ports.pop(client[1], None))
         return self._groups[id(client)][1]
 
 
-def _group_of(port: int, server: int, watched: set[int]) -> int | None:
-    """Which of the process groups has the other end of this connection."""
-    inode = None
-    for line in Path("/proc/net/tcp").read_text(encoding="ascii").splitlines()[1:]:
-        fields = line.split()
-        here, there = (int(field.rpartition(":")[2], 16) for field in fields[1:3])
-        if (here, there) == (port, server) and fields[3] == _ESTABLISHED:
-            inode = fields[9]
-    for process in Path("/proc").glob("[0-9]*"):
+def _groups_by_port(server: int, watched: set[int]) -> dict[int, int]:
+    """Which of the process groups has the other end of each connection, by its port.
+
+    All connections at once: one look takes long, and the requests wait for it.
+    """
+    ends = rf":([0-9A-F]{{4}}) [0-9A-F]{{8}}:{server:04X} {_ESTABLISHED} .*"
+    rows = re.finditer(ends, Path("/proc/net/tcp").read_text(encoding="ascii"))
+    ports = {f"socket:[{row[0].split()[8]}]": int(row[1], 16) for row in rows}
+    found: dict[int, int] = {}
+    for process in filter(str.isdecimal, os.listdir("/proc")):  # noqa: PTH208 - faster
         with suppress(OSError):  # a process may end while it is looked at
-            group = os.getpgid(int(process.name))
-            files = process.joinpath("fd").iterdir() if group in watched else ()
-            if any(str(file.readlink()) == f"socket:[{inode}]" for file in files):
-                return group
-    return None
+            group = os.getpgid(int(process))
+            if group in watched:
+                found |= {ports[each]: group for each in _open_files(process) if each in ports}
+    return found
+
+
+def _open_files(process: str) -> Iterator[str]:
+    files = f"/proc/{process}/fd"
+    for name in os.listdir(files):  # noqa: PTH208 - faster
+        with suppress(OSError):  # it may be closed while it is looked at
+            yield os.readlink(f"{files}/{name}")  # noqa: PTH115 - faster
 
 
 class FleetServer:
