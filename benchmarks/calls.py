@@ -72,11 +72,9 @@ async def raw(url: str, connections: int | None = None) -> AsyncIterator[Get]:
 
 
 @asynccontextmanager
-async def ours(url: str, transport: Any = None) -> AsyncIterator[Get]:
+async def ours(url: str, **options: Any) -> AsyncIterator[Get]:
     """This package."""
-    async with AsyncClient(
-        FULL_KEY, base_url=url, rate_limit=NO_BUDGET, transport=transport
-    ) as syncro:
+    async with AsyncClient(FULL_KEY, base_url=url, rate_limit=NO_BUDGET, **options) as syncro:
         yield syncro.leads.get
 
 
@@ -96,7 +94,7 @@ def sides(number: int) -> dict[str, Callable[[str], Any]]:
     if number > 100:
         made[DEFAULT_POOL] = raw
     if there("httpx_aiohttp"):
-        made[OVER_AIOHTTP] = lambda url: ours(url, over_aiohttp())
+        made[OVER_AIOHTTP] = lambda url: ours(url, transport=over_aiohttp())
     return made
 
 

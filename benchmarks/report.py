@@ -43,6 +43,7 @@ from syncro_async import RateLimit
 
 QUESTIONS = (
     "calls",
+    "engines",
     "stream",
     "import_time",
     "budget_used",

@@ -16,6 +16,7 @@ from benchmarks.report import QUESTIONS, main
 ROOT = Path(__file__).parent.parent
 FIRST_ROW = {
     "calls": "CPU a `leads.get` against raw httpx + msgspec",
+    "engines": "CPU a `leads.get` against what `pip install httpx msgspec` gives",
     "stream": "CPU a lead streamed against msgspec alone",
     "import_time": "`import syncro_async` against `import httpx`",
     "budget_used": "429s in a full budget",
