@@ -240,3 +240,9 @@ def test_nothing_is_excused_from_being_run_or_covered() -> None:
     excuse = re.compile(r"pragma:\s*no\s+(cover|branch)|mark\.(skip|xfail)|pytest\.(skip|xfail)\(")
     sources = {*MODULES, *(ROOT / "tests").rglob("*.py")} - {Path(__file__)}
     assert [path.name for path in sources if excuse.search(path.read_text(encoding="utf-8"))] == []
+
+
+@pytest.mark.parametrize("page", sorted((ROOT / "docs").glob("*.md")), ids=lambda page: page.name)
+def test_a_page_of_the_docs_links_to_no_page_outside(page: Path) -> None:
+    """The site does not have it, and its build fails."""
+    assert re.findall(r"\]\(\.\./[^)]*\.md", page.read_text(encoding="utf-8")) == []
