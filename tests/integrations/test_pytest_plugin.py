@@ -27,6 +27,7 @@ USERS_TEST = """
 def run(pytester: pytest.Pytester, *args: str) -> pytest.RunResult:
     # Left unset, this makes pytest-asyncio warn; set, it makes a pytest without that plugin warn.
     scope = () if "no:asyncio" in args else ("-o", "asyncio_default_fixture_loop_scope=function")
+    pytester.makeini("[pytest]")  # its folder may be inside a checkout with options of its own
     return pytester.runpytest_subprocess("-W", "error", *scope, *args)
 
 

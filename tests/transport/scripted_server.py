@@ -147,7 +147,7 @@ class ScriptedServer(ListeningServer):
             pass  # the client has gone, a proxy's script finds no server, or the test is over
         finally:
             writer.close()
-            with suppress(ConnectionError):
+            with suppress(ConnectionError, asyncio.CancelledError):
                 await writer.wait_closed()
             self._tasks.discard(task)
             if not self._tasks:
