@@ -247,6 +247,8 @@ class RateLimitStage:
             outcome = "its outcome is unknown, the client ended before the answer came"
         elif (error := task.exception()) is not None:
             outcome = f"{type(error).__name__}: {error}"
+        elif not attempt.on_wire:
+            outcome = "nothing was sent, because its slot had expired"
         else:
             outcome = f"the server answered {attempt.status}"
         self._emit(CallAbandoned(exchange.call.method, exchange.call.path, outcome))

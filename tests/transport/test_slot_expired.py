@@ -9,6 +9,7 @@ import pytest
 
 from syncro_async import AsyncClient, RateLimit
 from syncro_async.clock import SystemClock
+from syncro_async.events import CallAbandoned, Event, RequestSent
 from syncro_async.limiting.in_process import InProcessLimiter
 from syncro_async.limiting.protocol import NotCounted, Slot, SlotOutcome
 
@@ -60,3 +61,25 @@ async def test_nothing_is_sent_with_it_and_the_call_queues_again(
         assert await syncro.request("POST", "/second", json={}) == {}
     assert [line for line in received if b"/second" in line] == [b"POST /second HTTP/1.1\r\n"]
     assert [type(outcome) for outcome in limiter.outcomes].count(NotCounted) == 1
+
+
+async def test_the_event_of_a_cancelled_call_says_that_nothing_was_sent(
+    server: tuple[str, list[bytes]],
+) -> None:
+    url, received = server
+    said: list[str] = []
+
+    def observe(event: Event) -> None:
+        if isinstance(event, RequestSent):
+            call.cancel()  # while the connection is made
+        elif isinstance(event, CallAbandoned):
+            said.append(event.outcome)
+
+    limiter = StoppedOnce()
+    async with AsyncClient("key", base_url=url, limiter=limiter, observers=(observe,)) as syncro:
+        call = asyncio.create_task(syncro.request("POST", "/second", json={}))
+        await asyncio.wait({call})
+        assert call.cancelled()
+    assert said == ["nothing was sent, because its slot had expired"]
+    assert received == []
+    assert [type(outcome) for outcome in limiter.outcomes] == [NotCounted]
