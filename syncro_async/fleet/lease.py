@@ -16,6 +16,9 @@ from syncro_async.limiting.shared.store import StoreUnreachableError
 # A lease is renewed so many times before it would end, and more often while its store is away.
 _RENEWALS = 3
 _ATTEMPTS = 30
+# How often a run asks for its lease before it gives up. The event loop of a busy worker can take
+# longer than the patience of the store's client, which then looks like a store that is away.
+_TAKES = 3
 
 
 class LeaseLostError(ConfigurationError):
@@ -50,8 +53,13 @@ class HeldLease:
     async def take(self) -> float:
         """Take the lease. Returns 0.0, or in how many seconds that of another run ends.
 
-        Raises `StoreUnreachableError` and `ConfigurationError`.
+        Raises `StoreUnreachableError` when the store is out of reach three times in a row, and
+        `ConfigurationError`.
         """
+        for _ in range(_TAKES - 1):
+            with suppress(StoreUnreachableError):
+                return await self._claim(renews=False)
+            await self._clock.sleep(self._seconds / _ATTEMPTS)
         return await self._claim(renews=False)
 
     async def keep(self) -> None:

@@ -162,6 +162,27 @@ async def test_a_released_lease_is_free_at_once(lease: HeldLease, way: Way) -> N
     assert await other(way.clock) == 0.0
 
 
+async def test_a_store_that_is_away_for_a_moment_does_not_send_the_run_away(way: Way) -> None:
+    way.trouble = StoreUnreachableError("away")
+    lease = HeldLease(way, "acme:sync", "here", 30.0, way.clock)
+    taking = asyncio.create_task(lease.take())
+    await way.clock.advance(1.5)
+    way.trouble = None
+    await way.clock.advance(0.5)
+    assert await taking == 0.0
+    assert way.asked_at == [0.0, 1.0, 2.0]
+    assert lease.valid_until == 32.0
+
+
+async def test_a_store_that_stays_away_is_asked_three_times(way: Way) -> None:
+    way.trouble = StoreUnreachableError("away")
+    taking = asyncio.create_task(HeldLease(way, "acme:sync", "here", 30.0, way.clock).take())
+    await way.clock.advance(2.0)
+    with pytest.raises(StoreUnreachableError, match="away"):
+        await taking
+    assert way.asked_at == [0.0, 1.0, 2.0]
+
+
 @pytest.mark.parametrize("error", [StoreUnreachableError("away"), ConfigurationError("closed")])
 async def test_without_the_store_it_ends_by_itself(
     lease: HeldLease, way: Way, error: Exception

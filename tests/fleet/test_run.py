@@ -29,6 +29,7 @@ from syncro_async.sandbox import (
     Trouble,
     serving,
 )
+from syncro_async.testing import FakeClock
 
 Run = Callable[..., Any]
 NO_RETRY = RetryPolicy(attempts=1)
@@ -239,7 +240,7 @@ class TestComesBack:
         assert (await run(receipt.next_job)).outcome == "done"
 
     async def test_when_the_store_is_away(self, run: Run, tmp_path: Path) -> None:
-        receipt = await run(limiter="redis://127.0.0.1:1/0")
+        receipt = await run(limiter="redis://127.0.0.1:1/0", clock=FakeClock())
         assert (receipt.outcome, receipt.next_attempt) == ("later", 1)
         assert receipt.delay(receipt.ended_at) == 30.0
 
