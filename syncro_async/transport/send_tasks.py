@@ -28,7 +28,7 @@ class SendTasks:
         # Few requests inside httpx: its work for each grows with the number of connections.
         self.connection_slots = asyncio.Semaphore(max_connections)
 
-    def start(self, work: Coroutine[Any, Any, T], done: asyncio.Future[None]) -> asyncio.Task[T]:
+    def start(self, work: Coroutine[Any, Any, T], over: asyncio.Future[None]) -> asyncio.Task[T]:
         """Run it in a task of its own, which its caller's cancellation does not reach.
 
         `over` is done when the task is: the work sees to it with its last step, so that who waits
@@ -37,7 +37,7 @@ class SendTasks:
         """
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(partial(self._ended, done))
+        task.add_done_callback(partial(self._ended, over))
         return task
 
     def _ended(self, over: asyncio.Future[None], task: asyncio.Task[Any]) -> None:

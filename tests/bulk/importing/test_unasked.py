@@ -123,9 +123,7 @@ class Shifting(RawServer):
 
 @pytest.mark.parametrize("at", range(2, 14))
 @pytest.mark.parametrize("count", [30, 95])
-async def test_a_lead_is_found_also_when_others_are_deleted_during_the_reading(
-    count: int, at: int
-) -> None:
+async def test_a_lead_is_found_also_when_others_are_deleted(count: int, at: int) -> None:
     server = Shifting()
     server.add_old(count)
     server.before_page = {at: server.swap}
