@@ -10,7 +10,8 @@ A process of the lost state that does not report may have been granted slots tha
 knows. Until it reports, or until all slots that it could have do not count any more, nothing is
 free.
 
-The stated exception: the state is lost while no process that used it is alive and running.
+The stated exception: the state is lost while no process is running that has calls or slots that
+count. An idle process has left the store, and does not know what others have sent since.
 """
 
 from __future__ import annotations
