@@ -99,6 +99,7 @@ class RowRefusedError(Exception):
 
 
 _GIVE = "add columns for them, or say what all new leads get with {defaults}"
+_NO_KEY = "to change the name, give the row the lead's email or phone, as an export has it"
 _FOREIGN_ID = "if the ids are those of another program, leave the column out with {ignore}"
 
 
@@ -163,10 +164,7 @@ def _plan_by_id(
                 f" {_named(others)}"
             )
     plan = _plan(row, lead, tags_mode, None)
-    given = [key for key in _KEYS if key in row.fields]
-    if given and {"name", *given} <= plan.changes.keys():
-        reason = f"is that of {_named([lead])}, which has another name, and no key of the row"
-        raise RowRefusedError(reason, ID, row.id, _FOREIGN_ID)
+    _check_same_person(row, lead, plan.changes)
     if not plan.upserts:
         return plan
     for key in _KEYS:
@@ -176,6 +174,23 @@ def _plan_by_id(
         f"lead {lead.id} cannot be changed: the server finds a lead by its email or phone, and this"
         " one has neither unchanged and for itself"
     )
+
+
+def _check_same_person(row: RowContent, lead: Lead, changes: Changes) -> None:
+    """Check that the name or a key of a row with an id is that of the lead."""
+    given = [key for key in _KEYS if key in row.fields]
+    if not {"name", *given} <= changes.keys():
+        return
+    if given:
+        reason = f"is that of {_named([lead])}, which has another name, and no key of the row"
+        raise RowRefusedError(reason, ID, row.id, _FOREIGN_ID)
+    has_key = lead.email or lead.phone  # a lead without one is refused for that reason
+    if has_key and not same_name(str(row.fields["name"]), lead.name or ""):
+        reason = (
+            f"is that of {_named([lead])}; the row has the name {row.fields['name']}, and no email"
+            " or phone to show that the ids are those of this account"
+        )
+        raise RowRefusedError(reason, ID, row.id, f"{_NO_KEY}; {_FOREIGN_ID}")
 
 
 def _plan(row: RowContent, lead: Lead, tags_mode: TagsMode, key: Key | None) -> RowPlan:

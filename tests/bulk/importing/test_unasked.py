@@ -61,6 +61,49 @@ async def test_the_ids_of_another_program_are_no_leads_of_ours(plain: RawServer)
     assert "ignore" in (problem.advice or "")
 
 
+@pytest.mark.parametrize("others", [{}, {"email": "", "phone": None}])
+async def test_an_id_and_another_name_are_no_proof_of_a_lead(
+    plain: RawServer, others: dict[str, Any]
+) -> None:
+    ana = plain.add(name="Ana Prado", email="ana@x.y", phone="+5511999990001")
+    before = dict(ana)
+    row = {"id": 1, "name": "Carlos Souza", "notes": "x", **others}
+    async with plain.client() as syncro:
+        with pytest.raises(BadRowsError) as caught:
+            await syncro.bulk.upsert_leads([row], defaults=HOME)
+        assert plain.leads == {1: before}
+        (problem,) = caught.value.problems
+        assert problem.text.startswith(
+            "id 1 is that of lead 1 (Ana Prado, ana@x.y, +5511999990001); the row has the name"
+            " Carlos Souza, and no email or phone to show that the ids are those of this account"
+        )
+        advice = problem.advice or ""
+        assert advice.startswith("to change the name, give the row the lead's email or phone,")
+        assert "ignore" in advice
+        # What the advice says: the file has a key that is the lead's.
+        summary = await syncro.bulk.upsert_leads([row | {"email": "ana@x.y"}])
+    assert (summary.updated, plain.leads[1]["name"]) == (1, "Carlos Souza")
+
+
+async def test_a_lead_without_a_key_is_refused_for_that_reason(plain: RawServer) -> None:
+    plain.add(name="Ana Prado")
+    async with plain.client() as syncro:
+        with pytest.raises(BadRowsError, match="lead 1 cannot be changed: the server finds a lead"):
+            await syncro.bulk.upsert_leads([{"id": 1, "name": "Carlos Souza"}])
+
+
+@pytest.mark.parametrize("name", ["ana  prado", "ANA PRADO", "Ana Prado", None])
+async def test_an_id_and_the_name_of_its_lead_need_no_key(
+    plain: RawServer, name: str | None
+) -> None:
+    """Capitals and spaces make no other name."""
+    plain.add(name="Ana Prado", email="ana@x.y")
+    async with plain.client() as syncro:
+        summary = await syncro.bulk.upsert_leads([{"id": 1, "name": name, "notes": "x"}])
+    assert (summary.updated, plain.leads[1]["notes"]) == (1, "x")
+    assert plain.leads[1]["name"] == (name or "Ana Prado")
+
+
 @pytest.mark.parametrize("edited", [(0,), (1,), (0, 1)])
 async def test_leads_that_share_a_phone_change_only_where_their_rows_do(
     plain: RawServer, edited: tuple[int, ...]
