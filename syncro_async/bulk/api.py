@@ -227,7 +227,9 @@ class Bulk:
 
         The arguments are those of `upsert_leads`, or with `create` of `create_leads`. The rows are
         read and checked; with a `journal` that was begun, what it says is done does not count.
-        With `diff` the number of leads is asked for. Raises what the import raises before it sends.
+        With `diff` the number of leads is asked for. Where the server wants name, pipeline and
+        stage with each update, an update takes one request more, which is not known beforehand.
+        Raises what the import raises before it sends.
 
         - `rows`, `match_by`, `columns`, `defaults`, `definitions`, `diff`, `tags_mode`, `locale`,
           `on_bad_row`, `encoding`, `header_row`, `ignore_others`: as for `upsert_leads`.

@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from typing import Literal
 
+from syncro_async.bulk.importing.present import LeadChangedError
 from syncro_async.errors import (
     APIError,
     AuthenticationError,
@@ -63,7 +64,7 @@ def reason_for(error: SyncroError) -> str:
         return f"{kind}: {fields}"
     if isinstance(error, APIError):
         return f"{kind} {error.status}: {_without_values(error.message)}"
-    return kind
+    return _without_values(error.message) if isinstance(error, LeadChangedError) else kind
 
 
 def _without_values(message: str) -> str:

@@ -20,6 +20,7 @@ TagsMode = Literal["add", "replace", "skip"]
 
 # What a lead is created with; an update may have to repeat it.
 PRESENT = ("name", "pipeline_id", "stage_id")
+PLACE = ("pipeline_id", "stage_id")
 _KEYS: tuple[Key, ...] = ("email", "phone")
 
 
@@ -30,7 +31,8 @@ class RowPlan(msgspec.Struct, frozen=True, omit_defaults=True):
     - `key`, `match_by`: the key by which the server finds it, as the server spells it; an empty
       key where no request needs one
     - `changes`: the fields that change, each with its present and its new value
-    - `present`: the lead's name, pipeline and stage
+    - `place`: the lead's pipeline and stage at the comparison, which are never sent for another
+      stage: the lead may be moved before its row is sent
     - `add_tags`, `remove_tags`: the tags that it lacks, and those that it is not to have
     - `emptied`: in how many fields the row has an empty cell and the lead a value
     """
@@ -39,7 +41,7 @@ class RowPlan(msgspec.Struct, frozen=True, omit_defaults=True):
     match_by: Key = "email"
     key: str = ""
     changes: Changes = {}
-    present: dict[str, Any] = {}
+    place: dict[str, Any] = {}
     add_tags: list[str] = []
     remove_tags: list[str] = []
     emptied: int = 0
@@ -212,7 +214,7 @@ def _plan(row: RowContent, lead: Lead, tags_mode: TagsMode, key: Key | None) -> 
         key or "email",
         str(getattr(lead, key)) if key else "",
         changes,
-        {name: getattr(lead, name) for name in PRESENT},
+        {name: getattr(lead, name) for name in PLACE},
         add,
         remove,
         sum(_holds(lead, name) for name in set(row.blank)),

@@ -9,9 +9,10 @@ from typing import Any, Literal, NamedTuple
 from anyio import to_thread
 
 from syncro_async.bulk.files import values
-from syncro_async.bulk.importing.calls import LeadCalls
+from syncro_async.bulk.importing.calls import LeadCalls, Update
 from syncro_async.bulk.importing.matching import normal_email, phone_index, same_name, same_phone
-from syncro_async.bulk.importing.plan import PRESENT, Changes, Key, changes_of, fields_of
+from syncro_async.bulk.importing.plan import PLACE, Changes, Key, changes_of, fields_of
+from syncro_async.bulk.importing.present import LeadChangedError
 from syncro_async.bulk.importing.reading import lead_of
 from syncro_async.bulk.importing.report import ReportLine, read_report
 from syncro_async.bulk.job import Job, JobContext
@@ -23,6 +24,8 @@ _INDEXES: Mapping[Key, Callable[[str], str]] = {"email": normal_email, "phone": 
 
 # What a field of several values holds when a report says that it held nothing.
 _EMPTY: Mapping[str, Any] = {"tags": [], "custom_fields": {}}
+
+_AGAIN = "undo the import again: what has not changed is restored"
 
 
 class _Change(NamedTuple):
@@ -137,7 +140,10 @@ class _Undo:
             left.append("the lead has no key unchanged and for itself")
             changes = {}
         if not self._dry_run:
-            await self._send(lead, key, changes, add, remove)
+            if key is not None and (why := await self._update(changed, lead, key, changes)):
+                left.append(why)
+                changes = {}
+            await self._change_tags(lead.id, add, remove)
         if add or remove:
             changes["tags"] = (held, [tag for tag in held if tag not in remove] + add)
         what: Literal["restored", "kept"] = "restored" if changes else "kept"
@@ -150,17 +156,32 @@ class _Undo:
                 return key
         return None
 
-    async def _send(
-        self, lead: Lead, key: Key | None, changes: Changes, add: list[str], remove: list[str]
-    ) -> None:
-        if changes and key is not None:
-            fields = {**fields_of(changes), key: getattr(lead, key)}
-            present = {name: getattr(lead, name) for name in PRESENT}
-            await self._calls.update(lead.id, fields, key, present)
+    async def _update(
+        self, changed: _Changed, lead: Lead, key: Key, changes: Changes
+    ) -> str | None:
+        """Send the old values; return why the lead was left as it is."""
+        if not changes:
+            return None
+
+        def check(now: Lead) -> None:
+            other = [name for name in changes if _is_changed(now, name, changed.fields[name].new)]
+            if other:
+                names = " and ".join(other)
+                raise LeadChangedError(f"{names} has changed while leads were restored", _AGAIN)
+
+        fields = {**fields_of(changes), key: getattr(lead, key)}
+        place = {name: getattr(lead, name) for name in PLACE}
+        try:
+            await self._calls.update(Update(lead.id, fields, key, place, check=check))
+        except LeadChangedError as error:
+            return error.message
+        return None
+
+    async def _change_tags(self, lead_id: int, add: list[str], remove: list[str]) -> None:
         if add:
-            await self._api.add_tags(lead.id, add)
+            await self._api.add_tags(lead_id, add)
         for tag in remove:
-            await self._api.remove_tag(lead.id, tag)
+            await self._api.remove_tag(lead_id, tag)
 
 
 def _shared(leads: Iterable[Lead], key: Key) -> set[str]:
@@ -176,6 +197,12 @@ def _shared(leads: Iterable[Lead], key: Key) -> set[str]:
 def _holds(lead: Lead, name: str, some: Iterable[Any]) -> bool:
     """Return whether the field of the lead has one of these values."""
     return any(not changes_of(fields_of({name: (None, value)}), lead) for value in some)
+
+
+def _is_changed(lead: Lead, name: str, some: Iterable[Any]) -> bool:
+    """Return whether the answer shows the field, and none of these values in it."""
+    shown = getattr(lead, name.partition(".")[0])
+    return shown is not None and not _holds(lead, name, some)
 
 
 def _is_as_created(changed: _Changed, lead: Lead) -> bool:

@@ -8,11 +8,11 @@ from typing import Any
 
 import msgspec
 
-from syncro_async.bulk.importing.calls import LeadCalls
+from syncro_async.bulk.importing.calls import LeadCalls, Update
 from syncro_async.bulk.importing.diff import plan_of
 from syncro_async.bulk.importing.fields import FieldMapping, Kind
 from syncro_async.bulk.importing.journal import HALF_MADE, NOT_MADE, Journal, QueuedRow
-from syncro_async.bulk.importing.plan import PRESENT, RowPlan, TagsMode, fields_of, tag_changes
+from syncro_async.bulk.importing.plan import RowPlan, TagsMode, fields_of, tag_changes
 from syncro_async.bulk.importing.row_states import KnownLead, lead_before, mark_half_made
 from syncro_async.bulk.job import JobContext
 from syncro_async.resources.arguments import MatchBy
@@ -123,17 +123,17 @@ class LeadWriter:
         if not fields or not plan.key:
             return False, plan.lead_id
         fields[plan.match_by] = plan.key
-        return await self._calls.update(plan.lead_id, fields, plan.match_by, plan.present)
+        return await self._calls.update(Update(plan.lead_id, fields, plan.match_by, plan.place))
 
     async def _update_again(self, row: QueuedRow, known: KnownLead) -> tuple[bool, int]:
         """Update the lead that the import has made, by its key as the server spells it."""
-        lead = await self._leads.get(known.lead_id)
         fields = _without_tags(self._own(row))
         # An answer may lack the key. The spelling with which the lead was made is then the best.
-        spelled = self._fields.own(msgspec.json.decode(known.body))
-        fields[known.key] = getattr(lead, known.key) or spelled[known.key]
-        present = {name: getattr(lead, name) or self.fields_of(row).get(name) for name in PRESENT}
-        return await self._calls.update(known.lead_id, fields, known.key, present)
+        fields[known.key] = self._fields.own(msgspec.json.decode(known.body))[known.key]
+        place = self._converted(known.body)
+        return await self._calls.update(
+            Update(known.lead_id, fields, known.key, place, is_own=True)
+        )
 
 
 def _without_tags(fields: Mapping[str, Any]) -> dict[str, Any]:
