@@ -43,10 +43,23 @@ from typing import Any, Literal, NamedTuple
 
 from syncro_async._internal.argument_text import Argument, ArgumentText
 from syncro_async._internal.error_text import first_few, format_error, format_groups, format_wait
+from syncro_async._internal.known_keys import mask_keys, masked
 from syncro_async._internal.plain_text import LONGEST_NAME, one_line, shorten
 from syncro_async._internal.tracebacks import short_traceback
 from syncro_async.models.raw_result import Headers
 from syncro_async.models.receipts import FailureGroup, ImportSummary, RowProblem, group_problems
+
+
+def without_keys(text: str) -> str:
+    """The text with `***` in the place of API keys, for a program that prints what it was given.
+
+    These are the keys of the clients that this process has made, those in the variables of the
+    environment that clients read (`SYNCRO_API_KEY`), and what looks like a key. Users and passwords
+    of URLs are masked too. The messages of the errors here need none of it.
+
+    - `text`: the text
+    """
+    return masked(text)
 
 
 class PendingTask(NamedTuple):
@@ -74,16 +87,22 @@ class SyncroError(Exception):
     attempts: int = 0
     advice: str | None = None
     parts: tuple[str | Argument, ...] = ()
+    # What a server says is masked where it is read, with the key of the call.
+    _of_server = False
 
     def __init__(
         self, message: str, *, method: str | None = None, path: str | None = None, attempts: int = 0
     ) -> None:
+        if not self._of_server:
+            message = (
+                message.changed(masked) if isinstance(message, ArgumentText) else masked(message)
+            )
         if isinstance(message, ArgumentText):
             self.parts, message = message.parts, str(message)
         super().__init__(message)
         self.message = message
         self.method = method
-        self.path = path
+        self.path = None if path is None else mask_keys(path)
         self.attempts = attempts
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -126,7 +145,7 @@ class InvalidArgumentError(SyncroError, ValueError):
 
     def __init__(self, message: str, *, argument: str) -> None:
         super().__init__(message)
-        self.argument = argument
+        self.argument = masked(argument)
 
 
 class UnknownArgumentError(InvalidArgumentError, TypeError):
@@ -153,7 +172,7 @@ class BadRowsError(SyncroError, ValueError):
         return group_problems(self.problems)
 
     def __str__(self) -> str:
-        return one_line(f"{self.message}: {format_groups(self.groups)}")
+        return one_line(masked(f"{self.message}: {format_groups(self.groups)}"))
 
 
 class ImportStoppedError(SyncroError):
@@ -245,6 +264,7 @@ class APIError(SyncroError):
     """
 
     not_processed: bool = False
+    _of_server = True
 
     def __init__(
         self,

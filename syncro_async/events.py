@@ -13,9 +13,26 @@ from collections.abc import Callable, Iterable
 
 import msgspec
 
+from syncro_async._internal.known_keys import masked
 from syncro_async._internal.plain_text import one_line
 
+
+class _WithoutKeys(logging.Filter):
+    """Masks API keys in the records: a path, a file or an error of a library may hold one."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        text = record.getMessage()
+        if (hidden := masked(text)) != text:
+            record.msg, record.args = hidden, ()
+        if record.exc_info:
+            trace = logging.Formatter().formatException(record.exc_info)
+            if (hidden := masked(trace)) != trace:
+                record.exc_text = hidden  # formatters take it instead of the error itself
+        return True
+
+
 logger = logging.getLogger("syncro_async")
+logger.addFilter(_WithoutKeys())
 
 
 class CallStarted(msgspec.Struct, frozen=True):

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from syncro_async._internal.argument_text import Argument, ArgumentText
 from syncro_async._internal.checks import is_int, is_number
+from syncro_async._internal.known_keys import looks_like_key, mask_keys, remember_key
 from syncro_async._internal.plain_text import shown
 from syncro_async.clock import Clock, SystemClock
 from syncro_async.dialects.dialect import Dialect
@@ -113,9 +114,11 @@ def api_key_from(given: object, dialect: Dialect) -> ApiKey:
             else f"the API key for {dialect.name} is blank"
         )
     try:
-        return ApiKey(key)
+        checked = ApiKey(key)
+        remember_key(key)
     finally:
         del given, key  # an error's traceback holds this frame
+    return checked
 
 
 def account_of(source: ApiKey | AskKey) -> str:
@@ -159,16 +162,24 @@ def base_url_from(given: str | None, dialect: Dialect) -> str:
     except ValueError:
         usable = None
     if not usable:
-        raise ConfigurationError(
-            ArgumentText(Argument("base_url", shown(url)), f" must look like {dialect.base_url!r}")
-        )
+        raise ConfigurationError(_no_base_url(url, dialect))
     if parts.username or parts.password or parts.query or parts.fragment:
         raise ConfigurationError(
             ArgumentText(Argument("base_url"), " may hold no password, query or fragment")
         )
+    if mask_keys(url) != url:
+        # It would be shown where the address of the server is.
+        raise ConfigurationError(
+            ArgumentText(
+                Argument("base_url"),
+                " holds what looks like an API key, so it is not shown here; take the key out of"
+                f" it: the client sends {dialect.environment}_API_KEY in a header",
+            )
+        )
     if parts.scheme == "http" and not _is_loopback(str(parts.hostname)):
         warnings.warn(
-            f"the base URL {url!r} is not encrypted: everybody on the way can read the API key",
+            f"the base URL {shown(url)} is not encrypted: everybody on the way can read the API"
+            " key",
             UserWarning,
             stacklevel=3,
         )
@@ -176,6 +187,19 @@ def base_url_from(given: str | None, dialect: Dialect) -> str:
     standard = ":443" if parts.scheme == "https" else ":80"
     netloc = parts.netloc.lower().removesuffix(standard)
     return urlunsplit(parts._replace(netloc=netloc)).rstrip("/")
+
+
+def _no_base_url(url: str, dialect: Dialect) -> ArgumentText:
+    """The message for a text that is no base URL; a key is often in its place."""
+    example = f" must look like {dialect.base_url!r}"
+    if not looks_like_key(url):
+        return ArgumentText(Argument("base_url", shown(url)), example)
+    prefix = dialect.environment
+    return ArgumentText(
+        Argument("base_url"),
+        f"{example}, and its value looks like an API key, so it is not shown here; check whether"
+        f" {prefix}_API_KEY and {prefix}_BASE_URL are swapped",
+    )
 
 
 def rates_from(
@@ -194,11 +218,11 @@ def rates_from(
     calls, _, seconds = text.partition("/")
     try:
         return (RateLimit(int(calls), float(seconds)),)
-    except (ValueError, ConfigurationError) as error:
+    except (ValueError, ConfigurationError):
         raise ConfigurationError(
             f"{variable}={shown(text)} must be CALLS/SECONDS, two numbers above 0, for example"
             " 60/60"
-        ) from error
+        ) from None  # the cause shows the text whole
 
 
 def locale_from(dialect: Dialect) -> str | None:

@@ -33,6 +33,8 @@ ROWS = (
         *("clock", "events", "version", "_internal"),
         *("_internal.argument_text", "_internal.checks", "_internal.forks", "_internal.html"),
         *(
+            "_internal.key_mask",
+            "_internal.known_keys",
             "_internal.plain_text",
             "_internal.private_file",
             "_internal.tracebacks",

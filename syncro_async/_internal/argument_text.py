@@ -6,6 +6,7 @@ arguments as parts, and nobody has to look for them in the finished text.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple, Self
 
 
@@ -41,3 +42,14 @@ class ArgumentText(str):
         text = super().__new__(cls, "".join(map(str, parts)))
         text.parts = parts
         return text
+
+    def changed(self, change: Callable[[str], str]) -> Self:
+        """The same with the texts and the values of the arguments changed."""
+        return type(self)(
+            *(
+                change(part)
+                if isinstance(part, str)
+                else part._replace(value=None if part.value is None else change(part.value))
+                for part in self.parts
+            )
+        )

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from syncro_async._internal.known_keys import masked, masked_value
+
 # The longest text of a server in a message, and the longest name of a field (characters).
 LONGEST = 500
 LONGEST_NAME = 100
 # The longest value of an argument in a message (characters).
 _LONGEST_VALUE = 120
+# Keys are looked for in no more of a value, because a value may be a whole file.
+_LOOKED_AT = 4_096
 
 
 def one_line(text: str) -> str:
@@ -32,9 +36,11 @@ def shorten(text: str, longest: int = LONGEST, whole: str = "") -> str:
 
 
 def shown(value: object) -> str:
-    """The value as error messages show it: its `repr()`, cut where it is long."""
+    """The value as error messages show it: its `repr()` without API keys, cut where it is long."""
     try:
-        text = repr(value)
+        if isinstance(value, str):
+            value = masked_value(value[:_LOOKED_AT])
+        text = masked(repr(value)[:_LOOKED_AT])
     except Exception:  # noqa: BLE001  # any code may be behind a repr, and it is not the message
         return f"a value of type {type(value).__name__}"
     return text if len(text) <= _LONGEST_VALUE else f"{text[:_LONGEST_VALUE]}…"

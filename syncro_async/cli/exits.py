@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import Literal, NamedTuple
 
 from syncro_async.cli.words import reason_of
-from syncro_async.errors import ConfigurationError, SyncroError
+from syncro_async.errors import ConfigurationError, SyncroError, without_keys
 
 _LIBRARIES = {"cli": {"typer", "rich"}, "sandbox": {"starlette", "uvicorn"}}
 
@@ -58,7 +58,7 @@ def exit_for(error: BaseException) -> Exit:
     if isinstance(error, BrokenPipeError):
         return Exit(FAILED, "syncro: error: standard output was closed before the end")
     code, reason = _code_and_reason(error)
-    return Exit(code, f"syncro: error: {in_one_line(reason)}")
+    return Exit(code, f"syncro: error: {in_one_line(without_keys(reason))}")
 
 
 def report_exit(error: BaseException, *, debug: bool) -> int:
@@ -67,14 +67,14 @@ def report_exit(error: BaseException, *, debug: bool) -> int:
     if isinstance(error, BrokenPipeError):
         _stop_writing_to_stdout()
     if debug:
-        traceback.print_exception(error, file=sys.stderr)
+        say("".join(traceback.format_exception(error)).removesuffix("\n"))
     say(line)
     return code
 
 
 def say(line: str) -> None:
-    """Print one line on stderr; only results go to stdout."""
-    sys.stderr.write(f"{line}\n")
+    """Print one line on stderr, without API keys; only results go to stdout."""
+    sys.stderr.write(f"{without_keys(line)}\n")
     sys.stderr.flush()
 
 

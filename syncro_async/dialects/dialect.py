@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from inspect import signature
 from typing import Any, Literal, TypeVar
 
+from syncro_async._internal.known_keys import remember_variable
 from syncro_async.dialects.pagination import Paging
 from syncro_async.errors import APIError, ConfigurationError, MissingResourceError
 from syncro_async.limiting.rate_limit import RateLimit
@@ -99,6 +100,7 @@ class Dialect:
     resources: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
+        remember_variable(f"{self.environment}_API_KEY")
         given: Mapping[str, object] = self.headers
         for name, value in given.items():
             if not _HEADER_NAME.fullmatch(name) or name.lower() == self.key_header.lower():

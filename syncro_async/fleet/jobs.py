@@ -11,6 +11,7 @@ from typing import Any, Literal, Self, get_args
 
 import msgspec
 
+from syncro_async._internal.known_keys import mask_keys
 from syncro_async.errors import InvalidArgumentError
 from syncro_async.models import base
 from syncro_async.models.receipts import shown
@@ -154,6 +155,11 @@ def check_account(name: object) -> str:
             f"account={shown(name)} cannot be the name of an account: it has 1 to 64 letters,"
             " digits, '.', '_' or '-', begins with a letter or a digit, does not end with '.', and"
             " is not a device of Windows such as 'con'",
+            argument="account",
+        )
+    if mask_keys(name) != name:
+        raise InvalidArgumentError(
+            "account looks like an API key, so it is not shown: give the name of the account",
             argument="account",
         )
     return name

@@ -9,6 +9,7 @@ from inspect import isawaitable
 from pathlib import Path
 from typing import TypeVar
 
+from syncro_async._internal.known_keys import MASK, looks_like_key
 from syncro_async._internal.worker_thread import WorkerThread
 from syncro_async.errors import ConfigurationError, SyncroError
 
@@ -70,9 +71,10 @@ def from_environment(account: str, variable: str) -> str:
     """The key in this variable. Raises `ConfigurationError` when it is not set."""
     key = os.environ.get(variable, "").strip()
     if not key:
+        shown = MASK if looks_like_key(variable) else variable
         raise ConfigurationError(
-            f"the environment variable {variable}, which holds the key of account {account}, is"
-            " not set"
+            f"the environment variable {shown}, which holds the key of account"
+            f" {account}, is not set{_hint(variable, 'variable')}"
         )
     return key
 
@@ -92,10 +94,21 @@ def from_file(account: str, file: Path) -> str:
     except UnicodeDecodeError:
         raise ConfigurationError(f"{whose} holds other characters than ASCII") from None
     except OSError as error:
-        raise ConfigurationError(f"{whose} cannot be read: {error.strerror}") from None
+        shown = file.with_name(MASK) if looks_like_key(file.name) else file
+        raise ConfigurationError(
+            f"the key file {shown} of account {account} cannot be read:"
+            f" {error.strerror}{_hint(file.name, 'file')}"
+        ) from None
     if not key:
         raise ConfigurationError(f"{whose} is empty")
     return key
+
+
+def _hint(given: str, what: str) -> str:
+    """What to do where a key stands in the place of a name."""
+    if not looks_like_key(given):
+        return ""
+    return f"; its name looks like an API key, so it is not shown: give the name of a {what}"
 
 
 def is_open_to_others(mode: int, system: str) -> bool:

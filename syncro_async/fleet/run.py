@@ -28,6 +28,7 @@ from syncro_async.errors import (
     ServerError,
     SyncroError,
     UnexpectedResponseError,
+    without_keys,
 )
 from syncro_async.events import Event, RequestSent
 from syncro_async.fleet.accounts import Accounts
@@ -373,6 +374,10 @@ async def _account_id(client: AsyncClient) -> str:
 
 
 def _reason_of(error: Exception) -> str:
+    return without_keys(_text_of(error))
+
+
+def _text_of(error: Exception) -> str:
     if isinstance(error, OSError) and error.strerror:
         place = "" if error.filename is None else f"{error.filename}: "
         return f"{place}{error.strerror}"

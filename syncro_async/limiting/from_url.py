@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import parse_qsl, unquote, urlencode
 
+from syncro_async._internal.plain_text import shown
 from syncro_async.clock import Clock
 from syncro_async.errors import ConfigurationError
 from syncro_async.limiting.budget.state import STATE_LOSS_PAUSE
@@ -46,12 +47,12 @@ class StoreLocation:
 def location_of(url: str) -> StoreLocation:
     """Where the URL points. Raises `ConfigurationError` when that is no shared limiter's."""
     address, _, query = url.partition("?")
-    scheme, separator, rest = address.partition("://")
-    scheme = scheme.lower()
+    given, separator, rest = address.partition("://")
+    scheme = given.lower()
     if not separator or (scheme != "sqlite" and scheme not in _REDIS):
         # The part behind it, or before an @, may be a password.
-        kind = scheme.partition(":")[0]
-        what = "limiter is no URL" if "@" in kind else f"limiter {kind!r} is not known"
+        kind = given.partition(":")[0]
+        what = "limiter is no URL" if "@" in kind else f"limiter {shown(kind)} is not known"
         raise ConfigurationError(f"{what}; write {_KNOWN}")
     if "#" in url:
         raise ConfigurationError("the limiter's URL has a '#', which must be written '%23' there")

@@ -7,6 +7,7 @@ from typing import Any, Literal, NamedTuple
 
 import msgspec
 
+from syncro_async._internal import plain_text
 from syncro_async.models import base
 from syncro_async.models.types import Moment
 
@@ -293,7 +294,7 @@ def advice_in(advice: str, column: str | None) -> str:
 
 def shown(value: Any) -> str:
     """A value as messages show it, cut when it is long."""
-    text = repr(value)
+    text = plain_text.shown(value)
     return text if len(text) <= _SHOWN_CHARS else f"{text[:_SHOWN_CHARS]}…"
 
 

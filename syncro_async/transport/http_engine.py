@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from syncro_async._internal.argument_text import Argument, ArgumentText
 from syncro_async._internal.checks import parse_uint
 from syncro_async._internal.per_loop import PerLoop
-from syncro_async._internal.plain_text import LONGEST_NAME, shorten
+from syncro_async._internal.plain_text import LONGEST_NAME, shorten, shown
 from syncro_async.clock import Clock
 from syncro_async.errors import ConfigurationError, SyncroError, UnexpectedResponseError
 from syncro_async.transport.body_limits import ERROR_CAP
@@ -75,7 +75,7 @@ class HttpLibrary:
             _ = self.api.URL(url).host
         except (self.api.InvalidURL, ValueError) as error:
             raise ConfigurationError(
-                ArgumentText(Argument("base_url", repr(url)), f" cannot be used: {error}")
+                ArgumentText(Argument("base_url", shown(url)), f" cannot be used: {error}")
             ) from None
 
     def in_process_transport(self, app: Any) -> Transport:
@@ -91,7 +91,7 @@ def load_library(name: str) -> HttpLibrary:
     """
     if name not in NAMES:
         raise ConfigurationError(
-            f"engine={name!r} must be one of {', '.join(map(repr, NAMES))}; for aiohttp give"
+            f"engine={shown(name)} must be one of {', '.join(map(repr, NAMES))}; for aiohttp give"
             " transport=httpx_aiohttp.AiohttpTransport()"
         )
     try:

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from typing import Any, NoReturn
 
+from syncro_async._internal.key_mask import MASK, KeyMask
 from syncro_async._internal.plain_text import LONGEST, one_line, shorten
 from syncro_async.errors import ConfigurationError
-from syncro_async.transport.key_mask import MASK, KeyMask
 
 # What exceptions of Python hold beside `args` and `vars()`: OSError, UnicodeError, AttributeError.
 _BUILT_IN = ("strerror", "filename", "filename2", "object", "obj")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+from syncro_async._internal.known_keys import mask_keys
 from syncro_async.clock import Clock
 from syncro_async.errors import (
     APIError,
@@ -166,7 +167,7 @@ class RetryStage:
 def _with_call_info(error: SyncroError, exchange: CallState[Any]) -> SyncroError:
     """The error with the call it belongs to."""
     error.method = exchange.call.method
-    error.path = exchange.call.path
+    error.path = mask_keys(exchange.call.path)
     error.attempts = exchange.attempts
     return error
 

@@ -10,6 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
+from syncro_async._internal.plain_text import shown
 from syncro_async.clock import Clock
 from syncro_async.errors import ConfigurationError
 from syncro_async.transport.connections import KEEP_ALIVE, TransportPool
@@ -147,8 +148,8 @@ def _tls(library: HttpLibrary, certificate: str | None, *_environment: object) -
             context.load_cert_chain(certificate, password=_no_password)
         except (OSError, ValueError) as error:
             raise ValueError(
-                f"the client certificate {certificate!r} cannot be used: {error}; the file must be"
-                " PEM and hold the certificate and its private key, not encrypted"
+                f"the client certificate {shown(certificate)} cannot be used: {error}; the file"
+                " must be PEM and hold the certificate and its private key, not encrypted"
             ) from None
     return context
 

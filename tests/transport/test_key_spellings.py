@@ -15,9 +15,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from syncro_async import AsyncClient, RateLimit
+from syncro_async._internal.key_mask import KeyMask
 from syncro_async.errors import APIError, NoAnswerError, SyncroError, UnexpectedResponseError
 from syncro_async.events import Event
-from syncro_async.transport.key_mask import KeyMask
 from syncro_async.transport.redaction import ApiKey
 from tests.transport.scripted_app import KEY, at_once
 from tests.transport.scripted_server import ScriptedServer, answers, drops, http

@@ -85,13 +85,16 @@ _Place = tuple[int, int]
 
 
 class KeyMask:
-    """A secret to be masked; it is neither shown nor pickled."""
+    """A secret to be masked; it is neither shown nor pickled.
+
+    `piece` is the length of the shortest piece of it that is masked.
+    """
 
     __slots__ = ("_encoded", "_forms", "_spelled", "_whole")
 
-    def __init__(self, secret: str) -> None:
+    def __init__(self, secret: str, piece: int = _PIECE) -> None:
         self._whole = secret
-        self._forms = _forms(secret)
+        self._forms = _forms(secret, piece)
         self._spelled = _any_gram(form for form in self._forms if form.any_case)
         self._encoded = _any_gram(form for form in self._forms if not form.any_case)
 
@@ -204,9 +207,9 @@ class _Form:
         return at - before, at + length
 
 
-def _forms(secret: str) -> tuple[_Form, ...]:
+def _forms(secret: str, piece: int) -> tuple[_Form, ...]:
     """The secret itself, spelled out like the texts it is looked for in, and its encodings."""
-    piece = min(_PIECE, len(secret))
+    piece = min(piece, len(secret))
     spelled = {secret.translate(_LOWER)}
     spelled |= {view.text.translate(_LOWER) for view in _views(secret, _ESCAPES)}
     forms = [
