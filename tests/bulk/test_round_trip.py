@@ -76,7 +76,9 @@ def with_pandas(file: Path, edit: dict[str, Any]) -> None:
         case ".csv":
             frame.to_csv(file, index=False)
         case ".xlsx":
-            frame.to_excel(file, index=False, engine="openpyxl")
+            # else the text `=1+1` becomes a formula, and nothing computes it
+            options = {"options": {"strings_to_formulas": False}}
+            frame.to_excel(file, index=False, engine="xlsxwriter", engine_kwargs=options)
         case ".jsonl":
             frame.to_json(file, lines=True, orient="records", force_ascii=False)
         case _:

@@ -36,7 +36,7 @@ def text(
 
 def workbook(header: str, *rows: list[Any]) -> bytes:
     out = io.BytesIO()
-    with xlsxwriter.Workbook(out, {"in_memory": True}) as book:
+    with xlsxwriter.Workbook(out, {"in_memory": True, "strings_to_formulas": False}) as book:
         sheet = book.add_worksheet("Planilha1")
         for number, row in enumerate([header.split("|"), *rows]):
             sheet.write_row(number, 0, row)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from syncro_async._internal.error_text import counted
@@ -20,25 +21,47 @@ _REPEATED = re.compile(r"(.+) \(\d+\)")
 _INVISIBLE_ENDS = "\ufeff\u200b\u200e\u200f\u2060\u00ad"
 
 
+class Unclear(NamedTuple):
+    """Why the value of a cell is not surely what its sheet shows.
+
+    - `reason`, `advice`: as in `RowProblem`
+    - `in_text`: only a field of text refuses it; a number is sent as it is stored
+    """
+
+    reason: str
+    advice: str
+    in_text: bool = False
+
+
+NOTHING_UNCLEAR: Mapping[Any, Unclear] = MappingProxyType({})
+
+
 class Row(NamedTuple):
     """One row.
 
     - `line`: its line in the source, from 1
     - `columns`: the values by the names of their columns
     - `problems`: why it cannot be imported; empty for a row that could be read
+    - `unclear`: by column, what must not be sent when the column is a field
     """
 
     line: int
     columns: dict[str, Any]
     problems: tuple[RowProblem, ...] = ()
+    unclear: Mapping[str, Unclear] = NOTHING_UNCLEAR
 
 
 class Line(NamedTuple):
-    """The cells of one line of a file; `reason`: why they cannot be separated."""
+    """The cells of one line of a file.
+
+    - `reason`: why they cannot be separated
+    - `unclear`: by the cell's place from 0, why its value is not surely what is shown
+    """
 
     line: int
     cells: list[Any]
     reason: str | None = None
+    unclear: Mapping[int, Unclear] = NOTHING_UNCLEAR
 
 
 @dataclass
@@ -121,7 +144,7 @@ def rows_under(
     header: Sequence[str], lines: Iterator[Line], clean: Callable[[str, Any], Any]
 ) -> Iterator[Row]:
     """Make a row of every line that is not blank; `clean` gets a column's name and its cell."""
-    for line, cells, broken in lines:
+    for line, cells, broken, doubts in lines:
         if broken is not None:
             problem = RowProblem(line, None, broken, cells[0])
             yield Row(line, {RAW_COLUMN: cells[0]}, (problem,))
@@ -132,14 +155,17 @@ def rows_under(
         while width > len(header) and is_blank_row(cells[width - 1 : width]):
             width -= 1
         columns = {}
+        unclear = {}
         for number, cell in enumerate(cells[:width], 1):
             name = header[number - 1] if number <= len(header) else ""
             # Spreadsheets add columns without a name; their values are kept.
             if name or not is_blank_row([cell]):
                 name = name or f"column {number}"
                 columns[name] = clean(name, cell)
+                if number - 1 in doubts:
+                    unclear[name] = doubts[number - 1]
         problems: tuple[RowProblem, ...] = ()
         if width != len(header):
             reason = f"has {counted(width, 'cell')}, and the header has {len(header)}"
             problems = (RowProblem(line, None, reason, next(iter(columns.values()), None)),)
-        yield Row(line, columns, problems)
+        yield Row(line, columns, problems, unclear)

@@ -45,6 +45,7 @@ _NO = frozenset({"false", "0", "0.0", "no", "não", "nao", "falso", "n", "f"})
 _ERRORS = frozenset(
     {
         *("#N/A", "#REF!", "#VALUE!", "#NAME?", "#DIV/0!", "#NUM!", "#NULL!"),
+        *("#SPILL!", "#CALC!", "#FIELD!", "#BLOCKED!", "#CONNECT!", "#GETTING_DATA"),
         *("#N/D", "#VALOR!", "#NOME?", "#NÚM!", "#NULO!"),
     }
 )
@@ -153,9 +154,13 @@ def text(value: Any, locale: Locale | None = None) -> str:  # noqa: ARG001  # as
     written = str(value).strip()
     if _CUT_TEXT.fullmatch(written):
         raise RefusedValueError(_CUT_OFF, _AS_TEXT)
+    _refuse_error(written)
+    return written
+
+
+def _refuse_error(written: str) -> None:
     if written.startswith("#") and written.upper() in _ERRORS:
         raise RefusedValueError("is an error of a spreadsheet")
-    return written
 
 
 def phone(value: Any, locale: Locale | None = None) -> str:
@@ -185,6 +190,7 @@ def email(value: Any, locale: Locale | None = None) -> str:  # noqa: ARG001  # a
 def names(value: Any, locale: Locale | None = None) -> list[str]:  # noqa: ARG001  # as the others
     """Several texts: a list, JSON of one, or one text with commas or semicolons between them."""
     if isinstance(value, str):
+        _refuse_error(value.strip())
         value = json(value) if value.lstrip().startswith("[") else re.split("[,;]", value)
     if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
         raise RefusedValueError("must be a list of texts")

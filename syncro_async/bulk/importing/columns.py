@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple
 from syncro_async._internal.argument_text import Argument, ArgumentText
 from syncro_async.bulk.files import values
 from syncro_async.bulk.files.columns import COLUMNS
-from syncro_async.bulk.files.rows import ERROR_COLUMN, RAW_COLUMN, repeated_name
+from syncro_async.bulk.files.rows import ERROR_COLUMN, RAW_COLUMN, Unclear, repeated_name
 from syncro_async.errors import InvalidArgumentError
 from syncro_async.models.receipts import ColumnUse
 
@@ -191,6 +191,15 @@ class ColumnMapping:
                 _together(row[part] for part in parts),
             )
 
+    def with_joined(
+        self, row: Mapping[str, Any], marks: Mapping[str, Unclear]
+    ) -> dict[str, Unclear]:
+        """The marks of columns, and for each joined column that of the first part that has one."""
+        known = dict(marks)
+        for column, parts in self._joins(tuple(row)):
+            known.update((column, marks[part]) for part in reversed(parts) if part in marks)
+        return known
+
     def _joins(self, names: Sequence[str]) -> Iterator[tuple[str, list[str]]]:
         by_plain = {plain_name(name): name for name in names}
         for column, parts in self._joined.items():
@@ -247,5 +256,12 @@ class ColumnMapping:
 
 
 def _together(parts: Iterable[Any]) -> Any:
-    given = [values.text(part) for part in parts if not values.is_blank(part)]
+    """The parts as one text; a part that is no text stands alone, so that its field refuses it."""
+    given = []
+    for part in parts:
+        if not values.is_blank(part):
+            try:
+                given.append(values.text(part))
+            except ValueError:
+                return part
     return " ".join(given)

@@ -13,6 +13,7 @@ from syncro_async.bulk.files import phones, values
 from syncro_async.bulk.files.cleaning import Kind as CleaningKind
 from syncro_async.bulk.files.cleaning import clean
 from syncro_async.bulk.files.locales import Locale
+from syncro_async.bulk.files.rows import NOTHING_UNCLEAR, Unclear
 from syncro_async.bulk.importing.columns import CUSTOM, DOTTED, ColumnMapping, Target
 from syncro_async.bulk.importing.stored import is_made_a_number, is_written_so
 from syncro_async.errors import ConfigurationError, InvalidArgumentError, PermissionDeniedError
@@ -201,13 +202,17 @@ class FieldMapping:
         self._defaults = converted.fields
 
     def convert(
-        self, row: Mapping[str, Any], cleaned: Counter[str] | None = None
+        self,
+        row: Mapping[str, Any],
+        cleaned: Counter[str] | None = None,
+        unclear: Mapping[str, Unclear] = NOTHING_UNCLEAR,
     ) -> tuple[dict[str, Any], list[FieldError]]:
         """The fields to be sent, and every complaint about the row.
 
-        What was removed from its values is counted in `cleaned`.
+        What was removed from its values is counted in `cleaned`. A column that is `unclear` is
+        refused where it is a field.
         """
-        fields, complaints, removed, doubts = self._convert(row, self.columns)
+        fields, complaints, removed, doubts = self._convert(row, self.columns, unclear)
         if cleaned is not None:
             cleaned.update(removed)
         known_lead = self.known_lead(row) is not None
@@ -330,17 +335,39 @@ class FieldMapping:
         names = MATCH_KEYS[self._match_by]
         return "email" in names, "phone" in names
 
-    def _convert(self, row: Mapping[str, Any], columns: ColumnMapping) -> _Conversion:
+    def _convert(
+        self,
+        row: Mapping[str, Any],
+        columns: ColumnMapping,
+        unclear: Mapping[str, Unclear] = NOTHING_UNCLEAR,
+    ) -> _Conversion:
         done = _Conversion({}, [], Counter(), {})
+        marks = columns.with_joined(row, unclear) if unclear else unclear
         for column, target, value in columns.fields_in(row):
             problem = self.problem_of(column, target)
             if problem is not None:
                 done.errors.append(problem)
+            elif column in marks and self._refuses(target, marks[column]):
+                mark = marks[column]
+                done.errors.append(FieldError(column, mark.reason, value, mark.advice))
             elif target.use == "id":
                 self._check_id(column, value, done)
             elif target.field is not None and not values.is_blank(value):
                 self._take(column, target.field, value, done)
         return done
+
+    def _refuses(self, target: Target, mark: Unclear) -> bool:
+        """Whether a field, or the id of a lead, does not take a cell with this mark."""
+        field = target.field
+        if field is None:
+            return target.use == "id" and not (mark.in_text or self._ignore_others)
+        if not mark.in_text or field == CUSTOM:
+            return True
+        if field.startswith(DOTTED):
+            # What is not known yet is looked at again when it is.
+            name = field.removeprefix(DOTTED)
+            return self.definitions is not None and self._custom(name)[0] == "text"
+        return _FIELDS[field][0] in {"text", "email"}
 
     def _check_id(self, column: str, value: Any, done: _Conversion) -> None:
         """Refuse an id of another kind, unless other columns may be ignored."""

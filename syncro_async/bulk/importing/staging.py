@@ -24,7 +24,7 @@ from syncro_async._internal.error_text import counted
 from syncro_async.bulk.files.encodings import MARKED
 from syncro_async.bulk.files.frames import frame_rows, row_from_object
 from syncro_async.bulk.files.reading import as_path, read_file, shown_name
-from syncro_async.bulk.files.rows import Row, Table, names_of
+from syncro_async.bulk.files.rows import NOTHING_UNCLEAR, Row, Table, Unclear, names_of
 from syncro_async.bulk.files.tables import Layout
 from syncro_async.bulk.importing.account import differences
 from syncro_async.bulk.importing.columns import CUSTOM
@@ -118,6 +118,8 @@ class RowStaging:
         self._table = Table("rows", iter(()))
         self._columns: dict[str, ColumnUse] = {}
         self._cleaned: Counter[str] = Counter()
+        # Of rows whose custom fields are not known yet.
+        self._unclear: dict[int, Mapping[str, Unclear]] = {}
         # What is wrong with the columns, and with each row by its index.
         self._refusals: list[RowProblem] = []
         self._problems: dict[int, list[RowProblem]] = {}
@@ -260,13 +262,15 @@ class RowStaging:
         if not problems:
             if self._table.header is None:
                 self._note_columns(tuple(row.columns))
-            fields, complaints = self._fields.convert(row.columns, self._cleaned)
+            fields, complaints = self._fields.convert(row.columns, self._cleaned, row.unclear)
             problems = [RowProblem(row.line, *complaint) for complaint in complaints]
         body = _body_of(row)
         if problems:
             self._problems[idx] = problems
             db.execute("INSERT INTO bad VALUES (?, ?, ?)", (idx, row.line, body))
             return None
+        if row.unclear and CUSTOM in fields:
+            self._unclear[idx] = row.unclear
         # Two spellings of the same values are the same row.
         meaning = (self._fields.lead_id(row.columns), fields)
         content = msgspec.json.encode(meaning, order="deterministic")
@@ -279,7 +283,8 @@ class RowStaging:
     def _check_custom(self, db: sqlite3.Connection) -> None:
         rows = db.execute("SELECT idx, line, body FROM incoming WHERE custom ORDER BY idx")
         for idx, line, body in rows.fetchall():
-            _, complaints = self._fields.convert(msgspec.json.decode(body))
+            marks = self._unclear.get(idx, NOTHING_UNCLEAR)
+            _, complaints = self._fields.convert(msgspec.json.decode(body), unclear=marks)
             for complaint in complaints:
                 self._complain(db, idx, RowProblem(line, *complaint))
 

@@ -258,7 +258,7 @@ def test_a_workbook_is_read_from_its_first_sheet_that_is_not_empty(tmp_path: Pat
     )
     assert (second.line, second.columns["born"], second.columns["ok"]) == (
         5,
-        "2026-01-02T03:04:05",
+        "2026-01-02",
         False,
     )
 
@@ -273,7 +273,7 @@ def test_times_in_a_workbook_are_texts(tmp_path: Path) -> None:
             1, 1, timedelta(hours=30), made.add_format({"num_format": "[h]:mm:ss"})
         )
     (row,) = file_rows(path)
-    assert row.columns == {"a": "12:30:00", "b": "1 day, 6:00:00"}
+    assert row.columns == {"a": "12:30:00", "b": "30:00:00"}
 
 
 @pytest.mark.parametrize("suffix", [".xlsx", ".parquet"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import xlsxwriter
 
 from syncro_async import (
     AsyncClient,
@@ -349,3 +350,120 @@ async def test_rows_that_are_set_aside_stay_so_when_the_import_goes_on(
     second = await syncro.bulk.upsert_leads(rows, **settings)
     assert (second.created, second.failed, second.set_aside) == (5, 0, 1)
     assert len(file_rows(tmp_path / "failed.csv")) == 1
+
+
+def workbook(path: Path, header: list[str], *rows: Sequence[tuple[Any, str | None]]) -> Path:
+    """A workbook of values, each with its number format."""
+    with xlsxwriter.Workbook(path) as book:
+        sheet = book.add_worksheet()
+        sheet.write_row(0, 0, header)
+        for line, cells in enumerate(rows, 1):
+            for place, (value, code) in enumerate(cells):
+                style = book.add_format({"num_format": code}) if code else None
+                if value == "=NA()":
+                    sheet.write_formula(line, place, value, style, "#N/A")
+                else:
+                    sheet.write(line, place, value, style)
+    return path
+
+
+async def test_a_workbook_is_sent_as_it_is_shown(
+    syncro: AsyncClient, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    path = workbook(
+        tmp_path / "rows.xlsx",
+        ["name", "email", "phone", "value", "notes", "source", "custom_fields.orcamento"],
+        [
+            ("Ana", None),
+            ("ana@example.com", None),
+            (5511999990001, '"+"00" "(00)" "00000-0000'),
+            (1234.5, '"R$ "#,##0.00'),
+            (1310100, "00000-000"),
+            (0.15, "0%"),
+            (1500, "0.0E+00"),
+        ],
+    )
+    assert (await syncro.bulk.upsert_leads(path, defaults=HOME)).created == 1
+    (ana,) = sandbox.leads.values()
+    assert (ana["phone"], ana["value"], ana["notes"], ana["source"]) == (
+        "+5511999990001",
+        1234.5,
+        "01310-100",
+        "15%",
+    )
+    assert ana["custom_fields"] == {"orcamento": 1500}
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "code", "reason", "shown"),
+    [
+        ("notes", "=NA()", None, "is an error of a formula", "#N/A"),
+        ("value", "=NA()", None, "is an error of a formula", "#N/A"),
+        ("tags", "=NA()", None, "is an error of a formula", "#N/A"),
+        ("id", "=NA()", None, "is an error of a formula", "#N/A"),
+        ("notes", 0.125, "0.00%", "has the number format 0.00%, which shows", "12.50%"),
+        ("value", 0.125, "0.00%", "has the number format 0.00%, which shows", "12.50%"),
+        ("value", 0.15, "0%", "must be a number", "15%"),
+        ("email", 1500, "0.0E+00", "has the number format 0.0E+00, which shows", "1500"),
+        ("notes", 1500, "0.0E+00", "has the number format 0.0E+00, which shows", "1500"),
+        ("custom_fields", 5, "0.0E+00", "has the number format 0.0E+00, which shows", "5"),
+        ("custom_fields.segmento", 5, "0.0E+00", "has the number format 0.0E+00, which", "5"),
+    ],
+)
+async def test_a_cell_that_may_show_something_else_is_refused(
+    syncro: AsyncClient,
+    sandbox: Sandbox,
+    tmp_path: Path,
+    *,
+    column: str,
+    value: Any,
+    code: str | None,
+    reason: str,
+    shown: str,
+) -> None:
+    cells = [("Ana", None), ("+5511999990001", None), (value, code)]
+    path = workbook(tmp_path / "rows.xlsx", ["name", "phone", column], cells)
+    with pytest.raises(BadRowsError) as caught:
+        await syncro.bulk.upsert_leads(
+            path, defaults=HOME, match_by="phone", failures=tmp_path / "rows.failed.xlsx"
+        )
+    problem = caught.value.problems[0]
+    assert (problem.line, problem.column, str(problem.value)) == (2, column, shown)
+    assert problem.reason.startswith(reason)
+    assert not sandbox.leads
+    (kept,) = file_rows(tmp_path / "rows.failed.xlsx")
+    assert str(kept.columns[column]) == shown
+
+
+@pytest.mark.parametrize("code", ["0.00%", "0.0E+00"])
+async def test_a_column_that_is_no_field_may_show_anything(
+    syncro: AsyncClient, sandbox: Sandbox, tmp_path: Path, code: str
+) -> None:
+    cells = [("Ana", None), ("ana@example.com", None), (0.125, code), ("=NA()", None)]
+    path = workbook(tmp_path / "rows.xlsx", ["name", "email", "Desconto", "id"], cells)
+    summary = await syncro.bulk.upsert_leads(path, defaults=HOME, ignore_others=True)
+    assert summary.created == 1
+
+
+async def test_a_part_of_a_joined_column_is_refused_as_a_whole_one(
+    syncro: AsyncClient, tmp_path: Path
+) -> None:
+    header = ["Nome", "Sobrenome", "email"]
+    columns = {"Nome+Sobrenome": "name"}
+    cells = [("Ana", None), ("=NA()", None), ("ana@example.com", None)]
+    book = workbook(tmp_path / "rows.xlsx", header, cells)
+    text = written(tmp_path / "rows.csv", "Nome,Sobrenome,email\nAna,#N/A,ana@example.com\n")
+    for path, reason in (
+        (book, "is an error of a formula"),
+        (text, "is an error of a spreadsheet"),
+    ):
+        with pytest.raises(BadRowsError) as caught:
+            await syncro.bulk.upsert_leads(path, columns=columns, defaults=HOME)
+        problem = caught.value.problems[0]
+        assert problem[:4] == (2, "Nome+Sobrenome", reason, "#N/A")
+
+
+async def test_an_error_of_a_spreadsheet_is_no_tag(syncro: AsyncClient, tmp_path: Path) -> None:
+    path = written(tmp_path / "rows.csv", "name,email,tags\nAna,ana@example.com,#N/A\n")
+    with pytest.raises(BadRowsError, match="is an error of a spreadsheet"):
+        await syncro.bulk.upsert_leads(path, defaults=HOME)
