@@ -148,6 +148,24 @@ async def test_a_file_in_which_nothing_was_edited_sends_nothing(
     assert {lead_id: dict(lead) for lead_id, lead in sandbox.leads.items()} == before
 
 
+@pytest.mark.parametrize("form", FORMS)
+async def test_what_a_cell_of_excel_cannot_hold_sends_nothing(tmp_path: Path, form: str) -> None:
+    sandbox = people()
+    for lead_id, text in enumerate(("\ufffe", "a\uffffb", "_xFFFE_", "\x00\x0b", "a\rb"), 1):
+        lead = sandbox.leads[lead_id]
+        lead["notes"], lead["tags"] = text, [text, "vip"]
+        lead["custom_fields"] = {**lead["custom_fields"], "cargo": text}
+    # Each of them has 17 digits.
+    for lead_id, value in enumerate((100 / 3, 123456789012345.67, 1000 / 7), 16):
+        sandbox.leads[lead_id]["value"] = value
+    file = tmp_path / f"leads.{form}"
+    async with sandbox_client(sandbox=sandbox, clock=FakeClock()) as syncro:
+        await syncro.bulk.export_leads(file)
+        sandbox.arrivals.clear()
+        summary = await syncro.bulk.upsert_leads(file)
+    assert (summary.unchanged, {arrival.method for arrival in sandbox.arrivals}) == (25, {"GET"})
+
+
 @pytest.mark.parametrize(("form", "program"), EDITORS)
 @pytest.mark.parametrize("edit", [{"name": EDITED}, {"notes": "0012"}])
 async def test_one_edited_cell_sends_exactly_that_edit(

@@ -16,9 +16,7 @@ from syncro_async.bulk.files.formats import cell, write_parquet_table
 from syncro_async.bulk.files.formats import library as parquet_library
 from syncro_async.bulk.files.inputs import split_suffix
 from syncro_async.bulk.files.rows import repeated_name
-from syncro_async.bulk.files.xlsx_writing import workbook_library
-
-_LARGEST_IN_A_CELL = 2**53
+from syncro_async.bulk.files.xlsx_writing import is_kept, workbook_library
 
 
 class Layout(NamedTuple):
@@ -95,7 +93,7 @@ def _write_cell(sheet: Any, line: int, column: int, value: Any) -> None:
         return
     if isinstance(value, bool):
         sheet.write_boolean(line, column, value)
-    elif isinstance(value, int | float) and abs(value) < _LARGEST_IN_A_CELL:
+    elif isinstance(value, int | float) and is_kept(value):
         sheet.write_number(line, column, value)
     else:
         text = value if isinstance(value, str) else msgspec.json.encode(value).decode()

@@ -7,12 +7,16 @@ from typing import Any
 
 import msgspec
 
+from syncro_async.bulk.files.xlsx_writing import text_of_cell
+
 # The most digits that a spreadsheet keeps.
 _DIGITS = re.compile(r"[+-]?\d{1,15}([.,]\d{1,15})?")
 
 
 def is_written_so(cell: Any, stored: Any) -> bool:
     """Return whether an export writes this cell, of whatever format, for the stored value."""
+    if isinstance(cell, str) and isinstance(stored, str):
+        return cell in {stored, text_of_cell(stored)}
     if type(cell) is type(stored) or not isinstance(cell, str):
         return bool(cell == stored)
     if isinstance(stored, int | float) and not isinstance(stored, bool):

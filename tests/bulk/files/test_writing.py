@@ -254,6 +254,12 @@ def test_what_excel_cannot_count_or_date_is_text() -> None:
     ]
 
 
+def test_a_number_that_16_digits_do_not_keep_is_text() -> None:
+    for value in (100 / 3, 123456789012345.67):
+        assert repr(value) in workbook(written("xlsx", Lead(id=1, value=value)))[1]
+    assert 0.1 in workbook(written("xlsx", Lead(id=1, value=0.1)))[1]
+
+
 def test_a_text_that_no_cell_of_excel_takes_is_an_error_and_not_cut() -> None:
     written("xlsx", Lead(id=1, notes="x" * 32_767))
     with pytest.raises(ConfigurationError, match=r"lead 7 \(line 3\) .* here notes"):
