@@ -32,10 +32,24 @@ _HEAD_BYTES = 4096
 _ENOUGH = 100
 _SAMPLE_CHARS = 40
 _UNDEFINED = re.compile(rb"[\x81\x8d\x8f\x90\x9d]")
-# Code page 850 and Mac Roman have letters where Windows-1252 has these signs.
-_SIGN_IN_A_WORD = re.compile("(?<=[^\\W\\d_])[‚ƒ„†‡ˆ‰¡¢£¤¥¦§¨¬±¶¸¿](?=[^\\W\\d_])")  # noqa: RUF001  # the signs of Windows-1252 themselves
+# Code page 850 and Mac Roman have letters where Windows-1252 has these characters.
+_LETTER = "[^\\W\\d_]"
+_WRONG = re.compile(
+    f"(?<={_LETTER})[‚ƒ„†‡ˆ‰‹›“”€¡¢£¤¥¦§¨¬±¶¸¿](?={_LETTER})"  # noqa: RUF001  # these are meant
+    # At the end of a word no sign that ends a quote, is a mark, or a currency behind capitals.
+    f"|(?<={_LETTER})(?<![A-Z])[‚ƒ„‡ˆ‰¡¢£¦§¨¬±¶¸¿](?!\\w)"  # noqa: RUF001  # these are meant
+    "|(?<!\\S)‚(?!\\S)"  # noqa: RUF001  # a letter that is a word
+    # A capital letter inside a word, and a small one that begins more than the name of a unit.
+    "|(?<=[a-z])[ÆŽ](?![A-Z])|(?<=[A-Z])Æ(?=[a-z])|(?<!\\w)µ(?=[a-z]{4})"
+)
 _RUN = re.compile("[^\\x00-\\x7f\u00a0’‘“”–—…]{4,}")  # noqa: RUF001  # as the line above
 _USUAL = frozenset("áéíóúâêôãõàçüñÁÉÍÓÚÂÊÔÃÕÀÇÜÑªº")
+# Encodings that old programs write, and what a text is made of that may be written in them.
+_OLD = ("cp850", "mac_roman")
+_OF_WORDS = re.compile("[\x00-\x7fáéíóúâêôãõàèçüëïöäñÁÉÍÓÚÂÊÔÃÕÀÈÇÜËÏÖÄÑªº]*")
+_IN_NO_WORD = re.compile("[a-zà-ü][À-Ü]|ç(?![a-zà-ü])")
+# What can be seen: no control character, and none without width.
+_VISIBLE = re.compile("[^\x00-\x9f\u00ad\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]")
 _MANY_LETTERS = 3
 _CELL = '[^,;\t|\r\n"\udc00-\udcff]*'
 _BEYOND_ASCII = re.compile(f"{_CELL}[^\x00-\x7f\ufeff\udc00-\udcff]{_CELL}")
@@ -46,7 +60,8 @@ class Encoding(NamedTuple):
 
     - `codec`: its name in Python
     - `name`: its usual name
-    - `sample`: a text of the file with a character beyond ASCII, None where there is none
+    - `sample`: a text of the file with a character beyond ASCII, None where there is none. Where
+      the encoding is given or marked, it is one of the first 64 KiB
     """
 
     codec: str
@@ -167,9 +182,8 @@ def _excluded(lines: bytes) -> str | None:
     text = lines.decode(_WINDOWS, MARK_BYTES)
     if undefined:
         why = f"the byte 0x{undefined[0][0]:02X} has no meaning in Windows-1252"
-    elif sign := _SIGN_IN_A_WORD.search(text):
-        word = text[max(0, sign.start() - 10) : sign.end() + 10].split()
-        why = f"as Windows-1252 it would hold {' '.join(word)!r}"
+    elif sign := _WRONG.search(text):
+        why = f"as Windows-1252 it would hold {_around(text, sign.start())!r}"
     elif run := next(filter(_is_foreign, (found[0] for found in _RUN.finditer(text))), None):
         why = f"as Windows-1252 it would hold {run!r}"
     else:
@@ -178,6 +192,17 @@ def _excluded(lines: bytes) -> str | None:
             return None
     guess = _best_guess(lines)
     return f"has an unknown encoding: it is not UTF-8, and {why}{guess}"
+
+
+def _around(text: str, at: int) -> str:
+    """The cell around a character, cut to a few characters before and behind it."""
+    cells = (found for found in _BEYOND_ASCII.finditer(text) if found.start() <= at < found.end())
+    cell = next(cells)
+    return text[max(cell.start(), at - 10) : min(cell.end(), at + 10)].strip()
+
+
+def _is_words(text: str) -> bool:
+    return _OF_WORDS.fullmatch(text) is not None and _IN_NO_WORD.search(text) is None
 
 
 def _is_foreign(run: str) -> bool:
@@ -193,11 +218,16 @@ def _statistics_exclude(lines: bytes) -> bool:
 
 
 def _best_guess(lines: bytes) -> str:
-    found = _matches(lines)
-    if not found:
+    texts = {codec: lines.decode(codec) for codec in _OLD}
+    old = [f"{codec} ({_sample(text)!r})" for codec, text in texts.items() if _is_words(text)]
+    if old:
+        return f"; it may be {' or '.join(old)}"
+    excluded = lines.decode(_WINDOWS, MARK_BYTES)
+    best = next(iter(_matches(lines)), None)
+    # Behind the encoding that is excluded it only has others that fit worse.
+    if best is None or str(best) == excluded:
         return ""
-    sample = _sample(str(found[0]))
-    return f"; it may be {found[0].encoding} ({sample!r})"
+    return f"; it may be {best.encoding} ({_sample(str(best))!r})"
 
 
 def _matches(lines: bytes) -> list[Any]:
@@ -209,7 +239,17 @@ def _matches(lines: bytes) -> list[Any]:
 
 
 def _sample(text: str) -> str | None:
+    """The first cell with a character beyond ASCII; one that can be seen where there is one."""
+    first = None
     for found in _BEYOND_ASCII.finditer(text):
-        if any(character.isalpha() and not character.isascii() for character in found[0]):
-            return found[0].strip()[:_SAMPLE_CHARS]
-    return None
+        if _VISIBLE.search(found[0]):
+            return _cut(found[0])
+        first = first or found[0]
+    return None if first is None else _cut(first)
+
+
+def _cut(cell: str) -> str:
+    """The part of a cell in which its first character beyond ASCII is."""
+    at = next(place for place, character in enumerate(cell) if not character.isascii())
+    start = 0 if at < _SAMPLE_CHARS else at - _SAMPLE_CHARS // 2
+    return cell[start : start + _SAMPLE_CHARS].strip(" ")

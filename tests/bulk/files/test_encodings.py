@@ -1,5 +1,7 @@
 """The encoding of a file: found from its bytes, never guessed from a short sample."""
 
+# ruff: noqa: RUF001  # the signs of Windows-1252 that look like others
+
 from __future__ import annotations
 
 import io
@@ -11,8 +13,8 @@ from syncro_async.bulk.files.encodings import MARK_BYTES, checked_encoding, find
 from syncro_async.errors import BadRowsError
 
 PEOPLE = "João Araújo;São Paulo\nConceição Núñez;Ribeirão Preto\nJosé;Goiânia\n"
-# In code page 850 it looks like Windows-1252, except for how often each letter comes.
-JOHNS = "São João;Abraão Simão Falcão\n" * 30
+# It looks like Windows-1252, except for how often each letter comes.
+SHORT_WORDS = ("Кот;Дом Ира\n" * 30).encode("cp1251")
 
 
 def found(content: bytes, given: str | None = None) -> tuple[str, str, str | None]:
@@ -54,7 +56,7 @@ def test_the_bytes_decide(content: bytes, codec: str, name: str, sample: str | N
         ("Иван Петров;Москва\n".encode("cp1251"), "as Windows-1252 it would hold"),
         ("山田ひろし;東京\n".encode("shift_jis"), "no meaning in Windows-1252|it would hold"),
         ("王伟;北京市朝阳区\n".encode("gb18030"), "as Windows-1252 it would hold"),
-        (JOHNS.encode("cp850"), "the frequencies of its letters exclude Windows-1252"),
+        (SHORT_WORDS, "the frequencies of its letters exclude Windows-1252"),
     ],
 )
 def test_bytes_of_another_encoding_are_refused_with_the_way_on(content: bytes, says: str) -> None:
@@ -73,7 +75,75 @@ def test_a_guess_is_shown_and_never_used(monkeypatch: pytest.MonkeyPatch) -> Non
     with pytest.raises(BadRowsError, match="has an unknown encoding") as caught:
         found(content)
     assert "it may be" not in str(caught.value)
-    assert found(JOHNS.encode("cp850"))[0] == "cp1252"
+    assert found(SHORT_WORDS)[0] == "cp1252"
+
+
+@pytest.mark.parametrize(
+    ("codec", "text", "says", "guess"),
+    [
+        ("cp850", "José;a@b.c", "Jos‚", "cp850 ('José')"),
+        ("cp850", "André Avó", "Andr‚ Av¢", "cp850 ('André Avó')"),
+        ("cp850", "Jaú", "Ja£", "cp850 ('Jaú')"),
+        ("cp850", "Goiânia", "Goiƒnia", "cp850 ('Goiânia')"),
+        ("cp850", "Antônio", "Ant“nio", "cp850 ('Antônio')"),
+        ("cp850", "GRAÇA", "GRA€A", "cp850 ('GRAÇA') or mac_roman ('GRAÄA')"),
+        ("cp850", "João", "JoÆo", "cp850 ('João')"),
+        ("cp850", "São Luís", "SÆo Lu¡s", "cp850 ('São Luís')"),
+        ("cp850", "Álvaro", "µlvaro", "cp850 ('Álvaro')"),
+        (
+            "cp850",
+            "ela é assim",
+            "ela ‚ assim",
+            "cp850 ('ela é assim') or mac_roman ('ela Ç assim')",
+        ),
+        ("mac_roman", "Paraná", "Paran‡", "mac_roman ('Paraná')"),
+        ("mac_roman", "José", "JosŽ", "mac_roman ('José')"),
+        ("cp850", "Zoë", "Zo‰", "cp850 ('Zoë') or mac_roman ('Zoâ')"),
+    ],
+)
+def test_the_signs_of_old_programs_are_told_from_those_of_texts(
+    codec: str, text: str, says: str, guess: str
+) -> None:
+    with pytest.raises(BadRowsError) as caught:
+        found(f"{text}\n".encode(codec))
+    assert f"would hold {says!r}; it may be {guess} (line 1)" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Ana disse “oi”: “não”… d’água ‘x’ ‚y‘",
+        "„Wort“ »x« ›y‹ «z»",
+        "1ª vez nº 5 Profª ¿Qué? ¡Hola!",
+        "GBP£ 3 CNY¥ 5 US¢ 10 € 5¢ 5‰ EUR€",
+        "10 µm 5 µmol 3µg",
+        "Marca® X™ João† § 5 3 ± 2 x² 20°C ¼",
+        "bla…bla – x—y",
+        "Ægir Žena Œuvre",
+        "a\xa0b",
+    ],
+)
+def test_the_signs_of_texts_are_no_reason_to_refuse_them(text: str) -> None:
+    assert found(f"{text}\n".encode("cp1252")) == ("cp1252", "Windows-1252", text[:40].strip())
+
+
+def test_a_guess_is_never_the_encoding_that_is_excluded() -> None:
+    with pytest.raises(BadRowsError, match="would hold 'Goiƒnia 10 ×'") as caught:
+        found("Goiƒnia 10 × 5\n".encode("cp1252"))
+    assert "it may be" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "sample"),
+    [
+        ("10 €;José", "10 €"),
+        ("\u200b;5 €", "5 €"),
+        ("\u200bx;y", "\u200bx"),
+        ("x" * 50 + "é" + "y" * 50, "x" * 20 + "é" + "y" * 19),
+    ],
+)
+def test_every_file_beyond_ascii_has_a_sample(text: str, sample: str) -> None:
+    assert found(f"{text}\n".encode()) == ("utf-8", "UTF-8", sample)
 
 
 def test_a_short_sample_is_not_judged_by_statistics() -> None:
