@@ -35,6 +35,7 @@ _CELL_LIMIT = 2**31 - 1
 # What spreadsheets write so that a number stays a text.
 _WRAPPED = re.compile(r'="((?:[^"]|"")*)"')
 WRAPPED = '="…"'
+APOSTROPHE = "'"
 
 
 def delimited_table(
@@ -144,7 +145,10 @@ def _text_of_cell(cell: str, cleaned: Counter[str]) -> str:
     if wrapped:
         cleaned[WRAPPED] += 1
         return wrapped[1].replace('""', '"')
-    return text_of(cell)
+    text = text_of(cell)
+    if text != cell:
+        cleaned[APOSTROPHE] += 1
+    return text
 
 
 def _checked(rows: Iterator[Row], encoding: Encoding, *, guessed: bool) -> Iterator[Row]:

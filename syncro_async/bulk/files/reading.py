@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, TextIO
 
 import msgspec
 
+from syncro_async.bulk.files.arrow_rows import batch_rows
 from syncro_async.bulk.files.delimited import delimited_table
 from syncro_async.bulk.files.encodings import (
     MARKED,
@@ -21,7 +22,9 @@ from syncro_async.bulk.files.encodings import (
 from syncro_async.bulk.files.formats import library
 from syncro_async.bulk.files.frames import row_from_object
 from syncro_async.bulk.files.inputs import STDIN, opened
-from syncro_async.bulk.files.rows import RAW_COLUMN, Row, Table, unreadable
+from syncro_async.bulk.files.json_text import ONE_OF_THEM, REPEATED, RepeatedNameError
+from syncro_async.bulk.files.json_text import decoded as decoded_json
+from syncro_async.bulk.files.rows import RAW_COLUMN, Row, Table, column_names, unreadable
 from syncro_async.bulk.files.workbooks import workbook_table
 from syncro_async.models.receipts import RowProblem
 
@@ -80,20 +83,22 @@ def _jsonl_table(text: TextIO, found: Encoding) -> Table:
 
 
 def _jsonl_rows(lines: TextIO, encoding: Encoding) -> Iterator[Row]:
-    decode = msgspec.json.Decoder().decode
     for line, raw in enumerate(lines, 1):
         text = raw.strip().lstrip("\ufeff")
         if text:
-            yield _jsonl_row(line, text, decode, encoding)
+            yield _jsonl_row(line, text, encoding)
 
 
-def _jsonl_row(line: int, text: str, decode: Callable[[str], Any], encoding: Encoding) -> Row:
+def _jsonl_row(line: int, text: str, encoding: Encoding) -> Row:
     if MARKED.search(text):
         problem = wrong_byte(line, None, text, encoding)
         return Row(line, {RAW_COLUMN: problem.value}, (problem,))
     try:
-        columns = decode(text)
+        columns = decoded_json(text)
         reason = None if isinstance(columns, dict) else "is no JSON object"
+    except RepeatedNameError as error:
+        problem = RowProblem(line, error.name, REPEATED, None, ONE_OF_THEM)
+        return Row(line, {RAW_COLUMN: text}, (problem,))
     except (msgspec.DecodeError, RecursionError) as error:
         reason = f"is no JSON: {error}"
     if reason is None:
@@ -107,13 +112,13 @@ def _parquet_table(file: BinaryIO, name: str) -> Table:
         content = parquet.ParquetFile(file)
     except arrow.ArrowException as error:
         raise unreadable(name, RowProblem(1, None, f"is no Parquet file: {error}")) from None
-    names = list(content.schema_arrow.names)
+    names = column_names(content.schema_arrow.names)
     return Table("parquet", _parquet_rows(content), names)
 
 
 def _parquet_rows(content: Any) -> Iterator[Row]:
     number = 0
     for batch in content.iter_batches(batch_size=_AT_ONCE):
-        for columns in batch.to_pylist():
+        for columns in batch_rows(batch):
             number += 1
             yield row_from_object(number, columns)

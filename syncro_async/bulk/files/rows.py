@@ -100,13 +100,20 @@ def unreadable(name: str, problem: RowProblem) -> BadRowsError:
 
 def names_of(cells: Sequence[Any]) -> list[str]:
     """The names of the columns of a header: `""` for none, `phone (2)` for the second `phone`."""
-    found: Counter[str] = Counter()
-    names = []
+    names: list[str] = []
     for cell in cells:
         name = "" if cell is None else str(cell).strip(_INVISIBLE_ENDS + " \t\r\n\u00a0")
-        found[name] += 1
-        names.append(f"{name} ({found[name]})" if name and found[name] > 1 else name)
+        numbered, count = name, 1
+        while numbered and numbered in names:
+            count += 1
+            numbered = f"{name} ({count})"
+        names.append(numbered)
     return names
+
+
+def column_names(cells: Sequence[Any]) -> list[str]:
+    """The same for a table whose columns all have values: `column 3` where the third has none."""
+    return [name or f"column {at}" for at, name in enumerate(names_of(cells), 1)]
 
 
 def repeated_name(name: str, names: Sequence[str]) -> str | None:

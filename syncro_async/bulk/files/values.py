@@ -11,6 +11,8 @@ import msgspec
 
 from syncro_async.bulk.files import phones
 from syncro_async.bulk.files.cleaning import clean
+from syncro_async.bulk.files.exact import is_exact
+from syncro_async.bulk.files.json_text import ONE_OF_THEM, RepeatedNameError, decoded
 from syncro_async.bulk.files.locales import Locale
 
 _PLAIN = re.compile(r"[+-]?\d+([.,]\d+)?")
@@ -21,7 +23,7 @@ _COMMAS = re.compile(r"[+-]?[1-9]\d{0,2}(,\d{3})+(\.\d+)?")
 _SPACES = re.compile(r"[+-]?[1-9]\d{0,2}( \d{3})+([.,]\d+)?")
 _SCIENTIFIC = re.compile(r"[+-]?\d+([.,]\d+)?[eE][+-]?\d+")
 # A spreadsheet writes a long number so in a .csv file.
-_CUT_TEXT = re.compile(r"[+-]?\d[.,]\d+E\+\d{2,3}")
+_CUT_TEXT = re.compile(r"[+-]?\d([.,]\d+)?E\+\d{2,3}")
 _CUT_OFF = "is a number whose last digits a spreadsheet has cut off"
 _AS_TEXT = "make the column one of texts in the spreadsheet, and write the number again"
 _AMOUNT = re.compile(
@@ -32,6 +34,8 @@ _WHOLE = re.compile(r"[+-]?\d+([.,]0+)?")
 _LARGEST = 2**63 - 1
 # The most digits that a number of JSON and of a spreadsheet holds exactly.
 _EXACT = 2**53
+_NOT_KEPT = "must be a number that can be kept exactly"
+_FEWER_DIGITS = "write it with at most 15 digits"
 _EMAIL = re.compile(r"[^\s@,;:<>()\[\]\"]+@[^\s@,;:<>()\[\]\"]+\.[^\s@,;:<>()\[\]\"]+")
 _MANY_EMAILS = re.compile(r"@[^@]*[\s,;:/|][^@]*@", re.DOTALL)
 _MIDNIGHT = r"(?:[T ]00:00(?::00(?:\.0+)?)?(?:Z|[+-]\d{2}:?\d{2})?)?"
@@ -78,12 +82,16 @@ def number(value: Any, locale: Locale | None = None) -> float:
     if _SPACES.fullmatch(text):
         text = text.replace(" ", "")
     plain = _plain_number(text) if locale is None else _local_number(text, locale)
-    return _exact(float(plain)) if "." in plain else identifier(plain)
+    if "." not in plain:
+        return identifier(plain)
+    if not is_exact(plain):
+        raise RefusedValueError(_NOT_KEPT, _FEWER_DIGITS)
+    return _exact(float(plain))
 
 
 def _exact(value: float) -> float:
     if abs(value) >= _EXACT:
-        raise RefusedValueError("must be a number that can be kept exactly")
+        raise RefusedValueError(_NOT_KEPT, _FEWER_DIGITS)
     return value
 
 
@@ -104,9 +112,9 @@ def _local_number(text: str, locale: Locale) -> str:
     if grouped.fullmatch(text) or (_PLAIN.fullmatch(text) and locale.decimal in text):
         return text.replace(locale.thousands, "").replace(locale.decimal, ".")
     # 1234.5 has too many digits for a thousands mark: programs write it so in every country.
-    if _PLAIN.fullmatch(text):
+    if _PLAIN.fullmatch(text) and "," not in text:
         return text
-    if _POINTS.fullmatch(text) or _COMMAS.fullmatch(text):
+    if any(form.fullmatch(text) for form in (_PLAIN, _POINTS, _COMMAS)):
         raise RefusedValueError(f"is not written as {locale.name} writes numbers", LOCALE_ADVICE)
     raise RefusedValueError("must be a number")
 
@@ -210,7 +218,10 @@ def mapping(value: Any) -> dict[str, Any]:
 def json(value: str) -> Any:
     """What a text says in JSON."""
     try:
-        return msgspec.json.decode(value)
+        return decoded(value)
+    except RepeatedNameError as error:
+        reason = f"is JSON in which {error.name!r} stands twice in one object"
+        raise RefusedValueError(reason, ONE_OF_THEM) from None
     except (msgspec.DecodeError, RecursionError):
         raise RefusedValueError("is no JSON") from None
 

@@ -406,7 +406,8 @@ class FieldMapping:
         try:
             items = values.mapping(value).items()
         except ValueError as error:
-            done.errors.append(FieldError(column, str(error), value))
+            advice = getattr(error, "advice", None)
+            done.errors.append(FieldError(column, str(error), value, advice))
             return
         for name, item in items:
             if not values.is_blank(item):

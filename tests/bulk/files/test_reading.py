@@ -182,12 +182,13 @@ def test_what_keeps_a_number_a_text_is_taken_off(sheet: Path) -> None:
     sheet.write_text('a,b,c\n"=""012""","=""a""&B1",\'=1+1\n', encoding="utf-8")
     with read_file(sheet) as table:
         assert list(table.rows) == [Row(2, {"a": "012", "b": '="a"&B1', "c": "=1+1"})]
-        assert table.cleaned == {'="…"': 1}
+        assert table.cleaned == {'="…"': 1, "'": 1}
 
 
 def test_a_column_of_the_same_name_gets_a_number() -> None:
     names = names_of(["phone", "\ufeffphone ", None, 5, "", "phone"])
     assert names == ["phone", "phone (2)", "", "5", "", "phone (3)"]
+    assert names_of(["x", "x (2)", "x"]) == ["x", "x (2)", "x (3)"]
     assert repeated_name("phone (2)", names) == "phone"
     assert repeated_name("x (2)", names) is repeated_name("phone", names) is None
 
@@ -204,6 +205,28 @@ def test_jsonl_is_an_object_a_line(lines: Path) -> None:
     assert "is no JSON" in read[2].problems[0].reason
     assert read[3:] == [Row(5, {"x": "é\u2028"}), Row(6, {})]
     assert of(lines, content.encode("utf-16"))[3:] == read[3:]
+
+
+def test_an_object_with_two_values_of_one_name_costs_its_row(lines: Path) -> None:
+    first, second, third = of(
+        lines, '{"a": 1, "a": 1}\n{"b": {"c": 1, "c": 2}}\n{"b": {"c": 1}, "c": 2}\n'
+    )
+    assert first.columns == {RAW_COLUMN: '{"a": 1, "a": 1}'}
+    assert [(one.line, one.column) for one in first.problems] == [(1, "a")]
+    assert first.problems[0].reason == "stands twice in one JSON object"
+    assert second.problems[0].column == "c"
+    assert third == Row(3, {"b": {"c": 1}, "c": 2})
+
+
+def test_a_number_that_no_float_keeps_is_its_text(lines: Path) -> None:
+    content = '{"a": 19.90, "b": 1234567890123456.78, "c": {"d": 9007199254740993.0}, "e": 1e9E}\n'
+    (row,) = of(lines, content.replace("9E", "9" * 30))
+    assert row.columns == {
+        "e": "1e" + "9" * 30,
+        "a": 19.9,
+        "b": "1234567890123456.78",
+        "c": {"d": "9007199254740993.0"},
+    }
 
 
 def test_a_wrong_byte_in_jsonl_costs_its_row(lines: Path) -> None:

@@ -29,6 +29,13 @@ US = locale_named("en_US.UTF-8")
         ("-1,500", None, -1.5, -1500),
         ("0.125", 0.125, 0.125, 0.125),
         ("0,125", 0.125, 0.125, None),
+        ("19.90", 19.9, 19.9, 19.9),
+        ("33.333333333333336", 100 / 3, 100 / 3, 100 / 3),
+        ("0,5", 0.5, 0.5, None),
+        ("12,0", 12, 12, None),
+        ("1234567890123456.78", None, None, None),
+        ("1.234.567.890.123.456,78", None, None, None),
+        ("9007199254740993.0", None, None, None),
         ("1000.000", 1000.0, 1000.0, 1000.0),
         ("5 000,50", 5000.5, 5000.5, None),
         ("R$ 2.500,00", 2500.0, 2500.0, None),
@@ -102,11 +109,16 @@ def test_dates(written: Any, plain: Any, brazil: Any, states: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("read", "written"), [(values.number, "1.500"), (values.day, "03/04/2026")]
+    ("read", "written", "locale"),
+    [
+        (values.number, "1.500", None),
+        (values.number, "0,5", US),
+        (values.day, "03/04/2026", None),
+    ],
 )
-def test_what_is_ambiguous_names_the_locale(read: Any, written: str) -> None:
+def test_what_is_ambiguous_names_the_locale(read: Any, written: str, locale: Any) -> None:
     with pytest.raises(values.RefusedValueError) as caught:
-        read(written)
+        read(written, locale)
     assert "{locale}" in str(caught.value.advice)
 
 
@@ -144,6 +156,8 @@ def test_other_words_are_neither_yes_nor_no(word: Any) -> None:
         (values.text, 12.5, "12.5"),
         (values.text, "1E5", "1E5"),
         (values.text, "1.5E+3 m", "1.5E+3 m"),
+        (values.text, "1E+5", "1E+5"),
+        (values.mapping, '{"a": 1234567890123456.78}', {"a": "1234567890123456.78"}),
         (values.email, " ana@exemplo.com.br ", "ana@exemplo.com.br"),
         (values.email, "joão@exemplo.com", "joão@exemplo.com"),
         (values.names, "vip, enterprise;vip,,", ["vip", "enterprise"]),
@@ -170,6 +184,10 @@ def test_what_fits_is_taken(read: Any, written: Any, value: Any) -> None:
         (values.text, "#N/A"),
         (values.text, "1,23457E+13"),
         (values.text, "1.23457E+13"),
+        (values.text, "9E+12"),
+        (values.text, "-1E+100"),
+        (values.mapping, '{"a": 1, "a": 2}'),
+        (values.names, '["a", {"b": 1, "b": 2}]'),
         (values.text, 1.2345678901234568e19),
         (values.number, 1.2345678901234568e19),
         (values.text, "#valor!"),

@@ -204,9 +204,9 @@ async def test_every_bad_row_is_told_at_once_and_nothing_is_sent(place: Place) -
         (7, None),
         (8, None),
         (9, "colour"),
-        (10, None),
+        (10, "value"),
         (11, "value"),
-        (12, None),
+        (12, "notes"),
     ]
     assert problems[2] == RowProblem(5, "value", "must be a number", "a lot")
     assert "9 of 12 rows cannot be imported and nothing was sent" in str(caught.value)

@@ -180,6 +180,62 @@ async def test_parquet_rows_are_imported_with_their_types(
     assert [lead["phone"] for lead in sandbox.leads.values()] == ["+5511999990001", None]
 
 
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (
+            '{"name":"Ana","email":"a@b.c","value":9007199254740993.0}',
+            (
+                "value '9007199254740993.0' must be a number that can be kept exactly",
+                '"value":"9007199254740993.0"',
+            ),
+        ),
+        (
+            '{"name":"Ana","email":"a@b.c","notes":"1","notes":"2"}',
+            (
+                "notes stands twice in one JSON object",
+                '\\"notes\\":\\"1\\",\\"notes\\":\\"2\\"',
+            ),
+        ),
+    ],
+)
+async def test_no_digit_and_no_value_of_a_line_of_jsonl_is_lost(
+    syncro: AsyncClient, sandbox: Sandbox, tmp_path: Path, content: str, says: tuple[str, str]
+) -> None:
+    lines, failed = written(tmp_path / "rows.jsonl", content), tmp_path / "failed.jsonl"
+    with pytest.raises(BadRowsError):
+        await syncro.bulk.upsert_leads(lines, defaults=HOME, failures=failed)
+    reason, raw = says
+    assert f"line 1: {reason}" in failed.read_text("utf-8")
+    assert raw in failed.read_text("utf-8")
+    assert not sandbox.leads
+
+
+async def test_a_map_of_custom_fields_with_a_name_twice_is_a_bad_row(
+    syncro: AsyncClient, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    content = 'name,email,custom_fields\nAna,a@b.c,"{""x"":1,""x"":2}"\n'
+    with pytest.raises(BadRowsError, match=r"'x' stands twice in one object.*leave one of the two"):
+        await syncro.bulk.upsert_leads(written(tmp_path / "rows.csv", content), defaults=HOME)
+    assert not sandbox.leads
+
+
+async def test_parquet_has_the_digits_of_its_values_and_no_column_twice(
+    syncro: AsyncClient, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    path = tmp_path / "rows.parquet"
+    at = pa.array([1704164645123456789], pa.timestamp("ns"))
+    columns = {"name": ["Ana"], "email": ["a@b.c"], "value": pa.array([19.9], pa.float32())}
+    pq.write_table(pa.table({**columns, "notes": at}), path)
+    assert (await syncro.bulk.upsert_leads(path, defaults=HOME)).created == 1
+    (lead,) = sandbox.leads.values()
+    assert (lead["value"], lead["notes"]) == (19.9, "2024-01-02T03:04:05.123456789")
+    texts = [pa.array([text]) for text in ("Ana", "a@b.c", "1", "2")]
+    pq.write_table(pa.table(texts, names=["name", "email", "notes", "notes"]), path)
+    with pytest.raises(BadRowsError, match=r"notes \(2\) has the name of a column before it"):
+        await syncro.bulk.upsert_leads(path, defaults=HOME)
+
+
 async def test_failures_are_never_written_over_the_rows(
     syncro: AsyncClient, sandbox: Sandbox, tmp_path: Path
 ) -> None:
