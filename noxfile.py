@@ -74,7 +74,6 @@ LONG = (
     "tests/bulk/importing/test_import_killed.py",
     "tests/bulk/importing/test_imports_measured.py",
     "tests/bulk/importing/test_lost_answers.py::test_a_network_that_stays_away_stops_the_job",
-    "tests/bulk/importing/test_unasked.py::test_a_lead_is_found_also_when_others_are_deleted",
     "tests/bulk/syncing/test_sync.py::test_no_change_is_skipped_whatever_the_clocks_say",
     "tests/bulk/test_round_trip.py",
     "tests/cli/test_import_layouts.py",
