@@ -14,7 +14,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from syncro_async._internal.argument_text import Argument, ArgumentText
 from syncro_async._internal.checks import is_int, is_number
-from syncro_async._internal.known_keys import looks_like_key, mask_keys, remember_key
+from syncro_async._internal.known_keys import holds_key, looks_like_key, remember_key
 from syncro_async._internal.plain_text import shown
 from syncro_async.clock import Clock, SystemClock
 from syncro_async.dialects.dialect import Dialect
@@ -167,7 +167,7 @@ def base_url_from(given: str | None, dialect: Dialect) -> str:
         raise ConfigurationError(
             ArgumentText(Argument("base_url"), " may hold no password, query or fragment")
         )
-    if mask_keys(url) != url:
+    if holds_key(url):
         # It would be shown where the address of the server is.
         raise ConfigurationError(
             ArgumentText(

@@ -27,6 +27,8 @@ _LOOKS_LIKE_A_KEY = (
     r"(?<![a-z0-9])(?:crm|sk_live|sk_test)_(?:(?=[a-z]*[0-9])[a-z0-9]{16,}|[a-z]{24,})[\w-]*"
 )
 _WHOLE_KEY = r"(?=.*[a-z])(?=.*[0-9])[A-Za-z0-9_+/=-]{20,}"
+# A key of the shortest length, and an encoded piece of a longer one. No word of a usual URL.
+_LONG_WORD = r"[\w+=%~\\-]{8,}"
 # Up to the last @, because a password may hold an @ or a slash that is not encoded. Messages of
 # ours write `redis://:password@host` as an example.
 _USER_OF_URL = r"([a-z][a-z0-9+.-]*:/{0,3}+|//)(?!(?:[a-z]*:)?password@)\S+@"
@@ -70,6 +72,11 @@ def mask_keys(text: str) -> str:
             if key.lower() in lower:
                 text = re.sub(re.escape(key), MASK, text, flags=re.IGNORECASE)
     return _pattern(_LOOKS_LIKE_A_KEY).sub(MASK, text)
+
+
+def holds_key(text: str) -> bool:
+    """Whether a key is in the text; a text without a long word is answered at once."""
+    return _pattern(_LONG_WORD).search(text) is not None and mask_keys(text) != text
 
 
 def masked(text: str) -> str:

@@ -64,7 +64,7 @@ async def test_outcomes_come_as_they_finish_or_in_the_items_order(syncro: AsyncC
 
 
 @pytest.mark.parametrize("ordered", [True, False])
-async def test_no_more_items_are_taken_than_are_at_work_or_wait_to_be_read(
+async def test_no_more_items_are_taken_than_are_at_work_or_wait(
     syncro: AsyncClient, *, ordered: bool
 ) -> None:
     taken = at_work = most_at_work = read = 0

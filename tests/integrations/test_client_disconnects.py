@@ -220,7 +220,7 @@ class AfterSomeTurns:
 
 
 @pytest.mark.parametrize("turns", range(12))
-async def test_no_write_is_begun_while_the_cancellation_is_on_its_way(turns: int) -> None:
+async def test_no_write_is_begun_during_a_cancellation(turns: int) -> None:
     clock = FakeClock(autojump=False)
     rates = [RateLimit(2, 60.0)]
     shared = SharedLimiter(MemoryStore(clock), "key", rates, timeout=30.0, clock=clock)

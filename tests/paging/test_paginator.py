@@ -107,7 +107,7 @@ class TestReading:
                 await keep(client.leads.list(), seen)
         assert [lead.id for lead in seen] == [1, 2]
 
-    async def test_memory_does_not_grow_with_the_number_of_pages(self) -> None:
+    async def test_memory_does_not_grow_with_the_pages(self) -> None:
         def make(number: int) -> Page[int]:
             items = [number * 1000 + n for n in range(1000)]
             return page(items, number, 200)

@@ -88,7 +88,7 @@ class TestNoConnection:
             assert client.budget().available == 60
         assert sum(isinstance(event, RequestSent) for event in sent) == 4
 
-    async def test_a_thousand_failures_to_connect_consume_no_budget(self) -> None:
+    async def test_a_thousand_failures_consume_no_budget(self) -> None:
         app = App(httpx.ConnectTimeout("no answer"))
         without_quota = replace(at_once(10), quota=None)
         async with client_of_app(app, rate_limit=ONE, retry=without_quota) as client:

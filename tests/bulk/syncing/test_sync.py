@@ -232,7 +232,7 @@ async def test_relations_not_asked_for_before_are_brought_for_every_lead(
 
 
 @pytest.mark.parametrize("seed", range(9))
-async def test_leads_that_come_change_and_go_meanwhile_are_caught_up_with(
+async def test_leads_that_come_change_and_go_meanwhile_are_caught_up(
     sqlite_file: Path, clock: FakeClock, seed: int
 ) -> None:
     luck = Random(seed)  # noqa: S311

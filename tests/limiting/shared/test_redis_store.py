@@ -157,7 +157,7 @@ async def test_a_hanging_server_is_unreachable_in_good_time(server: RedisServer)
     await store.aclose()
 
 
-async def test_visits_cancelled_on_the_way_leave_the_store_as_usable_as_before(
+async def test_cancelled_visits_leave_the_store_as_usable_as_before(
     server: RedisServer, store: Store
 ) -> None:
     await store.sync("k", visit("a"))
