@@ -193,6 +193,8 @@ def _no_base_url(url: str, dialect: Dialect) -> ArgumentText:
     """The message for a text that is no base URL; a key is often in its place."""
     example = f" must look like {dialect.base_url!r}"
     if not looks_like_key(url):
+        if "@" in url and "//" not in url:  # without a scheme it may be a password all the same
+            url = f"***@{url.rpartition('@')[2]}"
         return ArgumentText(Argument("base_url", shown(url)), example)
     prefix = dialect.environment
     return ArgumentText(

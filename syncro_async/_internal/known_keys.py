@@ -22,17 +22,24 @@ _PIECE = 16
 _SPELLED = 8
 _REMEMBERED = 1_000
 
-# Behind the beginnings of Syncro's and RouteMCP's keys: random letters and digits.
+# Behind the beginnings of Syncro's and RouteMCP's keys: random letters and digits. A name such as
+# `crm_clientes2024` has its digits at the end.
 _LOOKS_LIKE_A_KEY = (
-    r"(?<![a-z0-9])(?:crm|sk_live|sk_test)_(?:(?=[a-z]*[0-9])[a-z0-9]{16,}|[a-z]{24,})[\w-]*"
+    r"(?<![a-z0-9])(?:(?:crm|sk_live|sk_test)_(?=[a-z]*[0-9]+[a-z])[a-z0-9]{16,}"
+    r"|sk_(?:live|test)_[a-z]{24,})[\w-]*"
 )
 _WHOLE_KEY = r"(?=.*[a-z])(?=.*[0-9])[A-Za-z0-9_+/=-]{20,}"
 # A key of the shortest length, and an encoded piece of a longer one. No word of a usual URL.
 _LONG_WORD = r"[\w+=%~\\-]{8,}"
-# Up to the last @, because a password may hold an @ or a slash that is not encoded. Messages of
-# ours write `redis://:password@host` as an example.
-_USER_OF_URL = r"([a-z][a-z0-9+.-]*:/{0,3}+|//)(?!(?:[a-z]*:)?password@)\S+@"
-_USER_OF_URL_WITH_SPACES = r"(^[^/]*//).+@"
+# A user has no slash; a password may hold an @ or a slash that is not encoded, and behind a port
+# there is none. Messages of ours write `redis://:password@host` as an example.
+_USER = r"(?:{user}*@|{user}*:(?![0-9]+(?:[/?#]|$)){password}+@)"
+_USER_OF_URL = r"([a-z][a-z0-9+.-]*:/{1,3}+|//)(?!(?:[a-z]*:)?password@)" + _USER.replace(
+    "{user}", r"[^\s/?#:]"
+).replace("{password}", r"\S")
+_USER_OF_URL_WITH_SPACES = r"(^[^/]*//)" + _USER.replace("{user}", "[^/?#:]").replace(
+    "{password}", "."
+)
 
 _keys: dict[str, None] = {}
 _variables = {"SYNCRO_API_KEY"}

@@ -272,12 +272,37 @@ def test_a_word_or_a_url_is_masked_as_no_key(word: str) -> None:
         ("ana@example.com", "ana@example.com"),
         ("redis://user:password@host:6379/0", "redis://user:password@host:6379/0"),
         ("redis://u:p/w@x@host:6379/0", "redis://***@host:6379/0"),
-        ("u:pw@host", "u:***@host"),
         ("//u:pw@host", "//***@host"),
+        ("https:/u:pw@host", "https:/***@host"),
+        ("https://u:pw@host:44x/v1", "https://***@host:44x/v1"),
+        ("crm_clientesativos2024.csv", "crm_clientesativos2024.csv"),
+        ("crm_exportacaodeclientesdosul.csv", "crm_exportacaodeclientesdosul.csv"),
     ],
 )
 def test_what_looks_like_a_key_or_a_user_of_a_url_is_masked(text: str, expected: str) -> None:
     assert masked(text) == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "https://www.youtube.com/@canal",
+        "https://www.google.com/maps/place/X/@-23.5,-46.6,15z",
+        "https://site.com.br/contato?email=ana@exemplo.com",
+        "https://site.com.br:443/contato?email=ana@exemplo.com",
+        "mailto:ana@exemplo.com; mailto:bia@exemplo.com",
+        "E-mail:ana@exemplo.com",
+        "C:/Users/ana@emp/clientes.csv",
+    ],
+)
+def test_an_address_of_somebody_is_no_user_of_a_url(text: str) -> None:
+    assert masked(text) == text
+    assert shown(text) == repr(text)
+
+
+def test_a_base_url_without_a_scheme_shows_no_password() -> None:
+    with pytest.raises(ConfigurationError, match=r"base_url='\*\*\*@host/v1' must look like"):
+        AsyncClient(KEY, base_url="u:pw@host/v1")
 
 
 @pytest.mark.parametrize(

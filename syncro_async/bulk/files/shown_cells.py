@@ -178,22 +178,22 @@ def _date(value: Any, number: float, section: Section, code: str, *, from_1904: 
     is_whole = (units >= _DAY_UNITS or not units & _DAY_PARTS) and (
         "h" in units or not units & _CLOCK_UNITS
     )
-    if shown is None or not is_whole:
+    if not is_whole:
         return Shown(value, _refusal(code, in_text=True))
     return Shown(shown)
 
 
-def _moment(value: date | time, units: frozenset[str], *, fractions: bool) -> date | time | None:
-    """The units of a moment that are shown; None where fractions of a second would be left out."""
+def _moment(value: date | time, units: frozenset[str], *, fractions: bool) -> date | time:
+    """The units of a moment that are shown."""
     if not units & _CLOCK_UNITS:
         return value.date() if isinstance(value, datetime) else value
     shows_day = bool(units & _DAY_PARTS)
     if isinstance(value, date) and not isinstance(value, datetime):
-        return value if shows_day else time()
+        return datetime.combine(value, time()) if shows_day else time()
     if not fractions:
         moment = value if isinstance(value, datetime) else datetime.combine(_ANY_DAY, value)
         near = (moment + timedelta(seconds=0.5)).replace(microsecond=0)
-        if abs(near - moment) > _NOISE:
-            return None
-        value = near if "s" in units else near.replace(second=0)
+        if "s" in units or abs(near - moment) <= _NOISE:
+            moment = near
+        value = moment.replace(microsecond=0, second=moment.second if "s" in units else 0)
     return value if shows_day or isinstance(value, time) else value.time()

@@ -72,7 +72,10 @@ def cell_of(path: Path, value: Any, code: str, *, from_1904: bool = False) -> tu
         (45000.500011574, "dd/mm/yyyy hh:mm", "2023-03-15T12:00:00"),
         (45000.500011574, "dd/mm/yyyy hh:mm:ss", "2023-03-15T12:00:01"),
         (45000.50000287, "dd/mm/yyyy hh:mm:ss.000", "2023-03-15T12:00:00.248000"),
-        (45000, "dd/mm/yyyy hh:mm", "2023-03-15"),
+        (45000, "dd/mm/yyyy hh:mm", "2023-03-15T00:00:00"),
+        (45000.50000287, "dd/mm/yyyy hh:mm:ss", "2023-03-15T12:00:00"),
+        (45000 + 10739.7 / 86400, "dd/mm/yyyy hh:mm", "2023-03-15T02:58:00"),
+        (45000 + 10739.7 / 86400, "dd/mm/yyyy hh:mm:ss", "2023-03-15T02:59:00"),
         (12.5 / 24, "hh:mm", "12:30:00"),
         (45000.75, "h:mm AM/PM", "18:00:00"),
         (45000, "hh:mm", "00:00:00"),
@@ -110,7 +113,6 @@ def test_a_cell_is_read_as_it_is_shown(tmp_path: Path, value: Any, code: str, sh
         (45000, "d-mmm", "2023-03-15"),
         (45000, "dddd", "2023-03-15"),
         (45000.5, "mm:ss", "2023-03-15T12:00:00"),
-        (45000.50000287, "dd/mm/yyyy hh:mm:ss", "2023-03-15T12:00:00.248000"),
     ],
 )
 def test_a_number_that_a_text_field_must_not_take(
