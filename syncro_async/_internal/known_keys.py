@@ -33,13 +33,12 @@ _WHOLE_KEY = r"(?=.*[a-z])(?=.*[0-9])[A-Za-z0-9_+/=-]{20,}"
 _LONG_WORD = r"[\w+=%~\\-]{8,}"
 # A user has no slash; a password may hold an @ or a slash that is not encoded, and behind a port
 # there is none. Messages of ours write `redis://:password@host` as an example.
-_USER = r"(?:{user}*@|{user}*:(?![0-9]+(?:[/?#]|$)){password}+@)"
-_USER_OF_URL = r"([a-z][a-z0-9+.-]*:/{1,3}+|//)(?!(?:[a-z]*:)?password@)" + _USER.replace(
-    "{user}", r"[^\s/?#:]"
-).replace("{password}", r"\S")
-_USER_OF_URL_WITH_SPACES = r"(^[^/]*//)" + _USER.replace("{user}", "[^/?#:]").replace(
-    "{password}", "."
+_PORT = r"[0-9]+(?:[/?#]|$)"
+_USER_OF_URL = (
+    r"([a-z][a-z0-9+.-]*:/{1,3}+|//)(?!(?:[a-z]*:)?password@)"
+    rf"[^\s/?#:]*(?::(?!{_PORT})\S+)?@"
 )
+_USER_OF_URL_WITH_SPACES = rf"(^[^/]*//)[^/?#:]*(?::(?!{_PORT}).+)?@"
 
 _keys: dict[str, None] = {}
 _variables = {"SYNCRO_API_KEY"}

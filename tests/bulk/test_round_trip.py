@@ -138,6 +138,15 @@ async def imported(
     return sandbox, writes
 
 
+async def sent_back(sandbox: Sandbox, file: Path) -> tuple[int, set[str]]:
+    """Export, and import as it is: the number of unchanged rows, and the methods of the import."""
+    async with sandbox_client(sandbox=sandbox, clock=FakeClock()) as syncro:
+        await syncro.bulk.export_leads(file)
+        sandbox.arrivals.clear()
+        summary = await syncro.bulk.upsert_leads(file)
+    return summary.unchanged, {arrival.method for arrival in sandbox.arrivals}
+
+
 @pytest.mark.parametrize(("form", "program"), PROGRAMS)
 async def test_a_file_in_which_nothing_was_edited_sends_nothing(
     tmp_path: Path, form: str, program: Any
@@ -158,12 +167,7 @@ async def test_what_a_cell_of_excel_cannot_hold_sends_nothing(tmp_path: Path, fo
     # Each of them has 17 digits.
     for lead_id, value in enumerate((100 / 3, 123456789012345.67, 1000 / 7), 16):
         sandbox.leads[lead_id]["value"] = value
-    file = tmp_path / f"leads.{form}"
-    async with sandbox_client(sandbox=sandbox, clock=FakeClock()) as syncro:
-        await syncro.bulk.export_leads(file)
-        sandbox.arrivals.clear()
-        summary = await syncro.bulk.upsert_leads(file)
-    assert (summary.unchanged, {arrival.method for arrival in sandbox.arrivals}) == (25, {"GET"})
+    assert await sent_back(sandbox, tmp_path / f"leads.{form}") == (25, {"GET"})
 
 
 @pytest.mark.parametrize(("form", "program"), EDITORS)
@@ -188,12 +192,7 @@ async def test_leads_that_share_an_email_or_have_none_are_told_apart_by_their_id
     tmp_path: Path, form: str
 ) -> None:
     sandbox = Sandbox(60, clock=FakeClock())
-    file = tmp_path / f"leads.{form}"
-    async with sandbox_client(sandbox=sandbox, clock=FakeClock()) as syncro:
-        await syncro.bulk.export_leads(file)
-        sandbox.arrivals.clear()
-        summary = await syncro.bulk.upsert_leads(file)
-    assert (summary.unchanged, {arrival.method for arrival in sandbox.arrivals}) == (60, {"GET"})
+    assert await sent_back(sandbox, tmp_path / f"leads.{form}") == (60, {"GET"})
 
 
 async def test_the_layout_for_excel_in_brazil_comes_back_with_its_locale(tmp_path: Path) -> None:
