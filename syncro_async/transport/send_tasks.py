@@ -42,6 +42,8 @@ class SendTasks:
 
     def _ended(self, over: asyncio.Future[None], task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
+        if not task.cancelled():
+            task.exception()  # retrieved, because a caller that was cancelled does not
         notify(over)
 
     @contextmanager
