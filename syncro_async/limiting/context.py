@@ -9,6 +9,7 @@ from typing import Protocol
 
 from syncro_async._internal.argument_text import Argument, ArgumentText
 from syncro_async._internal.plain_text import shown
+from syncro_async.clock import Clock
 from syncro_async.errors import ConfigurationError
 from syncro_async.limiting.protocol import Lane
 
@@ -77,6 +78,35 @@ def use_wait_hooks(caller: WaitHooks) -> Iterator[None]:
         yield
     finally:
         _hooks.reset(token)
+
+
+class TooLateError(ConfigurationError):
+    """A request was not sent, because what it says may be out of date by now."""
+
+
+@contextmanager
+def sent_until(latest: float, clock: Clock) -> Iterator[None]:
+    """Calls made inside raise `TooLateError` where they would be sent later (monotonic s)."""
+    with use_wait_hooks(_Deadline(latest, clock, _hooks.get())):
+        yield
+
+
+class _Deadline:
+    """Refuses to send after a moment, and hands everything on to the hooks around it."""
+
+    def __init__(self, latest: float, clock: Clock, outer: WaitHooks | None) -> None:
+        self._latest = latest
+        self._clock = clock
+        self._outer = outer
+
+    def waiting(self) -> AbstractContextManager[None]:
+        return nullcontext() if self._outer is None else self._outer.waiting()
+
+    async def before_send(self) -> None:
+        if self._outer is not None:
+            await self._outer.before_send()
+        if self._clock.monotonic() > self._latest:
+            raise TooLateError("nothing was sent, because what it says may be out of date")
 
 
 def hooked_wait() -> AbstractContextManager[None]:

@@ -9,8 +9,9 @@ two.
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable, Collection, Mapping
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from typing import Any, NamedTuple
 
 import msgspec
@@ -25,6 +26,7 @@ from syncro_async.bulk.importing.present import (
 from syncro_async.bulk.importing.reading import lead_of
 from syncro_async.bulk.job import JobContext
 from syncro_async.errors import PermissionDeniedError, ValidationError
+from syncro_async.limiting.context import TooLateError, sent_until
 from syncro_async.models.envelope import Envelope
 from syncro_async.models.lead import Lead
 from syncro_async.resources.arguments import MatchBy
@@ -34,6 +36,11 @@ from syncro_async.transport.messages import Call
 
 class _Id(msgspec.Struct):
     id: int
+
+
+# An update that repeats what a lead has is sent so long after its reading was asked for (s), or the
+# lead is read again.
+_FRESH = 3.0
 
 
 class _Written(Envelope, frozen=True, kw_only=True):
@@ -84,6 +91,7 @@ class LeadCalls:
 
     def __init__(self, context: JobContext) -> None:
         self._send = context.send
+        self._clock = context.clock
         self._request = context.request
         # The reference does not say whether an update may leave out the lead's name and stage.
         self._wanted: frozenset[str] = frozenset()
@@ -129,15 +137,28 @@ class LeadCalls:
             return await self.upsert(change.fields, change.key, idempotent=True)
         # One lead at a time: the update must not wait behind the readings of other leads.
         async with self._reading if wanted else nullcontext():
+            # The budget may keep the update waiting, and the process may be stopped. Where that
+            # comes twice the budget is short, and further readings would use it up.
+            with suppress(TooLateError):
+                return await self._update_as_read(change, wanted, latest=_FRESH)
+            return await self._update_as_read(change, wanted)
+
+    async def _update_as_read(
+        self, change: Update, wanted: Collection[str], latest: float = math.inf
+    ) -> tuple[bool, int]:
+        """Read the lead, and update it at most `latest` seconds later, or raise `TooLateError`."""
+        asked_at = self._clock.monotonic()
+        lead = await self._read(change.lead_id)
+        if lacks_pipeline(lead, wanted, change.place) and self._pipelines is None:
+            self._pipelines = await self._read_pipelines()
+            asked_at = self._clock.monotonic()
             lead = await self._read(change.lead_id)
-            if lacks_pipeline(lead, wanted, change.place) and self._pipelines is None:
-                self._pipelines = await self._read_pipelines()
-                lead = await self._read(change.lead_id)
-            change.check(lead)
-            key = change.fields[change.key]
-            key = spelled_now(lead, change.key, key, is_own=change.is_own)
-            present = present_of(lead, wanted, change.place, self._pipelines or {})
-            body = {**present, **change.fields, change.key: key}
+        change.check(lead)
+        key = change.fields[change.key]
+        key = spelled_now(lead, change.key, key, is_own=change.is_own)
+        present = present_of(lead, wanted, change.place, self._pipelines or {})
+        body = {**present, **change.fields, change.key: key}
+        with sent_until(asked_at + latest, self._clock):
             return await self.upsert(body, change.key, idempotent=True)
 
     async def _read(self, lead_id: int) -> Lead:

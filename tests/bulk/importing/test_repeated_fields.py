@@ -27,6 +27,7 @@ class Strict(RawServer):
     - `may_read_pipelines`: whether the key has the permission
     - `refuses`: it refuses everything
     - `before`: called before each request with its method, path and body
+    - `after`: called after the answer to each request with its method and path
     """
 
     def __init__(
@@ -41,6 +42,7 @@ class Strict(RawServer):
         self.may_read_pipelines = True
         self.refuses = False
         self.before: Callable[[str, str, dict[str, Any]], object] = lambda *_: None
+        self.after: Callable[[str, str], object] = lambda *_: None
 
     def add_people(self, count: int) -> None:
         for number in range(1, count + 1):
@@ -57,8 +59,11 @@ class Strict(RawServer):
 
     async def _handle(self, request: httpx.Request) -> httpx.Response:
         body = json.loads(request.content) if request.content else {}
-        self.before(request.method, request.url.path.removeprefix("/api/v1"), body)
-        return await super()._handle(request)
+        path = request.url.path.removeprefix("/api/v1")
+        self.before(request.method, path, body)
+        answer = await super()._handle(request)
+        self.after(request.method, path)
+        return answer
 
     def _upsert(self, body: dict[str, Any]) -> httpx.Response:
         missing = ["notes"] if self.refuses else [name for name in self.wants if name not in body]
@@ -131,6 +136,31 @@ async def test_a_lead_that_is_moved_during_the_import_stays_where_it_is(
     ]
 
 
+@pytest.mark.parametrize(("stops", "kept"), [(1, True), (9, False)])
+async def test_a_lead_is_read_again_when_the_process_was_stopped_after_its_reading(
+    stops: int, *, kept: bool
+) -> None:
+    server = Strict()
+    server.add_people(2)
+    left = stops
+
+    def stop(method: str, path: str) -> None:
+        nonlocal left
+        if (method, path) == ("GET", "/leads/2") and left:
+            left -= 1
+            server.clock._now += 5.0
+            server.leads[2] |= MOVED | {"name": f"Renamed {stops - left}"}
+
+    server.after = stop
+    async with server.client() as syncro:
+        summary = await syncro.bulk.upsert_leads(rows_for(2), canary=1)
+    assert (summary.updated, summary.failed) == (2, 0)
+    # No more than two readings, because each takes a slot of the budget.
+    assert [what for what, _ in server.of(2)] == ["GET /leads/2"] * 2 + ["POST /leads/upsert"]
+    assert server.of(2)[-1][1]["name"] == "Renamed 1"
+    assert (server.leads[2]["name"], left) == ("Renamed 1", stops - (1 if kept else 2))
+
+
 async def test_only_what_the_server_wants_is_repeated() -> None:
     server = Strict(wants=("name",), shows=BRIEF)
     server.add_people(2)
@@ -168,10 +198,12 @@ async def test_the_leads_are_read_one_at_a_time_and_right_before_their_updates()
     assert summary.updated == 30
     calls = [(path, body.get("email")) for _, path, body in server.requests]
     start = calls.index(("/leads/2", None))
-    pairs = list(zip(calls[start::2], calls[start + 1 :: 2], strict=True))
-    assert len(pairs) == 29
-    for (read, _), (write, email) in pairs:
-        assert (read, write) == (f"/leads/{str(email)[1:-4]}", "/leads/upsert")
+    writes = [at for at in range(start, len(calls)) if calls[at][0] == "/leads/upsert"]
+    assert len(writes) == 29
+    for at in writes:
+        assert calls[at - 1] == (f"/leads/{str(calls[at][1])[1:-4]}", None)
+    # The budget was used up between one reading and its update, so that lead was read again.
+    assert len(calls) - start == 2 * 29 + 1
 
 
 @pytest.mark.parametrize(
