@@ -52,9 +52,12 @@ AT_THE_WIRE = ("tests/transport", "tests/client", "tests/dialects", "tests/testi
 # time of a test, so `check` runs these without it. When a line is reported as not covered, and a
 # test here runs it, take that test out of this list.
 UNCOVERED = (
+    "tests/bulk/importing/test_round_trips.py::test_an_unedited_export_sends_nothing",
     "tests/limiting/shared/test_every_store.py",
     "tests/limiting/test_lanes.py",
+    "tests/limiting/test_registry.py",
     "tests/resources/test_leads_at_the_wire.py",
+    "tests/retrying/test_retry_after.py::test_no_text_at_all_breaks_it",
     "tests/test_docstrings.py",
     "tests/test_house.py",
     "tests/test_readme.py",
@@ -151,7 +154,9 @@ def _python(session: nox.Session) -> str:
 
 
 def _run_module(session: nox.Session, *command: str) -> None:
-    session.run(_python(session), "-m", *command)
+    # Images of containers often forbid bytecode. Hundreds of processes would then compile every
+    # module again, and each worker would rewrite the assertions of every test again.
+    session.run(_python(session), "-m", *command, env={"PYTHONDONTWRITEBYTECODE": None})
 
 
 def _lint(session: nox.Session) -> None:
@@ -172,8 +177,8 @@ def _types(session: nox.Session) -> None:
 
 
 def _without(*tests: str) -> list[str]:
-    """The options that leave out these tests."""
-    return [f"--deselect={each}" for each in tests]
+    """The options that leave out these tests; a file of them is not even imported."""
+    return [f"--{'deselect' if '::' in each else 'ignore'}={each}" for each in tests]
 
 
 def _covered_tests(session: nox.Session) -> None:
