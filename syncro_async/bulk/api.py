@@ -31,6 +31,7 @@ from syncro_async.models.receipts import ExportReceipt, ImportSummary, SyncRecei
 from syncro_async.models.types import ListRelation
 from syncro_async.resources.arguments import LeadFilters, MatchBy
 from syncro_async.resources.keywords import show_keywords
+from syncro_async.transport.values import refuse_url
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -210,6 +211,7 @@ class Bulk:
         Raises `InvalidArgumentError` for a file that is not a report, `OSError`, and the errors of
         `syncro_async.errors` as `leads.list` and `leads.upsert` do.
         """
+        refuse_url("report", report)
         return await undo_import(self._context, Path(report), dry_run=dry_run)
 
     @show_keywords(ReadingArguments, ARGUMENT_DEFAULTS)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import math
+import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
@@ -26,6 +28,7 @@ Scalar = bool | str | int | float | Decimal | datetime | date | time
 _INT_BITS = 64
 # Digits before and after the point of the largest and the smallest float.
 _MOST_DIGITS = 324
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+://")
 # Values of these very types are what they are.
 _PLAIN = frozenset({bool, str, int, float, type(None), list, tuple, dict})
 # The types that msgspec need not turn into text: the table does it.
@@ -62,11 +65,35 @@ def scalar(name: str, value: object, rule: str = "a value that a request can car
 
 
 def file_path(name: str, value: object) -> Path:
-    """The path of a file. Raises `InvalidArgumentError` for what is no path."""
+    """The path of a file. Raises `InvalidArgumentError` for what is no path, as a URL."""
+    refuse_url(name, value)
     try:
         return Path(value).resolve()  # type: ignore[arg-type]  # what it is is checked here
     except (TypeError, ValueError):
         raise refusal(name, "the path of a file", value) from None
+
+
+def refuse_url(name: str, value: object) -> None:
+    """Raise `InvalidArgumentError` for a URL: as a path it would name a folder `https:`."""
+    if isinstance(value, str) and _URL.match(value):
+        raise refusal(name, "the path of a file on this machine", value)
+
+
+def output_path(name: str, value: object) -> Path:
+    """The path of a file to be written. Raises what `file_path` and `check_folder` raise."""
+    path = file_path(name, value)
+    check_folder(path)
+    return path
+
+
+def check_folder(path: Path) -> None:
+    """Raise `OSError` for a file in a folder that is none; the error names the folder."""
+    folder = path.parent
+    if not folder.exists():
+        why = "no such folder; correct the path, or create the folder"
+        raise FileNotFoundError(errno.ENOENT, why, str(folder))
+    if not folder.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, "this is a file, not a folder", str(folder))
 
 
 def unwrapped(value: Any) -> object:

@@ -23,6 +23,14 @@ JOBS: list[tuple[str, dict[str, Any], str]] = [
     ("upsert_leads", {"rows": ROWS, "columns": "name"}, "columns"),
     ("create_leads", {"rows": ROWS, "defaults": [1]}, "defaults"),
     ("create_leads", {"rows": ROWS, "columns": {"a": object()}}, "columns"),
+    ("export_leads", {"destination": "https://example.com/leads.csv"}, "destination"),
+    ("sync_leads", {"database": "s3://crm/leads.db"}, "database"),
+    ("upsert_leads", {"rows": "https://example.com/rows.csv"}, "rows"),
+    ("plan_import", {"rows": "sftp://example.com/rows.csv"}, "rows"),
+    ("create_leads", {"rows": ROWS, "journal": "s3://crm/rows.journal"}, "journal"),
+    ("create_leads", {"rows": ROWS, "failures": "s3://crm/failed.csv"}, "failures"),
+    ("create_leads", {"rows": ROWS, "report": "s3://crm/report.jsonl"}, "report"),
+    ("undo_import", {"report": "https://example.com/report.jsonl"}, "report"),
     ("plan", {"requests": 10**400}, "requests"),
     ("plan", {"requests": 10**15}, "requests"),
 ]
@@ -39,6 +47,31 @@ async def test_a_job_refuses_it(
             result = getattr(client.bulk, job)(**arguments)
             if inspect.isawaitable(result):
                 await result
+    assert app.asked == []
+
+
+FILES: list[tuple[str, dict[str, Any]]] = [
+    ("export_leads", {"destination": "none/leads.csv"}),
+    ("sync_leads", {"database": "none/leads.db"}),
+    ("upsert_leads", {"rows": "none/rows.csv"}),
+    ("upsert_leads", {"rows": ROWS, "journal": "none/rows.journal"}),
+    ("create_leads", {"rows": ROWS, "failures": "none/failed.csv"}),
+    ("create_leads", {"rows": ROWS, "report": "none/report.jsonl"}),
+]
+
+
+@pytest.mark.parametrize(("job", "arguments"), FILES, ids=stable_id)
+async def test_a_missing_folder_is_named_before_the_first_request(
+    job: str, arguments: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    app = App()
+    async with client_of(app) as client:
+        with pytest.raises(FileNotFoundError, match=r"no such folder.*none'$"):
+            await getattr(client.bulk, job)(**arguments)
+        (tmp_path / "none").touch()
+        with pytest.raises(NotADirectoryError, match=r"this is a file, not a folder.*none'$"):
+            await getattr(client.bulk, job)(**arguments)
     assert app.asked == []
 
 

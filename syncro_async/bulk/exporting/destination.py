@@ -26,7 +26,7 @@ from syncro_async.bulk.files.formats import (
 )
 from syncro_async.bulk.files.xlsx_writing import MADE_BY
 from syncro_async.errors import ConfigurationError, InvalidArgumentError
-from syncro_async.transport.values import file_path
+from syncro_async.transport.values import output_path
 
 FileState = tuple[int, int, int] | None
 """Inode, size and time of the last change of a file; None for no file."""
@@ -96,10 +96,11 @@ def destination_of(
 
     Raises `ConfigurationError` for a suffix that names no format, for a format whose library is
     missing, and for a name of something that is no file; `InvalidArgumentError` for a layout of a
-    file that is no CSV file. Both are raised before the first request.
+    file that is no CSV file and for a URL; `OSError` for a folder that is none. All are raised
+    before the first request.
     """
     # Of a link, the file it points to: the files beside it have to be on the same disk.
-    path = file_path("destination", file)
+    path = output_path("destination", file)
     name = path.suffix.lower().removeprefix(".") if form is None else form
     if form is None and name not in FORMS:
         raise ConfigurationError(

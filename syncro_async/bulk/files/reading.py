@@ -27,12 +27,17 @@ from syncro_async.bulk.files.json_text import decoded as decoded_json
 from syncro_async.bulk.files.rows import RAW_COLUMN, Row, Table, column_names, unreadable
 from syncro_async.bulk.files.workbooks import workbook_table
 from syncro_async.models.receipts import RowProblem
+from syncro_async.transport.values import refuse_url
 
 _AT_ONCE = 1000
 
 
-def as_path(source: object) -> Path | None:
-    """Return the path of a source that names a file; None when the source is the rows."""
+def as_path(source: object, argument: str = "rows") -> Path | None:
+    """Return the path of a source that names a file; None when the source is the rows.
+
+    Raises `InvalidArgumentError`, naming `argument`, for a URL.
+    """
+    refuse_url(argument, source)
     return Path(source) if isinstance(source, str | os.PathLike) else None
 
 

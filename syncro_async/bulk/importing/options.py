@@ -25,7 +25,7 @@ from syncro_async.errors import InvalidArgumentError
 from syncro_async.models.receipts import SourceReport
 from syncro_async.resources.arguments import MatchBy
 from syncro_async.resources.keywords import check_names
-from syncro_async.transport.values import refusal
+from syncro_async.transport.values import check_folder, refusal
 
 OnBadRow = Literal["stop", "set-aside"]
 OnSource = Callable[[SourceReport], object]
@@ -125,12 +125,13 @@ class ImportOptions:
         object.__setattr__(self, "fields", fields)
 
     def _check_files(self, source: Path | None) -> None:
-        """Check that no two of the files are the same one."""
+        """Check that no two of the files are the same one, and that their folders are there."""
         files = [("rows", source), ("journal", self.journal), ("failures", self.failures)]
         known: dict[Path, str] = {}
         for argument, path in (*files, ("report", self.report)):
             if path is None or (path is source and str(path) == STDIN):
                 continue
+            check_folder(path)
             other = known.setdefault(path.resolve(), argument)
             if other != argument:
                 raise InvalidArgumentError(
@@ -206,6 +207,6 @@ def options_of(
     check_names(f"an import ({kind})", arguments, keys.__annotations__)
     given = {**compared, **arguments}
     for name in {"journal", "failures", "report"} & given.keys():
-        given[name] = as_path(given[name])
+        given[name] = as_path(given[name], name)
     given["locale"] = given.get("locale") or context.locale
     return ImportOptions(kind=kind, rows=rows, **given)

@@ -23,7 +23,7 @@ from syncro_async.bulk.syncing.tables import (
     stage_values,
 )
 from syncro_async.errors import ConfigurationError
-from syncro_async.transport.values import file_path
+from syncro_async.transport.values import output_path
 
 _DUCKDB_SUFFIXES = frozenset({".duckdb", ".ddb"})
 _NO_DATABASE = frozenset({".csv", ".jsonl", ".json", ".parquet", ".xlsx"})
@@ -93,7 +93,7 @@ def database_of(database: str | os.PathLike[str], table: str) -> Database:
     Raises `ConfigurationError` for a file of another kind, for a name that no table can have, and
     when the library is missing.
     """
-    path = file_path("database", database)
+    path = output_path("database", database)
     name = checked_table(table)
     suffix = path.suffix.lower()
     if suffix in _NO_DATABASE:
