@@ -87,13 +87,13 @@ def output_path(name: str, value: object) -> Path:
 
 
 def check_folder(path: Path) -> None:
-    """Raise `OSError` for a file in a folder that is none; the error names the folder."""
+    """Raise `OSError`, naming the file, when its folder is none."""
     folder = path.parent
     if not folder.exists():
-        why = "no such folder; correct the path, or create the folder"
-        raise FileNotFoundError(errno.ENOENT, why, str(folder))
+        why = "its folder does not exist; correct the path, or create the folder"
+        raise FileNotFoundError(errno.ENOENT, why, str(path))
     if not folder.is_dir():
-        raise NotADirectoryError(errno.ENOTDIR, "this is a file, not a folder", str(folder))
+        raise NotADirectoryError(errno.ENOTDIR, f"{folder.name} is a file, not a folder", str(path))
 
 
 def unwrapped(value: Any) -> object:

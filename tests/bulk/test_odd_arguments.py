@@ -51,26 +51,26 @@ async def test_a_job_refuses_it(
 
 
 FILES: list[tuple[str, dict[str, Any]]] = [
-    ("export_leads", {"destination": "none/leads.csv"}),
-    ("sync_leads", {"database": "none/leads.db"}),
-    ("upsert_leads", {"rows": "none/rows.csv"}),
-    ("upsert_leads", {"rows": ROWS, "journal": "none/rows.journal"}),
-    ("create_leads", {"rows": ROWS, "failures": "none/failed.csv"}),
-    ("create_leads", {"rows": ROWS, "report": "none/report.jsonl"}),
+    ("export_leads", {"destination": "none/file.csv"}),
+    ("sync_leads", {"database": "none/file.db"}),
+    ("upsert_leads", {"rows": "none/file.csv"}),
+    ("upsert_leads", {"rows": ROWS, "journal": "none/file.journal"}),
+    ("create_leads", {"rows": ROWS, "failures": "none/file.csv"}),
+    ("create_leads", {"rows": ROWS, "report": "none/file.jsonl"}),
 ]
 
 
 @pytest.mark.parametrize(("job", "arguments"), FILES, ids=stable_id)
-async def test_a_missing_folder_is_named_before_the_first_request(
+async def test_a_file_in_a_missing_folder_is_refused_before_the_first_request(
     job: str, arguments: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     app = App()
     async with client_of(app) as client:
-        with pytest.raises(FileNotFoundError, match=r"no such folder.*none'$"):
+        with pytest.raises(FileNotFoundError, match=r"its folder does not exist.*none/file\.\w+'$"):
             await getattr(client.bulk, job)(**arguments)
         (tmp_path / "none").touch()
-        with pytest.raises(NotADirectoryError, match=r"this is a file, not a folder.*none'$"):
+        with pytest.raises(NotADirectoryError, match=r"none is a file.*none/file\.\w+'$"):
             await getattr(client.bulk, job)(**arguments)
     assert app.asked == []
 
