@@ -12,7 +12,7 @@ import msgspec
 from syncro_async.bulk.files.formats import columns_of
 from syncro_async.bulk.files.rows import ERROR_COLUMN, Table
 from syncro_async.bulk.files.tables import Layout, check_libraries, write_table
-from syncro_async.bulk.importing.own_files import check_folder, write_own, written_before
+from syncro_async.bulk.importing.own_files import check_creatable, write_own, written_before
 
 
 class FailedRow(NamedTuple):
@@ -28,7 +28,7 @@ def check_writable(path: Path) -> None:
     Raises `OSError` when no file can be written, and `ConfigurationError` when an extra is missing.
     """
     check_libraries(path)
-    check_folder(path)
+    check_creatable(path)
 
 
 def write_failures(

@@ -19,7 +19,7 @@ from syncro_async.bulk.importing.journal import read_meta, write_meta
 Purpose = Literal["failures file", "report"]
 
 
-def check_folder(path: Path) -> None:
+def check_creatable(path: Path) -> None:
     """Check before the first row is sent that such a file can be written. Raises `OSError`."""
     if path.is_dir():
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))

@@ -13,7 +13,7 @@ from syncro_async._internal.argument_text import Argument, ArgumentText
 from syncro_async.bulk.importing.diff import plan_of
 from syncro_async.bulk.importing.fields import FieldMapping
 from syncro_async.bulk.importing.journal import NOT_MADE
-from syncro_async.bulk.importing.own_files import check_folder, write_own, written_before
+from syncro_async.bulk.importing.own_files import check_creatable, write_own, written_before
 from syncro_async.errors import ConfigurationError, InvalidArgumentError
 
 _SUFFIX = ".jsonl"
@@ -82,7 +82,7 @@ def check_writable_report(db: sqlite3.Connection, path: Path) -> None:
         raise ConfigurationError(
             f"{path} exists, and this import has not written it: name another report, or move it"
         )
-    check_folder(path)
+    check_creatable(path)
 
 
 def write_report(db: sqlite3.Connection, path: Path, fields: FieldMapping) -> Path:

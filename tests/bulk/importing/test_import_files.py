@@ -264,6 +264,17 @@ async def test_failures_that_could_not_be_written_cost_no_request(
     assert names_in(tmp_path) == ["folder.csv"]
 
 
+async def test_failures_behind_a_link_into_a_missing_folder_cost_no_request(
+    syncro: AsyncClient, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    link = tmp_path / "failed.csv"
+    link.symlink_to(tmp_path / "nowhere" / "failed.csv")
+    with pytest.raises(FileNotFoundError) as caught:
+        await syncro.bulk.upsert_leads([{"email": "a@b.c", **HOME}], failures=link)
+    assert caught.value.filename == str(link)
+    assert sandbox.arrivals == []
+
+
 async def test_failures_in_parquet_need_its_library_before_the_first_row(
     syncro: AsyncClient, sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
