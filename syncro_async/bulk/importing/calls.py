@@ -18,6 +18,7 @@ import msgspec
 
 from syncro_async.bulk.importing.plan import Key
 from syncro_async.bulk.importing.present import (
+    LeadChangedError,
     lacks_pipeline,
     newly_wanted,
     present_of,
@@ -41,6 +42,9 @@ class _Id(msgspec.Struct):
 # An update that repeats what a lead has is sent so long after its reading was asked for (s), or the
 # lead is read again.
 _FRESH = 3.0
+
+
+_ASK_AGAIN = "import the row again later; ask the vendor if the server shows another lead then too"
 
 
 class _Written(Envelope, frozen=True, kw_only=True):
@@ -163,7 +167,13 @@ class LeadCalls:
 
     async def _read(self, lead_id: int) -> Lead:
         call = Call("GET", f"/leads/{lead_id}", _read_shown, idempotent=True)
-        return lead_of(bytes((await self._send(call)).lead)) or Lead(id=lead_id)
+        lead = lead_of(bytes((await self._send(call)).lead)) or Lead(id=lead_id)
+        if lead.id != lead_id:
+            # Its name and stage would be written to the lead of the row.
+            raise LeadChangedError(
+                f"the server showed lead {lead.id} when lead {lead_id} was asked for", _ASK_AGAIN
+            )
+        return lead
 
     async def _read_pipelines(self) -> Mapping[int, int]:
         """Return the pipeline of each stage; empty where the key may not read them."""

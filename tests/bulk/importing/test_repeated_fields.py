@@ -235,6 +235,22 @@ async def test_what_is_not_shown_is_not_guessed(
     assert len(server.posts("/leads/upsert")) == 1
 
 
+async def test_nothing_of_another_lead_is_written_when_the_server_shows_that_one() -> None:
+    class Confused(Strict):
+        def _read(self, path: str, query: dict[str, list[str]]) -> httpx.Response:
+            return super()._read("/leads/2" if path == "/leads/3" else path, query)
+
+    server = Confused(shows=BRIEF)
+    server.add_people(3)
+    async with server.client() as syncro:
+        summary = await syncro.bulk.upsert_leads(rows_for(3), match_by="email")
+    assert (summary.updated, summary.failed) == (2, 1)
+    (group,) = summary.reasons
+    assert group.lines == (3,)
+    assert group.reason == "the server showed lead … when lead … was asked for"
+    assert [lead["name"] for lead in server.leads.values()] == ["N1", "N2", "N3"]
+
+
 async def test_a_lead_whose_key_was_changed_is_not_created_again(tmp_path: Path) -> None:
     server = Strict()
     server.add_people(2)
