@@ -84,29 +84,25 @@ class TooLateError(ConfigurationError):
     """A request was not sent, because what it says may be out of date by now."""
 
 
+_latest: ContextVar[tuple[float, Clock] | None] = ContextVar("syncro_async_latest", default=None)
+
+
 @contextmanager
 def sent_until(latest: float, clock: Clock) -> Iterator[None]:
     """Calls made inside raise `TooLateError` where they would be sent later (monotonic s)."""
-    with use_wait_hooks(_Deadline(latest, clock, _hooks.get())):
+    token = _latest.set((latest, clock))
+    try:
         yield
+    finally:
+        _latest.reset(token)
 
 
-class _Deadline:
-    """Refuses to send after a moment, and hands everything on to the hooks around it."""
-
-    def __init__(self, latest: float, clock: Clock, outer: WaitHooks | None) -> None:
-        self._latest = latest
-        self._clock = clock
-        self._outer = outer
-
-    def waiting(self) -> AbstractContextManager[None]:
-        return nullcontext() if self._outer is None else self._outer.waiting()
-
-    async def before_send(self) -> None:
-        if self._outer is not None:
-            await self._outer.before_send()
-        if self._clock.monotonic() > self._latest:
-            raise TooLateError("nothing was sent, because what it says may be out of date")
+def is_late() -> bool:
+    """Whether the moment is over until which the code that runs may send."""
+    if (known := _latest.get()) is None:
+        return False
+    latest, clock = known
+    return clock.monotonic() > latest
 
 
 def hooked_wait() -> AbstractContextManager[None]:
@@ -120,3 +116,5 @@ async def before_send() -> None:
     caller = _hooks.get()
     if caller is not None:
         await caller.before_send()
+    if is_late():
+        raise TooLateError("nothing was sent, because what it says may be out of date")

@@ -27,7 +27,7 @@ from syncro_async.events import (
     RequestSent,
     SlotWaited,
 )
-from syncro_async.limiting.context import before_send, hooked_wait
+from syncro_async.limiting.context import before_send, hooked_wait, is_late
 from syncro_async.limiting.protocol import (
     Answered,
     Lane,
@@ -105,7 +105,8 @@ class RateLimitStage:
             exchange.waited += slot.taken_at - asked_at
             self._emit_wait(exchange, asked_at, slot)
         self._emit_foreign_usage(slot)
-        attempt = Attempt(may_send=partial(self._limiter.is_valid, slot))
+        # Asked when the connection is open, which may take long.
+        attempt = Attempt(may_send=lambda: self._limiter.is_valid(slot) and not is_late())
         over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         task = sends.start(
             self._run_attempt(exchange, attempt, slot, sends.connection_slots, over), over

@@ -18,6 +18,7 @@ from syncro_async.errors import (
     SyncroError,
 )
 from syncro_async.events import CallAbandoned, Observers, RetryRefused, RetryScheduled
+from syncro_async.limiting.context import TooLateError
 from syncro_async.retrying.decision import (
     RetryContext,
     draws_quota,
@@ -68,10 +69,9 @@ class RetryStage:
             try:
                 reply = await self._send(exchange)
             except (BudgetWaitError, ConfigurationError) as error:
-                # Another attempt cannot be made (the queue is too long, the client was closed):
-                # what went wrong before is the news.
                 self._return_retry(exchange)
-                raise _with_call_info(last or error, exchange) from (last or error).__cause__
+                news = _news(error, last)
+                raise _with_call_info(news, exchange) from news.__cause__
             except ProviderRateLimitedError as error:
                 exchange.throttled += 1
                 last = error
@@ -162,6 +162,14 @@ class RetryStage:
         left = max(0.0, exchange.options.retry.max_elapsed - self._elapsed(exchange))
         max_wait = exchange.options.max_wait
         return left if max_wait is None else min(left, max_wait)
+
+
+def _news(error: SyncroError, last: SyncroError | None) -> SyncroError:
+    """What is raised when another attempt cannot be made: what went wrong before, if anything.
+
+    But whoever set the moment until which a call is sent makes it anew, whatever went before.
+    """
+    return error if last is None or isinstance(error, TooLateError) else last
 
 
 def _with_call_info(error: SyncroError, exchange: CallState[Any]) -> SyncroError:

@@ -161,6 +161,27 @@ async def test_a_lead_is_read_again_when_the_process_was_stopped_after_its_readi
     assert (server.leads[2]["name"], left) == ("Renamed 1", stops - (1 if kept else 2))
 
 
+async def test_a_lead_is_read_again_when_a_busy_server_delays_its_update() -> None:
+    busy = 3
+
+    class Busy(Strict):
+        def _upsert(self, body: dict[str, Any]) -> httpx.Response:
+            nonlocal busy
+            if "name" not in body or not busy:
+                return super()._upsert(body)
+            busy -= 1
+            self.leads[1] |= {"name": f"Renamed {3 - busy}"}
+            return httpx.Response(503, headers={"Retry-After": "5"})
+
+    server = Busy()
+    server.add_people(1)
+    async with server.client() as syncro:
+        summary = await syncro.bulk.upsert_leads(rows_for(1))
+    assert (summary.updated, summary.failed, busy) == (1, 0, 0)
+    reads = [number for number, (what, _) in enumerate(server.of(1)) if what == "GET /leads/1"]
+    assert len(reads) == 2
+
+
 async def test_only_what_the_server_wants_is_repeated() -> None:
     server = Strict(wants=("name",), shows=BRIEF)
     server.add_people(2)
