@@ -69,7 +69,7 @@ _SYNC_HELP = (
 _IMPORT_HELP = (
     "Import leads from FILE: a row updates the lead of its email or phone, or creates one. All "
     "rows are checked before the first is sent. FILE.journal remembers what was done until all is: "
-    "after Ctrl-C or a crash, --resume goes on and sends nothing twice. Rows that fail go to a "
+    "after Ctrl-C or a crash, --resume goes on and creates no lead twice. Rows that fail go to a "
     "separate file, to be corrected and imported again, and the exit code is 1."
 )
 _UNDO_HELP = (

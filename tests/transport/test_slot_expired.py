@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import Literal
 
 import pytest
 
 from syncro_async import AsyncClient, RateLimit
 from syncro_async.clock import SystemClock
 from syncro_async.events import CallAbandoned, Event, RequestSent
+from syncro_async.limiting.context import TooLateError, sent_until
 from syncro_async.limiting.in_process import InProcessLimiter
 from syncro_async.limiting.protocol import NotCounted, Slot, SlotOutcome
+from syncro_async.testing import FakeClock
 
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\n\r\n{}"
 
@@ -83,3 +86,22 @@ async def test_the_event_of_a_cancelled_call_says_that_nothing_was_sent(
     assert said == ["nothing was sent, because its slot had expired"]
     assert received == []
     assert [type(outcome) for outcome in limiter.outcomes] == [NotCounted]
+
+
+@pytest.mark.parametrize("engine", ["httpx", "httpx2"])
+async def test_nothing_is_sent_after_the_moment_that_passes_while_it_connects(
+    server: tuple[str, list[bytes]], engine: Literal["httpx", "httpx2"]
+) -> None:
+    url, received = server
+    clock = FakeClock(autojump=False)
+
+    def observe(event: Event) -> None:
+        if isinstance(event, RequestSent):
+            clock._now += 5.0  # while the connection is made
+
+    async with AsyncClient("key", base_url=url, engine=engine, observers=(observe,)) as syncro:
+        with sent_until(clock.monotonic() + 3.0, clock), pytest.raises(TooLateError):
+            await syncro.request("POST", "/second", json={})
+        assert received == []
+        assert await syncro.request("POST", "/third", json={}) == {}
+        assert syncro.budget().used == 1
